@@ -1,0 +1,53 @@
+# One command each: `make demo`, `make test`, `make check`, `make bench`.
+# Needs python3 (3.11 or newer) and the package index, nothing else: uv is used if present,
+# else installed into the project's own environment.
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test check bench format requirements wheel-test clean
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@test -x $(BIN)/python || python3 -m venv $(VENV)
+	@test -x "$(UV)" || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@"$(UV)" pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@"$(UV)" pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $(STAMP)
+
+demo: $(STAMP)
+	@$(BIN)/python example_vault/demo.py
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -q
+
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(STAMP)
+	@for program in benchmarks/*.py; do $(BIN)/python $$program; done
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# The tests once more, against the built wheel in an environment that has never seen this tree.
+wheel-test: $(STAMP)
+	rm -rf dist .wheel-venv
+	"$(UV)" build --quiet --wheel --python $(BIN)/python --out-dir dist .
+	python3 -m venv .wheel-venv
+	"$(UV)" pip install --quiet --python .wheel-venv/bin/python --require-hashes -r requirements/dev.txt
+	"$(UV)" pip install --quiet --python .wheel-venv/bin/python --no-deps dist/*.whl
+	tests/run_against_wheel .wheel-venv/bin/python
+
+requirements:
+	"$(UV)" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url \
+		--no-emit-find-links -o requirements/runtime.txt pyproject.toml
+	"$(UV)" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url \
+		--no-emit-find-links --extra dev -c requirements/runtime.txt -o requirements/dev.txt pyproject.toml
+
+clean:
+	rm -rf $(VENV) .wheel-venv dist .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

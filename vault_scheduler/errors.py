@@ -1,0 +1,114 @@
+"""Every exception of the project: fields, an exit code, and one sentence that says what to do."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class VaultSchedError(Exception):
+    """Something went wrong that the person can act on; the message says how."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class BadValue(VaultSchedError):
+    """A value that a key cannot take: what is wrong (`message`) and what to write instead (`fix`)."""
+
+    def __init__(self, message: str, fix: str = "") -> None:
+        self.message = message
+        self.fix = fix
+        super().__init__(f"{message}. {fix}" if fix else message)
+
+
+class BadExpression(BadValue):
+    """A cron expression that is refused (rules.md 1.1)."""
+
+    exit_code = 1
+
+
+class NoteRefused(VaultSchedError):
+    """An edit of a note that cannot be shown to leave every other byte alone; nothing was written."""
+
+    exit_code = 1
+
+    def __init__(self, reason: str, line: int = 1) -> None:
+        self.reason = reason
+        self.line = line
+        super().__init__(reason)
+
+
+class NoteChanged(VaultSchedError):
+    """The note changed between reading and replacing it; nothing was written."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(f"{path} changed while it was being written; try again")
+
+
+class VaultNotFound(VaultSchedError):
+    """No vault with a tasks folder was found."""
+
+    def __init__(self, start: str, system_folder: str = "00_system") -> None:
+        self.start = start
+        super().__init__(
+            f"no vault at or above {start}: no folder holds {system_folder}/tasks/. "
+            "Say which one with --vault PATH or VAULT_SCHED_VAULT, or make one with `vault-sched init PATH`"
+        )
+
+
+class SettingsMissing(VaultSchedError):
+    """The vault has no settings note, so the daemon does not start (rules.md 3.3)."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(f"there is no settings note at {path}. Make one with `vault-sched init`")
+
+
+class TaskNotFound(VaultSchedError):
+    """No task has this name."""
+
+    def __init__(self, name: str, near: tuple[str, ...] = ()) -> None:
+        self.name = name
+        self.near = near
+        hint = f" Did you mean {' or '.join(near)}?" if near else " `vault-sched list` shows all tasks."
+        super().__init__(f"there is no task named {name!r}.{hint}")
+
+
+class RunNotFound(VaultSchedError):
+    """No run has this id."""
+
+    def __init__(self, run: str) -> None:
+        self.run = run
+        super().__init__(f"there is no run {run!r}. `vault-sched history` shows the runs")
+
+
+class LockHeld(VaultSchedError):
+    """Another process holds the vault's lock on this machine."""
+
+    def __init__(self, holder: str) -> None:
+        self.holder = holder
+        super().__init__(f"another vault-sched already serves this vault ({holder}). Stop it first, or leave it running")
+
+
+class LedgerTooNew(VaultSchedError):
+    """The ledger was written by a newer version (rules.md section 10)."""
+
+    def __init__(self, path: str, version: str) -> None:
+        self.path = path
+        self.version = version
+        super().__init__(f"the ledger {path} was written by vault-sched {version}; install that version or a newer one")
+
+
+class ConfigInvalid(VaultSchedError):
+    """The machine's configuration cannot be used."""
+
+    def __init__(self, path: str, line: int, key: str, message: str, fix: str) -> None:
+        self.path, self.line, self.key, self.message, self.fix = path, line, key, message, fix
+        where = f"{path}:{line}" if line else path
+        super().__init__(f"{where}: {key}: {message}. {fix}" if key else f"{where}: {message}. {fix}")
+
+
+class Refused(VaultSchedError):
+    """A request that the rules do not allow: paused vault, held task, other host."""
+
+    exit_code = 1

@@ -1,0 +1,41 @@
+"""Vault-wide settings, and the one function where a note's value, the vault's and the built-in one meet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from vault_scheduler.task import Policies, Status, Task, TaskType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The settings note, parsed. Money in US dollars; `paused_until` in UTC."""
+
+    status: Status = Status.ACTIVE
+    paused_until: datetime | None = None
+    host: str | None = None
+    timezone: str | None = None  # IANA; None: the machine's
+    max_parallel: int = 4
+    max_claude: int = 2
+    vault_max_usd_day: float = 5.0
+    note_quiet: timedelta = timedelta(seconds=10)
+    note_interval: timedelta = timedelta(seconds=30)
+    options: Mapping[str, Any] = field(default_factory=dict)  # policy keys: the vault's defaults
+
+
+def resolve(task: Task, settings: Settings) -> Policies:
+    """The policies in force for a task: its note's values over the vault's over the built-in ones.
+
+    What depends on the kind of task (`max_late` of one-shots, `pause_after` of claude) is settled here too,
+    so that nobody else needs to know the defaults.
+    """
+    policies = Policies(**{**settings.options, **task.options})
+    if policies.max_late is None:
+        late = timedelta(days=1) if task.schedule.is_one_shot else timedelta(hours=12)
+        policies = replace(policies, max_late=late)
+    if policies.pause_after is None:
+        policies = replace(policies, pause_after=5 if task.type is TaskType.CLAUDE else 0)
+    return policies

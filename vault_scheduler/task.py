@@ -1,0 +1,182 @@
+"""What a note declares: a task, its action and policies; and what is wrong with a note: a problem. Pure data."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from vault_scheduler.triggers import Schedule
+
+
+class Severity(StrEnum):
+    """An error keeps the task from running; a warning does not."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """What is wrong with a note, where, and what to write instead."""
+
+    path: str  # vault-relative, with forward slashes
+    line: int  # from 1
+    key: str  # "" where the problem is not about one key
+    message: str
+    fix: str
+    severity: Severity = Severity.ERROR
+
+    @property
+    def is_error(self) -> bool:
+        """Whether the task does not run because of it."""
+        return self.severity is Severity.ERROR
+
+    def __str__(self) -> str:
+        subject = f"{self.key}: " if self.key else ""
+        advice = f" {self.fix}" if self.fix else ""
+        return f"{self.path}:{self.line}: {subject}{self.message}.{advice}"
+
+
+class TaskType(StrEnum):
+    """Which executor runs it."""
+
+    COMMAND = "command"
+    PYTHON = "python"
+    CLAUDE = "claude"
+
+
+class Status(StrEnum):
+    """The `status` of a task note; the settings note knows all but `done`."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    STOPPED = "stopped"
+    DONE = "done"
+
+
+class Overlap(StrEnum):
+    """What happens to a fire time while the task's previous run has not ended."""
+
+    SKIP = "skip"
+    QUEUE = "queue"
+    CANCEL = "cancel"
+    ALLOW = "allow"
+
+
+class CatchUp(StrEnum):
+    """Which of several fire times that were due run at all (rules.md section 4)."""
+
+    LATEST = "latest"
+    SKIP = "skip"
+    ALL = "all"
+
+
+class Permissions(StrEnum):
+    """Preset of tools for a Claude run (product.md section 5)."""
+
+    READ_ONLY = "read-only"
+    EDIT = "edit"
+    FULL = "full"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policies:
+    """The keys of "any type" and "results" with the built-in defaults.
+
+    `settings.resolve()` is the one function that lays a note's values over the vault's over these.
+    """
+
+    cwd: str = ""  # relative to the vault
+    env: tuple[tuple[str, str], ...] = ()
+    secrets: tuple[str, ...] = ()
+    timeout: timedelta = timedelta(hours=1)
+    retries: int = 0
+    retry_delay: timedelta = timedelta(minutes=1)
+    overlap: Overlap = Overlap.SKIP
+    catch_up: CatchUp = CatchUp.LATEST
+    max_late: timedelta | None = None  # None: 12 h, for one-shots 1 d
+    pause_after: int | None = None  # None: claude 5, others never; 0: never
+    output: str = ""
+    log: str = "all"
+    keep_runs: int = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandAction:
+    """`command`: a string for /bin/sh -c, a tuple for exec, None for the first fenced code block."""
+
+    command: str | tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PythonAction:
+    """`call` names a function (`package.module:function`) or a built-in; None: the first python block."""
+
+    call: str | None
+    args: Mapping[str, Any] = field(default_factory=dict)
+    python: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaudeAction:
+    """The keys of a Claude session. Money in US dollars."""
+
+    permissions: Permissions = Permissions.EDIT
+    allowed_tools: tuple[str, ...] = ()
+    disallowed_tools: tuple[str, ...] = ()
+    model: str | None = None
+    fallback_model: str | None = None
+    max_turns: int | None = None
+    max_usd: float = 0.50
+    max_usd_day: float | None = None
+    system_prompt: str | None = None
+
+
+Action = CommandAction | PythonAction | ClaudeAction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A note that declares work, as read; nothing observed is in here.
+
+    `definition` is the hash of everything that the note declares except the scheduler's own keys and the
+    switches (`status`, `paused_until`, `run_now`): what would run, and when. `trigger_fingerprint` covers only when
+    (rules.md 3.2). Two tasks with equal `definition` do the same thing.
+    """
+
+    id: str
+    path: str
+    type: TaskType
+    action: Action
+    schedule: Schedule
+    status: Status = Status.ACTIVE
+    paused_until: datetime | None = None  # UTC
+    run_now: bool = False
+    on_start: bool = False
+    host: str | None = None
+    timezone: str = "UTC"  # the IANA zone in force
+    options: Mapping[str, Any] = field(default_factory=dict)  # the policy keys that the note sets, parsed
+    body: str = ""  # the note's text above `## Runs`, without frontmatter
+    definition: str = ""
+    trigger_fingerprint: str = ""
+    declared: Mapping[str, Any] = field(default_factory=dict)  # the frontmatter without our own keys, as read
+
+    @property
+    def asks_for_shell(self) -> bool:
+        """Whether a run of it can execute anything (product.md section 5, rules.md section 8)."""
+        if not isinstance(self.action, ClaudeAction):
+            return True
+        return self.action.permissions is Permissions.FULL or any(
+            tool.split("(")[0].strip() == "Bash" for tool in self.action.allowed_tools
+        )
+
+
+def fingerprint(value: Any) -> str:
+    """A stable hash of plain data (JSON, keys sorted): 16 hex digits."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
