@@ -1,0 +1,47 @@
+"""The only module that reads the time or waits for it. Everything else is handed `now`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+LONGEST_WAIT_S = 30.0
+"""Timers stop while a laptop sleeps, so nobody waits longer than this before looking at the wall clock again."""
+
+
+class Clock(Protocol):
+    """Wall time and awake time, kept apart: a suspended machine loses the second, not the first."""
+
+    def now(self) -> datetime:
+        """The wall clock, aware, in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds awake: never goes back, does not count suspend. Only differences mean anything."""
+        ...
+
+    async def wait(self, event: asyncio.Event, timeout_s: float) -> bool:
+        """Wait until `event` is set (True) or `timeout_s` seconds awake have passed (False)."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        """The wall clock, aware, in UTC."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Seconds awake (CLOCK_MONOTONIC does not count suspend on Linux, nor mach time on macOS)."""
+        return time.monotonic()
+
+    async def wait(self, event: asyncio.Event, timeout_s: float) -> bool:
+        """Wait until `event` is set (True) or `timeout_s` seconds awake have passed (False)."""
+        try:
+            await asyncio.wait_for(event.wait(), max(0.0, timeout_s))
+        except TimeoutError:
+            return False
+        return True
