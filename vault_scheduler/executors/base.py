@@ -1,0 +1,182 @@
+"""What the executors share: the request for an attempt, the process to launch for it, and how that ended."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Protocol
+
+from vault_scheduler.errors import VaultSchedError
+from vault_scheduler.run import Outcome, Result
+from vault_scheduler.task import Action, ClaudeAction, CommandAction, Permissions, PythonAction, TaskType
+
+MARKER = "VAULT_SCHED_RUN"  # the environment variable by which a run's processes are found again (rule 5)
+MARKDOWN_LIMIT = 20_000  # characters of declared markdown that a result carries
+REASON_LIMIT = 200  # characters of a reason
+
+
+class CannotStart(VaultSchedError):
+    """An attempt whose process could not be started; the message is the reason shown to people."""
+
+    exit_code = 1
+
+    def __init__(self, reason: str, *, retryable: bool = True) -> None:
+        self.reason = reason
+        self.retryable = retryable
+        super().__init__(reason)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """One attempt of a run with a snapshot of its definition: plain JSON both ways.
+
+    `fire_time` is ISO 8601 with offset; `vault` an absolute path; `path` and `cwd` are relative to the vault.
+    """
+
+    run: str  # run id
+    task: str
+    path: str  # of the task's note
+    title: str
+    type: str  # command · python · claude
+    attempt: int  # from 1
+    fire_time: str
+    timezone: str  # IANA
+    vault: str
+    system_folder: str = "00_system"
+    action: Mapping[str, Any] = field(default_factory=dict)  # made by `action_to_json`
+    body: str = ""  # the note's text above `## Runs`, without frontmatter
+    cwd: str = ""
+    env: Mapping[str, str] = field(default_factory=dict)
+    secrets: tuple[str, ...] = ()  # names of values in the machine's env file
+    timeout_s: float = 3600.0  # awake time
+    max_usd: float | None = None  # what this attempt may still spend
+    facts: Mapping[str, Any] = field(default_factory=dict)  # for a prompt's preamble; JSON values only
+
+    def to_json(self) -> str:
+        """The request as one JSON object."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> RunRequest:
+        """The request that `to_json` wrote; keys of newer versions are left out."""
+        known = {item.name for item in fields(cls)}
+        values = {key: value for key, value in json.loads(text).items() if key in known}
+        return cls(**{**values, "secrets": tuple(values.get("secrets", ()))})
+
+    @property
+    def scripts_folder(self) -> Path:
+        """Where the vault keeps what python tasks import."""
+        return Path(self.vault, self.system_folder, "scripts")
+
+
+def action_to_json(action: Action) -> dict[str, Any]:
+    """A task's action as plain JSON values, for `RunRequest.action`."""
+    plain: dict[str, Any] = json.loads(json.dumps(asdict(action), default=str))
+    return plain
+
+
+def action_of(request: RunRequest) -> Action:
+    """The action that `action_to_json` turned into plain values."""
+    values = dict(request.action)
+    match TaskType(request.type):
+        case TaskType.COMMAND:
+            return CommandAction(command=_tuple_if_list(values.get("command")))
+        case TaskType.PYTHON:
+            return PythonAction(**values)
+        case TaskType.CLAUDE:
+            values = {key: _tuple_if_list(value) for key, value in values.items()}
+            return ClaudeAction(**{**values, "permissions": Permissions(values.get("permissions", "edit"))})
+
+
+def _tuple_if_list(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineEnvironment:
+    """What a run may know of the machine; nothing else of the daemon's environment reaches it (rule 5)."""
+
+    path: str = "/usr/local/bin:/usr/bin:/bin"
+    home: str = "/"
+    lang: str = "C.UTF-8"
+    user: str = ""
+    shell: str = "/bin/sh"
+    tmpdir: str = "/tmp"
+    python: str | None = None  # the interpreter of python tasks; None: ours
+    secrets: Mapping[str, str] = field(default_factory=dict)  # the values of the machine's env file
+    env_file: str = ""  # its path, to name it when a secret is missing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """The process of an attempt. The engine writes `files` (0600) into the attempt's folder first."""
+
+    argv: tuple[str, ...]
+    cwd: Path
+    env: Mapping[str, str] = field(default_factory=dict)  # laid over `run_environment`
+    files: Mapping[str, str] = field(default_factory=dict)  # name in the attempt's folder -> text
+    result_file: str | None = None  # name in that folder of the JSON object that the process leaves behind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How the process of an attempt ended. Head, tail and result are masked already.
+
+    Exactly one of `exit_code` and `signal` (a name such as "SEGV") is set.
+    """
+
+    exit_code: int | None = None
+    signal: str | None = None
+    timed_out: bool = False
+    cancelled: str | None = None  # why it was cancelled; None: it was not
+    abandoned: bool = False  # ended because the daemon stops
+    head: str = ""  # the beginning of the output
+    tail: str = ""  # its end; "" while all of it is in `head`
+    total_bytes: int = 0
+    result: dict[str, Any] | None = None  # the content of `Launch.result_file`
+    result_problem: str = ""  # why there is no result although the file exists
+
+    @property
+    def text(self) -> str:
+        """Head and tail as one text that says how much was left out between them."""
+        if not self.tail:
+            return self.head
+        left_out = self.total_bytes - len(self.head.encode()) - len(self.tail.encode())
+        if left_out <= 0:
+            return self.head + self.tail
+        return f"{self.head}\n[… {left_out:,} bytes left out …]\n{self.tail}"
+
+
+class Executor(Protocol):
+    """How one type of task becomes a process, and what its end means. Both methods run in a worker thread."""
+
+    def prepare(self, request: RunRequest, folder: Path) -> Launch | Result:
+        """The process to launch, or the result if it cannot be; `folder` is the attempt's own, and exists."""
+        ...
+
+    def interpret(self, request: RunRequest, ended: Ended) -> Result:
+        """What the ended process brought back."""
+        ...
+
+
+class StreamMasker(Protocol):
+    """Hides secrets in a stream that arrives in pieces (`output.Masker`)."""
+
+    def feed(self, data: bytes) -> bytes:
+        """What can be passed on of the data so far."""
+        ...
+
+    def flush(self) -> bytes:
+        """The rest, at the end of the stream."""
+        ...
+
+    def mask_text(self, text: str) -> str:
+        """A whole text with its secrets hidden."""
+        ...
+
+
+def failure(reason: str, *, retryable: bool = True) -> Result:
+    """A failure before anything ran."""
+    return Result(outcome=Outcome.FAILURE, reason=reason, retryable=retryable)
