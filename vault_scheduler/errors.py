@@ -37,6 +37,25 @@ class NoteRefused(VaultSchedError):
         super().__init__(reason)
 
 
+class NoteUnreadable(VaultSchedError):
+    """A note that is there but cannot be read, or may not: its last good definition stays."""
+
+    exit_code = 1
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"{path} cannot be read: {reason}")
+
+
+class NoteTooBig(NoteUnreadable):
+    """A note larger than any that people write; reading it would cost the memory of all others."""
+
+    def __init__(self, path: str, limit: int) -> None:
+        self.limit = limit
+        super().__init__(path, f"it is larger than {limit // 2**20} MiB; move what is not the task elsewhere")
+
+
 class NoteChanged(VaultSchedError):
     """The note changed between reading and replacing it; nothing was written."""
 
@@ -87,7 +106,9 @@ class LockHeld(VaultSchedError):
 
     def __init__(self, holder: str) -> None:
         self.holder = holder
-        super().__init__(f"another vault-sched already serves this vault ({holder}). Stop it first, or leave it running")
+        super().__init__(
+            f"another vault-sched already serves this vault ({holder}). Stop it first, or leave it running"
+        )
 
 
 class LedgerTooNew(VaultSchedError):
@@ -97,6 +118,26 @@ class LedgerTooNew(VaultSchedError):
         self.path = path
         self.version = version
         super().__init__(f"the ledger {path} was written by vault-sched {version}; install that version or a newer one")
+
+
+class LedgerUnavailable(VaultSchedError):
+    """The ledger (or the file of approvals) cannot be read or written now: locked, disk full, gone."""
+
+    exit_code = 1
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"{path} cannot be used now: {reason}")
+
+
+class LedgerCorrupt(VaultSchedError):
+    """The ledger is damaged; the next start of the daemon sets it aside and begins a new one."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"{path} is damaged ({reason}). Restart the daemon: it sets the file aside and begins anew")
 
 
 class ConfigInvalid(VaultSchedError):

@@ -1,0 +1,120 @@
+"""The words of the ledger: what is written into it and read from it. Plain data, times aware and in UTC."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from vault_scheduler.run import Outcome, Run
+
+NOTE = "note"
+DAILY_LOG = "daily_log"
+OUTPUT = "output"
+
+# Key in `Run.extra`: the failure was the network's or the provider's, so `pause_after` does not count it (rule 5).
+TRANSIENT = "transient"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRow:
+    """What the ledger remembers of a task between two looks at its note (rules 2, 3.1, 3.2, 3.3)."""
+
+    task: str
+    path: str
+    fingerprint: str  # of its triggers, as last seen
+    armed: bool
+    watermark: datetime  # fire times at or before it are settled
+    latched: bool = False  # `run_now` was seen true and has not been seen false since
+    invalid_since: datetime | None = None
+    source: str = ""  # JSON of the last good definition
+    seen_definition: str = ""  # its hash
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A run to be claimed; one that is already ended (a blocked request) brings its deliveries along."""
+
+    run: Run
+    latch: bool = False  # set the task's `run_now` latch in the same transaction
+    deliveries: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unstarted:
+    """Consecutive fire times of one task that do not start: they become, or prolong, one range row."""
+
+    task: str
+    path: str
+    first: datetime
+    last: datetime
+    count: int
+    outcome: Outcome
+    reason: str
+    at: datetime | None = None  # when it was decided; None: the last fire time
+    deliveries: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """All that one tick has to record, committed together or not at all."""
+
+    claims: tuple[Claim, ...] = ()
+    unstarted: tuple[Unstarted, ...] = ()
+    tasks: tuple[TaskRow, ...] = ()
+    snapshots: Mapping[str, str] = field(default_factory=dict)  # hash of a definition → its JSON
+    meta: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to record."""
+        return not (self.claims or self.unstarted or self.tasks or self.snapshots or self.meta)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """A finished run on its way into one target."""
+
+    run: str  # run id
+    task: str
+    path: str  # of the task's note now (it follows a rename)
+    target: str  # note · daily_log · output
+    tries: int = 0
+    not_before: datetime | None = None
+    why: str = ""  # it was put off
+    base_hash: str = ""  # of what was written
+    detail: str = ""
+    done_at: datetime | None = None
+    restored: bool = False  # it vanished from the target once and was put back
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteState:
+    """What we last wrote into a file, and when."""
+
+    base_hash: str
+    written_at: datetime
+
+
+class RequestState(StrEnum):
+    """new → claimed → answered."""
+
+    NEW = "new"
+    CLAIMED = "claimed"
+    ANSWERED = "answered"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A wish of the CLI or the MCP server for whoever holds the vault (rule 10)."""
+
+    id: str
+    verb: str
+    task: str
+    args: Mapping[str, Any]
+    state: RequestState
+    made_at: datetime
+    answer: Any = None  # plain JSON; None until it is answered
+    answered_at: datetime | None = None

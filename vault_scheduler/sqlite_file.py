@@ -1,0 +1,268 @@
+"""One SQLite file of the state folder: opening, migrating, transactions, and telling when it was swapped."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from vault_scheduler.errors import LedgerCorrupt, LedgerTooNew, LedgerUnavailable
+
+Migration = Callable[[sqlite3.Connection], None]
+MEMORY = ":memory:"
+_BUSY_TIMEOUT_S = 5.0
+_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+def epoch(moment: datetime | None) -> float | None:
+    """Seconds since 1970 of an aware datetime; a naive one would be read in the machine's zone."""
+    if moment is None:
+        return None
+    if moment.tzinfo is None:
+        raise ValueError(f"naive datetime {moment}")
+    return moment.timestamp()
+
+
+def moment(seconds: float | None) -> datetime | None:
+    """The aware UTC datetime of seconds since 1970."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+def certain(seconds: float) -> datetime:
+    """Like `moment`, for columns that are never null."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+class SqliteFile:
+    """A connection in WAL mode; every write is one BEGIN IMMEDIATE transaction (rule 10)."""
+
+    def __init__(self, path: Path | str, db: sqlite3.Connection, notices: tuple[str, ...], is_new: bool) -> None:
+        self.path = path
+        self.notices = notices  # what opening had to do that people should know
+        self.is_new = is_new
+        self._db = db
+        self._identity = _identity(path)
+        self._schema = int(db.execute("PRAGMA user_version").fetchone()[0])
+
+    @classmethod
+    def open(
+        cls, path: Path | str, migrations: Sequence[Migration], *, version: str, serving: bool = True
+    ) -> SqliteFile:
+        """Open or create the file and bring its schema up to date.
+
+        A damaged file is set aside, with its journal, and a new one begun, if `serving`; who only looks must not
+        move a file that the daemon may hold open, and gets LedgerCorrupt. Raises LedgerTooNew, LedgerUnavailable.
+        """
+        notices: tuple[str, ...] = ()
+        try:
+            is_new = _create(path)
+            try:
+                db = _connect(path, migrations, version)
+            except LedgerCorrupt as damage:
+                if not serving:
+                    raise
+                notices = (_set_aside(Path(path), damage.reason),)
+                is_new = _create(path)
+                db = _connect(path, migrations, version)
+        except OSError as error:
+            raise LedgerUnavailable(str(path), error.strerror or str(error)) from error
+        return cls(path, db, notices, is_new)
+
+    def close(self) -> None:
+        """Close the connection; the journal is folded into the file."""
+        self._db.close()
+
+    def check(self) -> str | None:
+        """None if the file is still the one that was opened; else "missing", "replaced" or "newer"."""
+        if self.path == MEMORY:
+            return None
+        now = _identity(self.path)
+        if now != self._identity:
+            return "missing" if now is None else "replaced"
+        schema = self.one("PRAGMA user_version")
+        return "newer" if schema is not None and schema[0] > self._schema else None
+
+    def integrity(self) -> str:
+        """SQLite's own finding: "ok", or the first damage."""
+        row = self.one("PRAGMA quick_check(1)")
+        return str(row[0]) if row else "no answer"
+
+    def size(self) -> int:
+        """Bytes on disk, journal included."""
+        if self.path == MEMORY:
+            return 0
+        return sum(part.stat().st_size for part in _parts(Path(self.path)) if part.exists())
+
+    def rows(self, sql: str, *values: object) -> list[sqlite3.Row]:
+        """All rows of a query."""
+        with translated(self.path):
+            return list(_execute(self._db, sql, values))
+
+    def one(self, sql: str, *values: object) -> sqlite3.Row | None:
+        """The first row of a query."""
+        with translated(self.path):
+            row: sqlite3.Row | None = _execute(self._db, sql, values).fetchone()
+            return row
+
+    @contextmanager
+    def write(self, *, durable: bool) -> Iterator[Transaction]:
+        """One transaction; `durable` means that it is on the disk when this returns, not only in the journal."""
+        with translated(self.path):
+            self._db.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield Transaction(self._db)
+                self._db.execute("COMMIT")
+            finally:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+
+
+class Transaction:
+    """What can be done inside `SqliteFile.write`."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def run(self, sql: str, *values: object) -> int:
+        """Execute a statement; the number of rows that it changed."""
+        return _execute(self._db, sql, values).rowcount
+
+    def one(self, sql: str, *values: object) -> sqlite3.Row | None:
+        """The first row of a query, as this transaction sees it."""
+        row: sqlite3.Row | None = _execute(self._db, sql, values).fetchone()
+        return row
+
+    def rows(self, sql: str, *values: object) -> list[sqlite3.Row]:
+        """All rows of a query, as this transaction sees them."""
+        return list(_execute(self._db, sql, values))
+
+    def insert(self, table: str, row: Mapping[str, object], on_conflict: str = "") -> int:
+        """Insert one row; the number of rows inserted or changed."""
+        marks = ", ".join("?" * len(row))
+        return self.run(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks}) {on_conflict}", *row.values())
+
+    def upsert(self, table: str, key: str, row: Mapping[str, object]) -> int:
+        """Insert one row, or replace the values of the one with the same key."""
+        changes = ", ".join(f"{name} = excluded.{name}" for name in row if name != key)
+        return self.insert(table, row, f"ON CONFLICT({key}) DO UPDATE SET {changes}")
+
+
+@contextmanager
+def translated(path: Path | str) -> Iterator[None]:
+    """SQLite's errors as ours, so that nobody above needs to know SQLite."""
+    try:
+        yield
+    except sqlite3.IntegrityError:
+        raise
+    except sqlite3.DatabaseError as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        kind = LedgerCorrupt if code in _DAMAGE else LedgerUnavailable
+        raise kind(str(path), str(error)) from error
+
+
+def _execute(db: sqlite3.Connection, sql: str, values: Sequence[Any]) -> sqlite3.Cursor:
+    try:
+        return db.execute(sql, values)
+    except UnicodeEncodeError:  # a lone surrogate, from a file name or an output that is not UTF-8
+        return db.execute(sql, [_storable(value) for value in values])
+
+
+def _storable(value: Any) -> Any:
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+
+
+def _create(path: Path | str) -> bool:
+    """Make sure that the file is there and only ours to read; whether it was new."""
+    if path == MEMORY:
+        return True
+    Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        return False
+    return True
+
+
+def _connect(path: Path | str, migrations: Sequence[Migration], version: str) -> sqlite3.Connection:
+    with translated(path):
+        db = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
+        try:
+            db.row_factory = sqlite3.Row
+            _refuse_newer(db, path, len(migrations))
+            _refuse_damaged(db, path)
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("PRAGMA fullfsync=1")  # macOS: fsync alone leaves the data in the drive's cache
+            _migrate(db, migrations, version)
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+
+def _schema_of(db: sqlite3.Connection) -> int:
+    return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _refuse_newer(db: sqlite3.Connection, path: Path | str, known: int) -> None:
+    if _schema_of(db) <= known:
+        return
+    try:
+        row = db.execute("SELECT value FROM meta WHERE key = 'written_by'").fetchone()
+    except sqlite3.OperationalError:
+        row = None
+    raise LedgerTooNew(str(path), row[0] if row else "(unknown version)")
+
+
+def _refuse_damaged(db: sqlite3.Connection, path: Path | str) -> None:
+    finding = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if finding != "ok":
+        raise LedgerCorrupt(str(path), str(finding).splitlines()[0])
+
+
+def _migrate(db: sqlite3.Connection, migrations: Sequence[Migration], version: str) -> None:
+    """Apply what is missing, all or nothing; another process may be doing the same."""
+    if _schema_of(db) >= len(migrations):
+        return
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        for number in range(_schema_of(db), len(migrations)):
+            migrations[number](db)
+        db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('written_by', ?)", (version,))
+        db.execute(f"PRAGMA user_version={len(migrations)}")
+        db.execute("COMMIT")
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+
+
+def _parts(path: Path) -> list[Path]:
+    return [path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")]
+
+
+def _set_aside(path: Path, reason: str) -> str:
+    """Rename the damaged file and its journal; named after its last write, so no clock is needed."""
+    stamp = datetime.fromtimestamp(path.stat().st_mtime, UTC).strftime("%Y%m%dT%H%M%SZ")
+    aside = path.with_name(f"{path.stem}-corrupt-{stamp}{path.suffix}")
+    number = 1
+    while aside.exists():
+        number += 1
+        aside = path.with_name(f"{path.stem}-corrupt-{stamp}-{number}{path.suffix}")
+    for part, target in zip(_parts(path), _parts(aside), strict=True):
+        if part.exists():
+            part.rename(target)
+    return f"{path.name} was damaged ({reason}); it is kept as {aside.name} and a new one was begun"
+
+
+def _identity(path: Path | str) -> tuple[int, int] | None:
+    if path == MEMORY:
+        return None
+    try:
+        found = os.stat(path)  # noqa: PTH116 (also for plain strings)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
