@@ -1,0 +1,294 @@
+"""The vault on disk: where things are, which notes are tasks, reading and editing notes.
+
+Paths inside the vault are given as text, relative to it, with forward slashes and in Unicode form NFC; the same name
+may be spelt otherwise on disk (macOS and some sync programs store NFD).
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import unicodedata
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vault_scheduler.errors import NoteUnreadable, VaultNotFound
+from vault_scheduler.ignored import reason_to_skip
+from vault_scheduler.platform.replace import Change, Replaced, digest, read_regular, replace_file
+from vault_scheduler.platform.temp_files import create_file
+
+MAX_NOTE_BYTES = 8 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What `stat` says of a file: equal stamps mean that it need not be read again. Times in nanoseconds."""
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """One look at the tasks folder."""
+
+    notes: dict[str, Stamp]
+    skipped: dict[str, str]  # markdown files that are never scheduled, and why
+    unreadable: tuple[str, ...] = ()  # folders that could not be listed: what is below them is not gone, but unknown
+    there: bool = True  # False: the vault is away (unmounted, not synced yet), and nothing in it counts as gone
+
+    def knows(self, rel: str) -> bool:
+        """Whether the absence of a path from `notes` means that the note is gone."""
+        return self.there and not any(rel.startswith(f"{folder}/") for folder in self.unreadable)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What an edit did. Hashes are SHA-256 in hex, of the bytes before and after."""
+
+    path: str
+    before_hash: str
+    after_hash: str
+    replaced: Replaced | None = field(default=None, repr=False)
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was written."""
+        return self.before_hash != self.after_hash
+
+
+class Vault:
+    """One vault. Its methods block for the time of a few system calls."""
+
+    def __init__(self, root: Path, system_folder: str = "00_system") -> None:
+        self.root = Path(os.path.realpath(root))
+        self.system_folder = system_folder
+        self.system = self.root / system_folder
+        self.tasks_folder = self.system / "tasks"
+        self.settings_path = self.system / "scheduler.md"
+        self.logs_folder = self.system / "logs"
+        self.scripts_folder = self.system / "scripts"
+        self._tasks_rel = f"{normal(system_folder)}/tasks"
+        self._devices = self._look_at_devices()
+
+    def rel(self, path: Path) -> str:
+        """The vault-relative form of a path. Raises ValueError if it is not below the vault."""
+        full = path if path.is_absolute() else self.root / path
+        try:
+            inside = full.relative_to(self.root)
+        except ValueError:
+            inside = Path(os.path.realpath(full)).relative_to(self.root)
+        return normal(inside.as_posix())
+
+    def is_there(self) -> bool:
+        """Whether the vault and its tasks folder are there, on the device where they were first seen."""
+        now = self._look_at_devices()
+        if self._devices is None:
+            self._devices = now
+        return now is not None and now == self._devices
+
+    def _look_at_devices(self) -> tuple[int, int] | None:
+        try:
+            folders = self.root.stat(), self.tasks_folder.stat()
+        except OSError:
+            return None
+        return (folders[0].st_dev, folders[1].st_dev) if all(stat.S_ISDIR(f.st_mode) for f in folders) else None
+
+    def task_notes(self) -> dict[str, Stamp]:
+        """Every task note: vault-relative path → stamp. See `sweep` for what was left out."""
+        return self.sweep().notes
+
+    def sweep(self) -> Sweep:
+        """List the tasks folder by `stat` alone; no file is opened."""
+        return _Sweeper(self.root).sweep(self.tasks_folder, self._tasks_rel, self.is_there)
+
+    def is_task_path(self, rel: str) -> bool:
+        """Whether a note at this path would be a task, by its name alone."""
+        rel = normal(rel)
+        if not rel.startswith(f"{self._tasks_rel}/") or not rel.endswith(".md"):
+            return False
+        parts = rel[len(self._tasks_rel) + 1 :].split("/")
+        return not any(part == ".." or reason_to_skip(part, part is parts[-1]) is not None for part in parts)
+
+    def read(self, rel: str) -> bytes | None:
+        """The note's bytes, or None if it is gone for certain.
+
+        Raises NoteUnreadable if it is there and cannot be read, leaves the vault, or the vault itself is away;
+        NoteTooBig above 8 MiB.
+        """
+        try:
+            return read_regular(self._inside(rel), MAX_NOTE_BYTES).data
+        except FileNotFoundError:
+            if not self.is_there():
+                raise NoteUnreadable(rel, "the vault is not there") from None
+            return None
+        except NoteUnreadable as error:
+            error.path = rel
+            raise
+
+    def edit(self, rel: str, change: Change) -> Written:
+        """Lay `change` over the note as it is now; other people's edits are never lost.
+
+        `change` may be called more than once and must be re-appliable. What it raises (NoteRefused) passes through
+        and nothing is written. Raises FileNotFoundError if the note is gone, NoteUnreadable, NoteChanged if somebody
+        kept writing.
+        """
+        replaced = replace_file(self._inside(rel), change, limit=MAX_NOTE_BYTES)
+        return Written(
+            path=normal(rel),
+            before_hash=replaced.before_hash,
+            after_hash=replaced.after_hash,
+            replaced=replaced,
+        )
+
+    def create(self, rel: str, data: bytes) -> Written:
+        """Make a new note, with its folders. Raises FileExistsError rather than touch one that is there."""
+        path = self._inside(rel)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        create_file(path, data)
+        return Written(path=normal(rel), before_hash="", after_hash=digest(data))
+
+    def _inside(self, rel: str) -> Path:
+        """Where a vault-relative path really is. Raises NoteUnreadable if that is outside the vault."""
+        path = _spelt_on_disk(self.root, normal(rel))
+        real = Path(os.path.realpath(path))
+        if ".." in Path(rel).parts or not real.is_relative_to(self.root):
+            raise NoteUnreadable(rel, "it lies outside the vault")
+        return real
+
+
+def normal(rel: str) -> str:
+    """Unicode form NFC, in which paths are compared."""
+    return rel if rel.isascii() else unicodedata.normalize("NFC", rel)
+
+
+def find_vault(start: Path, system_folder: str = "00_system") -> Path:
+    """The vault at or above `start`, itself or in `./vault`: a folder that holds the system folder with `tasks`.
+
+    Raises VaultNotFound.
+    """
+    start = Path(os.path.realpath(start))
+    for folder in (start, *start.parents):
+        for candidate in (folder, folder / "vault"):
+            if (candidate / system_folder / "tasks").is_dir():
+                return candidate
+    raise VaultNotFound(str(start), system_folder)
+
+
+def _spelt_on_disk(root: Path, rel: str) -> Path:
+    """The path of `rel`, each part spelt as it is on disk if it is there in another Unicode form."""
+    path = root / rel
+    if rel.isascii() or os.path.lexists(path):
+        return path
+    path = root
+    for part in rel.split("/"):
+        path = path / (part if os.path.lexists(path / part) else _other_spelling(path, part))
+    return path
+
+
+def _other_spelling(folder: Path, name: str) -> str:
+    try:
+        with os.scandir(folder) as entries:
+            return next((entry.name for entry in entries if normal(entry.name) == name), name)
+    except OSError:
+        return name
+
+
+class _Sweeper:
+    """The state of one sweep."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._notes: dict[str, Stamp] = {}
+        self._skipped: dict[str, str] = {}
+        self._unreadable: list[str] = []
+        self._visited: set[tuple[int, int]] = set()
+        self._links: list[tuple[Path, str]] = []
+
+    def sweep(self, folder: Path, rel: str, is_there: Callable[[], bool]) -> Sweep:
+        if not is_there():
+            return Sweep(notes={}, skipped={}, there=False)
+        self._folder(folder, rel)
+        while self._links:  # after everything real, so that a note is listed under its own path
+            self._linked_folder(*self._links.pop(0))
+        return Sweep(
+            notes=self._notes,
+            skipped=self._skipped,
+            unreadable=tuple(self._unreadable),
+            there=is_there(),  # it may have gone away while we looked
+        )
+
+    def _folder(self, folder: Path, rel: str) -> None:
+        pending = [(folder, rel)]
+        while pending:
+            folder, rel = pending.pop()
+            try:
+                found = folder.stat()
+                if (found.st_dev, found.st_ino) in self._visited:
+                    continue
+                self._visited.add((found.st_dev, found.st_ino))
+                with os.scandir(folder) as entries:
+                    pending += self._entries(entries, rel)
+            except OSError:
+                self._unreadable.append(rel)
+
+    def _entries(self, entries: Iterator[os.DirEntry[str]], rel: str) -> list[tuple[Path, str]]:
+        """Take the notes of one folder; return its subfolders."""
+        folders = []
+        for entry in entries:
+            name = entry.name
+            if name[0] == ".":
+                continue
+            path = f"{rel}/{normal(name)}"
+            if entry.is_dir(follow_symlinks=False):
+                if self._wanted(path, name, is_file=False):
+                    folders.append((Path(entry.path), path))
+            elif entry.is_symlink():
+                self._link(entry, path)
+            elif name[-3:].lower() == ".md" and self._wanted(path, name, is_file=True):
+                self._note(path, name, entry.stat(follow_symlinks=False))
+        return folders
+
+    def _wanted(self, path: str, name: str, *, is_file: bool) -> bool:
+        reason = reason_to_skip(name, is_file)
+        if reason is not None:
+            self._skipped[printable(path)] = reason
+        return reason is None
+
+    def _note(self, path: str, name: str, found: os.stat_result) -> None:
+        if not stat.S_ISREG(found.st_mode):
+            self._skipped[path] = "it is not a regular file"
+        elif path in self._notes and name != normal(name):
+            self._skipped[path] = "another note has the same name in another Unicode form"
+        else:
+            self._notes[path] = Stamp(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+
+    def _link(self, entry: os.DirEntry[str], path: str) -> None:
+        is_folder = entry.is_dir()
+        if not is_folder and entry.name[-3:].lower() != ".md":
+            return
+        if not self._wanted(path, entry.name, is_file=not is_folder):
+            return
+        if not Path(os.path.realpath(entry.path)).is_relative_to(self._root):
+            self._skipped[path] = "it is a link that leaves the vault"
+        elif is_folder:
+            self._links.append((Path(entry.path), path))
+        else:
+            self._linked_note(entry, path)
+
+    def _linked_note(self, entry: os.DirEntry[str], path: str) -> None:
+        try:
+            self._note(path, entry.name, entry.stat())
+        except OSError:
+            self._skipped[path] = "it is a link to a file that is not there"
+
+    def _linked_folder(self, folder: Path, rel: str) -> None:
+        self._folder(folder, rel)
+
+
+def printable(path: str) -> str:
+    """A path that can be stored and shown, whatever bytes its name holds."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
