@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol
 
 from vault_scheduler.errors import VaultSchedError
+from vault_scheduler.output import clean, plain_line
+from vault_scheduler.platform.containment import MARKER
 from vault_scheduler.run import Outcome, Result
 from vault_scheduler.task import Action, ClaudeAction, CommandAction, Permissions, PythonAction, TaskType
 
-MARKER = "VAULT_SCHED_RUN"  # the environment variable by which a run's processes are found again (rule 5)
 MARKDOWN_LIMIT = 20_000  # characters of declared markdown that a result carries
 REASON_LIMIT = 200  # characters of a reason
 
@@ -180,3 +183,92 @@ class StreamMasker(Protocol):
 def failure(reason: str, *, retryable: bool = True) -> Result:
     """A failure before anything ran."""
     return Result(outcome=Outcome.FAILURE, reason=reason, retryable=retryable)
+
+
+def run_environment(request: RunRequest, machine: MachineEnvironment) -> dict[str, str]:
+    """The whole environment of an attempt (rule 5). Raises CannotStart if a secret is missing."""
+    missing = [name for name in request.secrets if name not in machine.secrets]
+    if missing:
+        raise CannotStart(f"no secret {', '.join(missing)} in {machine.env_file or 'the env file'}", retryable=False)
+    return {
+        "PATH": machine.path,
+        "HOME": machine.home,
+        "LANG": machine.lang,
+        "TZ": request.timezone,
+        "USER": machine.user,
+        "SHELL": machine.shell,
+        "TMPDIR": machine.tmpdir,
+        **request.env,
+        **{name: machine.secrets[name] for name in request.secrets},
+        "VAULT_SCHED_VAULT": request.vault,
+        "VAULT_SCHED_TASK": request.task,
+        MARKER: request.run,  # ours come last: a task that could rename itself could not be found again
+        "VAULT_SCHED_FIRE_TIME": request.fire_time,
+        "VAULT_SCHED_ATTEMPT": str(request.attempt),
+    }
+
+
+def working_folder(request: RunRequest) -> Path:
+    """The `cwd` of an attempt, relative to the vault. Raises CannotStart if there is no such folder."""
+    folder = Path(request.vault, Path(request.cwd).expanduser())
+    if not folder.is_dir():
+        raise CannotStart(f"no such folder: cwd {request.cwd or request.vault}")
+    return folder
+
+
+def find_program(name: str, machine: MachineEnvironment, folder: Path) -> str | None:
+    """The executable of that name on the machine's path; a name with a slash is relative to `folder`."""
+    expanded = Path(name).expanduser()
+    if "/" in name:
+        return shutil.which(folder / expanded)
+    return shutil.which(name, path=machine.path)
+
+
+def interpreter_of_python(machine: MachineEnvironment) -> str:
+    """The machine's interpreter for python tasks, else ours."""
+    return machine.python or sys.executable
+
+
+def ended_result(request: RunRequest, ended: Ended) -> Result:
+    """What an ended process means by itself: how it ended, its exit code, its output."""
+    outcome, reason = _judge(request, ended)
+    return Result(
+        outcome=outcome,
+        reason=reason,
+        text=clean(ended.text),
+        output_bytes=ended.total_bytes,
+        exit_code=ended.exit_code,
+    )
+
+
+def _judge(request: RunRequest, ended: Ended) -> tuple[Outcome, str]:
+    if ended.abandoned:
+        return Outcome.ABANDONED, ended.cancelled or "the scheduler stopped"
+    if ended.cancelled is not None:
+        return Outcome.CANCELLED, ended.cancelled
+    if ended.timed_out:
+        return Outcome.TIMEOUT, f"no end after {duration_text(request.timeout_s)}"
+    if ended.signal is not None:
+        return Outcome.FAILURE, f"ended by signal {ended.signal}"
+    if ended.exit_code != 0:
+        return Outcome.FAILURE, _with_last_line(f"exit {ended.exit_code}", ended)
+    return Outcome.SUCCESS, ""
+
+
+def _with_last_line(what: str, ended: Ended) -> str:
+    line = last_line(ended.tail or ended.head)
+    return f"{what}: {line}" if line else what
+
+
+def last_line(text: str) -> str:
+    """The last line that says something; where a program failed, it mostly says why there."""
+    lines = (line.strip() for line in reversed(clean(text).split("\n")))
+    return plain_line(next((line for line in lines if line), ""), REASON_LIMIT)
+
+
+def duration_text(seconds: float) -> str:
+    """`1h30m`, `45s`, `0.5s`."""
+    if seconds < 1 or seconds != int(seconds):
+        return f"{seconds:g}s"
+    parts = [(int(seconds) // 3600, "h"), (int(seconds) % 3600 // 60, "m"), (int(seconds) % 60, "s")]
+    return "".join(f"{count}{unit}" for count, unit in parts if count)

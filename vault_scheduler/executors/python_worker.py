@@ -1,0 +1,163 @@
+"""Runs one python task: a program of its own, started as `python -X utf8 -u python_worker.py REQUEST.json`.
+
+It runs in the user's interpreter: one file, standard library only, Python 3.8 and later. The request's keys:
+`call` ("module:function") or `code` (a file), `args`, `path` (folders to import from), `result` (the file to
+leave the result in), and for built-in tasks `vault` and `timezone`.
+"""
+
+from __future__ import annotations
+
+import sys
+
+# This file's own folder comes first on the import path: its neighbours would hide modules of the same name.
+sys.path.pop(0)
+
+import asyncio
+import importlib
+import inspect
+import json
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+EXIT_FAILED = 1
+
+
+class NotCallable(Exception):
+    """The function that the task names cannot be found or called."""
+
+
+def main(request_path: str) -> int:
+    """Run the request; the exit code. `sys.exit` in the task goes through."""
+    request = json.loads(Path(request_path).read_text(encoding="utf-8"))
+    sys.path[:0] = request["path"]
+    sys.argv = [request.get("code") or request["call"]]
+    try:
+        returned = _run(request)
+    except NotCallable as error:
+        return _fail(request, str(error), retryable=False)
+    except Exception as error:
+        _print_traceback(error)
+        return _fail(request, _reason(error), retryable=not isinstance(error, (ImportError, SyntaxError)))
+    _leave(request, _show(returned))
+    return 0
+
+
+def _run(request: dict[str, Any]) -> Any:
+    if request.get("code"):
+        return _run_file(request["code"])
+    arguments = dict(request["args"])
+    if "vault" in request:
+        arguments = {**_given_to_builtins(request), **arguments}
+    function = _find(request)
+    try:
+        inspect.signature(function).bind(**arguments)
+    except TypeError as error:
+        raise NotCallable(f"{request['call']}: {error}") from None
+    except ValueError:  # a function written in C does not always tell its parameters
+        pass
+    returned = function(**arguments)
+    return asyncio.run(_finish(returned)) if inspect.isawaitable(returned) else returned
+
+
+async def _finish(awaitable: Any) -> Any:
+    return await awaitable
+
+
+def _run_file(path: str) -> None:
+    code = compile(Path(path).read_bytes(), path, "exec")
+    exec(code, {"__name__": "__main__", "__file__": path})
+
+
+def _given_to_builtins(request: dict[str, Any]) -> dict[str, Any]:
+    from datetime import datetime
+    from zoneinfo import ZoneInfo
+
+    return {"vault": Path(request["vault"]), "now": datetime.now(ZoneInfo(request["timezone"]))}
+
+
+def _find(request: dict[str, Any]) -> Callable[..., Any]:
+    name, _, attribute = request["call"].partition(":")
+    try:
+        found = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (name + ".").startswith(error.name + "."):
+            raise  # the module is there; something that it imports is not
+        looked = " and ".join([*request["path"], "the packages of " + sys.executable])
+        raise NotCallable(f"no module {error.name!r}: looked in {looked}") from None
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            where = getattr(found, "__file__", None) or name
+            raise NotCallable(f"no function {attribute!r} in {where}")
+        found = getattr(found, part)
+    if not callable(found):
+        raise NotCallable(f"{request['call']} is not a function")
+    return found
+
+
+def _show(returned: Any) -> dict[str, Any]:
+    """Print what was returned, so that it is in the output like everything else; markdown is declared too."""
+    if returned is None:
+        return {"ok": True}
+    if isinstance(returned, dict) and isinstance(returned.get("markdown"), str):
+        print(returned["markdown"])
+        return {"ok": True, "markdown": returned["markdown"]}
+    print(returned if isinstance(returned, str) else _plain(returned))
+    return {"ok": True}
+
+
+def _plain(value: Any) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, indent=2)
+    except (TypeError, ValueError):
+        return str(value)
+
+
+def _fail(request: dict[str, Any], reason: str, retryable: bool) -> int:
+    print(reason, file=sys.stderr)
+    _leave(request, {"ok": False, "reason": reason, "retryable": retryable})
+    return EXIT_FAILED
+
+
+def _leave(request: dict[str, Any], result: dict[str, Any]) -> None:
+    part = Path(request["result"] + ".part")
+    part.write_text(json.dumps(result), encoding="utf-8")
+    part.replace(request["result"])
+
+
+def _print_traceback(error: BaseException) -> None:
+    """The traceback of the task's own code, without the frames of this file."""
+    error.__traceback__ = _first_foreign(error.__traceback__)
+    traceback.print_exception(type(error), error, error.__traceback__)
+
+
+def _first_foreign(entry: Any) -> Any:
+    own = (__file__, importlib.__file__)
+    while entry is not None and (
+        entry.tb_frame.f_code.co_filename in own or "importlib" in entry.tb_frame.f_code.co_filename
+    ):
+        entry = entry.tb_next
+    return entry
+
+
+def _reason(error: BaseException) -> str:
+    """`ValueError: no such feed (fetch.py:12)`: what, and the last line of the task's code that it passed."""
+    text = traceback.format_exception_only(type(error), error)[-1].strip()
+    place = _place(error)
+    return f"{text} ({place})" if place else text
+
+
+def _place(error: BaseException) -> str | None:
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{Path(error.filename).name}:{error.lineno}"
+    frames = traceback.extract_tb(_first_foreign(error.__traceback__))
+    if not frames:
+        return None
+    home = Path(frames[0].filename).parent
+    last = [frame for frame in frames if Path(frame.filename).parent == home][-1]
+    return f"{Path(last.filename).name}:{last.lineno}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
