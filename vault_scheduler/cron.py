@@ -34,6 +34,9 @@ NTH_WEEKDAY = re.compile(r"(?P<low>\w+)(?:-(?P<high>\w+))?#(?P<nth>\w*)", re.ASC
 LAST_WEEKDAY = re.compile(r"l(?P<day>\d+)", re.ASCII)
 
 
+LIKE_A_FIELD = re.compile(rf"(?:[\d*?,/#()hlwr-]|{'|'.join(MONTHS + WEEKDAYS)})+", re.ASCII | re.IGNORECASE)
+
+
 @dataclass(frozen=True, slots=True)
 class _Field:
     """One of the five columns."""
@@ -130,7 +133,7 @@ def _wrong_count(parts: Sequence[str]) -> BadExpression:
         return BadExpression("it is empty", 'Write five fields, such as "0 7 * * 1-5"')
     if "=" in parts[0]:
         return BadExpression(f"{parts[0]} does not belong here", "Write the zone under the key `timezone`")
-    if any(character.isalpha() and "/" in part[:1] for part in parts[5:] for character in part):
+    if count > len(FIELDS) and not all(LIKE_A_FIELD.fullmatch(part) for part in parts):
         return BadExpression("it ends with a command", f"Keep the five fields: {' '.join(parts[:5])!r}")
     if count not in (6, 7):
         return BadExpression(f"it has {count} field{'s' * (count != 1)}; cron has {five}", _or_every(parts))

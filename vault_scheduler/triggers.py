@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from itertools import islice
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from vault_scheduler.cron import CronExpression, parse_cron
 from vault_scheduler.errors import BadExpression, BadValue
+from vault_scheduler.wall_clock import WallClock, wall_clock_of
 from vault_scheduler.zones import changes, dst_changes, load_zone, local_to_utc, locate, offset_at, to_local
 
 __all__ = [
@@ -37,8 +38,10 @@ __all__ = [
 SECOND = timedelta(seconds=1)
 INSTANT = timedelta(microseconds=1)
 LONGEST_GAP = timedelta(hours=3)  # longer ones are calendar corrections (Apia 2011), in which nothing fires
+LONGEST_REPEAT = timedelta(hours=25)  # Kwajalein lived most of a day twice in 1969
 PROBE = datetime(2000, 1, 1)  # noqa: DTZ001 - naive local time; any moment would do
-COUNT_LIMIT = 1000  # fire times of cron that `due` walks to count them
+COUNT_LIMIT = 1000  # fire times of several triggers that `due` walks to count them
+FIRST_LOOK_BACK = timedelta(minutes=2)
 
 
 class Trigger(Protocol):
@@ -47,27 +50,8 @@ class Trigger(Protocol):
     def next_after(self, moment: datetime) -> datetime | None:
         """The first fire time strictly after `moment` (aware); aware, in UTC; None if there is none."""
 
-
-@lru_cache(maxsize=4096)
-def _stepper(normal: str, both_days: bool) -> Callable[[datetime], datetime | None]:
-    """What finds the next hit of an expression on the wall clock, strictly after a naive time; None: there is none.
-
-    Kept per expression, because building croniter costs three times as much as one step. It is imported here and not
-    above, for it costs 30 ms that `--help` should not pay.
-    """
-    from croniter import CroniterBadDateError, croniter
-
-    # Always naive: given zones, croniter fires fixed times twice in the repeated hour and invents some in gaps.
-    stepper = croniter(normal, PROBE, day_or=not both_days)
-
-    def step(local: datetime) -> datetime | None:
-        try:
-            hit: datetime = stepper.get_next(datetime, start_time=local.replace(microsecond=0), update_current=False)
-        except CroniterBadDateError:
-            return None
-        return hit
-
-    return step
+    def count(self, after: datetime, upto: datetime) -> tuple[int, bool]:
+        """How many fire times lie in after < t <= upto, and whether that is all of them (else a lower bound)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +65,12 @@ class CronTrigger:
     zone: ZoneInfo
     hash_id: str = ""
     cron: CronExpression = field(init=False, repr=False, compare=False)
+    hits: WallClock = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cron", parse_cron(self.expression, self.hash_id))
-        if self._next_local(PROBE) is None:
+        object.__setattr__(self, "hits", wall_clock_of(self.cron))
+        if self.hits.next_after(PROBE) is None:
             raise BadExpression("it names a date that no year has, so it would never fire", "Check day and month")
 
     @property
@@ -105,24 +91,41 @@ class CronTrigger:
         except (OverflowError, BadValue):
             return None  # the end of the calendar
 
+    def count(self, after: datetime, upto: datetime) -> tuple[int, bool]:
+        """How many fire times lie in after < t <= upto, and whether that is all of them (else a lower bound).
+
+        Local times and instants are one to one but for the second pass of a repeated hour and the end of a gap:
+        these are walked, the rest is arithmetic.
+        """
+        after, upto = after.astimezone(UTC), upto.astimezone(UTC)
+        total, exact = 0, True
+        for change, before, now in changes(self.zone, after - LONGEST_REPEAT, upto):
+            begin, end = max(after, change - SECOND), min(change + max(before - now, timedelta(0)), upto)
+            calm, whole = self.hits.count(to_local(after, self.zone), to_local(begin, self.zone))
+            total += calm + sum(1 for _ in _walk(self, begin, end))
+            exact = exact and whole
+            after = max(after, end)
+        calm, whole = self.hits.count(to_local(after, self.zone), to_local(upto, self.zone))
+        return total + calm, exact and whole
+
     def _next_fixed(self, moment: datetime) -> datetime | None:
         """Each local time fires once: the first of two, and right after a gap that swallowed it.
 
         Later local times never map to earlier instants, so the first hit that maps to an instant after `moment` is
         the answer; inside the second pass the hits that the first pass had are stepped over.
         """
-        local = self._next_local(to_local(moment, self.zone))
+        local = self.hits.next_after(to_local(moment, self.zone))
         while local is not None:
             instant, gap = locate(local, self.zone)
             if instant > moment and gap <= LONGEST_GAP:
                 return instant
-            local = self._next_local(local)
+            local = self.hits.next_after(local)
         return None
 
     def _next_wildcard(self, moment: datetime) -> datetime | None:
         """Real elapsed time: each stretch of constant offset for itself, so both passes and nothing of a gap."""
         local = to_local(moment, self.zone)
-        while (hit := self._next_local(local)) is not None:
+        while (hit := self.hits.next_after(local)) is not None:
             instant = (hit - offset_at(moment, self.zone)).replace(tzinfo=UTC)
             change = next(changes(self.zone, moment, instant), None)
             if change is None:
@@ -130,10 +133,6 @@ class CronTrigger:
             moment = change[0]
             local = to_local(moment, self.zone) - SECOND  # the moment of the change may itself be a fire time
         return None
-
-    def _next_local(self, local: datetime) -> datetime | None:
-        """The next hit on the wall clock, strictly after `local` (naive), as if no clock ever changed."""
-        return _stepper(self.cron.normal, self.cron.both_days)(local)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,14 +153,9 @@ class IntervalTrigger:
         except OverflowError:
             return None
 
-    def count(self, after: datetime, upto: datetime) -> int:
-        """How many multiples lie in after < t <= upto."""
-        return max(0, self._index(upto) - self._index(after))
-
-    def newest(self, after: datetime, upto: datetime, limit: int) -> list[datetime]:
-        """The last `limit` of them, ascending."""
-        last = self._index(upto)
-        return [self._at(last - back) for back in range(min(limit, self.count(after, upto)))][::-1]
+    def count(self, after: datetime, upto: datetime) -> tuple[int, bool]:
+        """How many multiples lie in after < t <= upto; always all of them."""
+        return max(0, self._index(upto) - self._index(after)), True
 
     def _index(self, moment: datetime) -> int:
         return (moment.astimezone(UTC) - self.anchor.astimezone(UTC)) // self.period
@@ -184,6 +178,11 @@ class OnceTrigger:
         """The first instant strictly after `moment`."""
         place = bisect_right(self.instants, moment.astimezone(UTC))
         return self.instants[place] if place < len(self.instants) else None
+
+    def count(self, after: datetime, upto: datetime) -> tuple[int, bool]:
+        """How many instants lie in after < t <= upto; always all of them."""
+        count = bisect_right(self.instants, upto.astimezone(UTC)) - bisect_right(self.instants, after.astimezone(UTC))
+        return max(0, count), True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,23 +227,34 @@ class Schedule:
     def due(self, after: datetime, upto: datetime, newest: int) -> Due | None:
         """The fire times in after < t <= upto, at most the `newest` latest of them listed; None if there are none.
 
-        Quick after years of downtime too: more than 1,000 fire times are counted only where that is arithmetic (one
-        `every` alone); else `count` is a lower bound and `exact` is False.
+        Quick after years of downtime too. The count is exact up to 1,000 fire times, for a single trigger nearly
+        always; beyond that it is a lower bound and `exact` is False.
         """
         after, upto = self._from(after), self._to(upto)
-        start = list(islice(self.fires(after, upto), COUNT_LIMIT + 1))
-        if not start:
+        first = next(self.fires(after, upto), None)
+        if first is None:
             return None
-        if len(start) <= COUNT_LIMIT:
-            return Due(first=start[0], count=len(start), newest=tuple(start[-newest:]) if newest else ())
-        latest = sorted({instant for one in self.triggers for instant in _newest(one, after, upto, newest)})
-        counts = [one.count(after, upto) for one in self.triggers if isinstance(one, IntervalTrigger)]
-        return Due(
-            first=start[0],
-            count=max(len(start), *counts) if counts else len(start),
-            newest=tuple(latest[-newest:]) if newest else (),
-            exact=len(counts) == len(self.triggers) == 1,
-        )
+        count, exact = self._count(after, upto)
+        return Due(first=first, count=count, newest=tuple(self._newest(after, upto, newest)), exact=exact)
+
+    def _count(self, after: datetime, upto: datetime) -> tuple[int, bool]:
+        counts = [trigger.count(after, upto) for trigger in self.triggers]
+        if len(counts) == 1:
+            return counts[0]
+        # What two triggers name is one fire time, so only walking tells; one trigger's count is a lower bound.
+        walked = len(list(islice(self.fires(after, upto), COUNT_LIMIT + 1)))
+        return max(walked, *(count for count, _ in counts)), walked <= COUNT_LIMIT
+
+    def _newest(self, after: datetime, upto: datetime, limit: int) -> list[datetime]:
+        """The last `limit` fire times, by looking ever further back: triggers step forward only."""
+        window = FIRST_LOOK_BACK
+        while limit > 0:
+            start = max(after, upto - window)
+            found = deque(self.fires(start, upto), maxlen=limit)
+            if len(found) == limit or start == after:
+                return list(found)
+            window *= 2
+        return []
 
     def _from(self, moment: datetime) -> datetime:
         """`moment`, or the last instant before the start."""
@@ -266,16 +276,3 @@ def _walk(trigger: Trigger, after: datetime, upto: datetime) -> Iterator[datetim
     while instant is not None and instant <= upto:
         yield instant
         instant = trigger.next_after(instant)
-
-
-def _newest(trigger: Trigger, after: datetime, upto: datetime, limit: int) -> list[datetime]:
-    """The last `limit` fire times of a trigger; of cron by looking ever further back, for it steps forward only."""
-    if isinstance(trigger, IntervalTrigger):
-        return trigger.newest(after, upto, limit)
-    window = timedelta(minutes=5)
-    while True:
-        start = max(after, upto - window)
-        found = list(_walk(trigger, start, upto))
-        if len(found) >= limit or start == after:
-            return found[-limit:] if limit else []
-        window *= 4
