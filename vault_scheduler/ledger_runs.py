@@ -28,6 +28,13 @@ class RunTable:
         row = self._file.one("SELECT definition FROM snapshots WHERE hash = ?", definition)
         return None if row is None else str(row[0])
 
+    async def renew_snapshot(self, run: str, definition: str, source: str) -> None:
+        """See `Store.renew_snapshot`."""
+        with self._file.write(durable=True) as change:
+            _require_active(change, run)
+            change.insert("snapshots", {"hash": definition, "definition": source}, "ON CONFLICT DO NOTHING")
+            change.run("UPDATE runs SET snapshot = ? WHERE id = ?", definition, run)
+
     async def active(self) -> list[Run]:
         """See `Store.active`."""
         rows = self._file.rows("SELECT * FROM runs WHERE state <> 'ended' ORDER BY fire_time, seq")
@@ -162,13 +169,13 @@ class RunTable:
             )
             change.run("UPDATE runs SET state = 'running' WHERE id = ?", run)
 
-    async def end_attempt(self, run: str, number: int, result: Result, at: datetime) -> None:
+    async def end_attempt(self, run: str, number: int, result: Result, at: datetime) -> Run:
         """See `Store.end_attempt`."""
         with self._file.write(durable=True) as change:
             _require_active(change, run)
-            change.run(
+            ended = change.run(
                 "UPDATE attempts SET state = 'ended', ended_at = ?, outcome = ?, reason = ?, exit_code = ?, "
-                "cost_usd = ? WHERE run = ? AND number = ?",
+                "cost_usd = ? WHERE run = ? AND number = ? AND state <> 'ended'",
                 epoch(at),
                 result.outcome,
                 result.reason,
@@ -177,7 +184,9 @@ class RunTable:
                 run,
                 number,
             )
-            change.run("UPDATE runs SET result = ? WHERE id = ?", result_json(result), run)
+            if ended:
+                change.run("UPDATE runs SET result = ? WHERE id = ?", result_json(result), run)
+            return _require(change, run)
 
     async def finish(
         self,

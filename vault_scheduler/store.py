@@ -104,6 +104,9 @@ class Store(Protocol):
     async def snapshot(self, definition: str) -> str | None:
         """The JSON of a definition that a run was claimed with, by its hash."""
 
+    async def renew_snapshot(self, run: str, definition: str, source: str) -> None:
+        """The run will be made with this definition (its hash and JSON) instead. Raises RunNotFound, Refused."""
+
     async def active(self) -> list[Run]:
         """Runs that have not ended, by fire time."""
 
@@ -154,10 +157,11 @@ class Store(Protocol):
     ) -> None:
         """The attempt's process exists; the three numbers find it again after a crash. Raises as above."""
 
-    async def end_attempt(self, run: str, number: int, result: Result, at: datetime) -> None:
+    async def end_attempt(self, run: str, number: int, result: Result, at: datetime) -> Run:
         """The attempt ended; the run has its result but goes on until `wait` (a retry) or `finish`.
 
-        A crash between the two leaves a running run whose last attempt has ended: finish it with `Run.result`.
+        A crash between the two leaves a running run whose last attempt has ended. The first end of an attempt
+        stands: who ends it again gets the run with the result that was recorded then.
         """
 
     async def finish(
