@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
-from vault_scheduler.executors.base import RunRequest
+from vault_scheduler.clock import Clock
+from vault_scheduler.executors.base import (
+    CannotStart,
+    Ended,
+    Executor,
+    Launch,
+    MachineEnvironment,
+    RunRequest,
+    StreamMasker,
+    failure,
+    run_environment,
+)
+from vault_scheduler.executors.capture import OUTPUT_CAP
+from vault_scheduler.executors.process import GRACE_S, PIPE_GRACE_S, StopOrder, end_orphan, run_process
+from vault_scheduler.platform.containment import MARKER, Household, become_subreaper
 from vault_scheduler.run import Result
+
+STOPPING = "the scheduler stopped during it"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,3 +80,217 @@ class Engine(Protocol):
     ) -> bool:
         """End what a daemon that died left of an attempt; whether something was found alive."""
         ...
+
+
+RESULT_LIMIT = 8 * 1024 * 1024  # bytes of the file that a process leaves its result in
+
+
+def output_path(runs_folder: Path, run: str, attempt: int) -> Path:
+    """Where the full output of an attempt is kept; the file exists only if something was printed."""
+    return runs_folder / run / f"output-{attempt}.txt"
+
+
+@dataclass(slots=True)
+class _Attempt:
+    request: RunRequest
+    stop: StopOrder
+    task: asyncio.Task[None] | None = None
+
+
+class LocalEngine:
+    """Runs every attempt as a child process of this one.
+
+    `masker` makes a fresh masker that knows the machine's secrets. `post` is called on the event loop. Full
+    outputs go below `runs_folder`, everything else there is removed when the attempt has ended. Times in seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        executors: Mapping[str, Executor],
+        clock: Clock,
+        masker: Callable[[], StreamMasker],
+        machine: MachineEnvironment,
+        runs_folder: Path,
+        post: Callable[[EngineEvent], None],
+        grace_s: float = GRACE_S,
+        pipe_grace_s: float = PIPE_GRACE_S,
+        output_cap: int = OUTPUT_CAP,
+    ) -> None:
+        self._executors = executors
+        self._clock = clock
+        self._masker = masker
+        self._machine = machine
+        self._runs_folder = runs_folder
+        self._post = post
+        self._grace_s = grace_s
+        self._pipe_grace_s = pipe_grace_s
+        self._output_cap = output_cap
+        self._attempts: dict[str, _Attempt] = {}
+        self._household = Household()
+        self._closing = False
+        become_subreaper()
+
+    @property
+    def running(self) -> frozenset[str]:
+        """The runs with an attempt under way."""
+        return frozenset(self._attempts)
+
+    async def submit(self, request: RunRequest) -> None:
+        """Start an attempt. Raises ValueError if the run has one under way: that would be a second execution."""
+        if request.run in self._attempts:
+            raise ValueError(f"{request.run} is running already")
+        attempt = _Attempt(request, StopOrder())
+        if self._closing:
+            attempt.stop.give(STOPPING, abandoned=True)
+        self._attempts[request.run] = attempt
+        attempt.task = asyncio.create_task(self._run(attempt), name=f"attempt {request.run}")
+
+    async def cancel(self, run: str, why: str) -> None:
+        """End a run's attempt, in the background."""
+        attempt = self._attempts.get(run)
+        if attempt is not None:
+            attempt.stop.give(why)
+
+    async def shutdown(self, grace: float) -> None:
+        """End all attempts; what is submitted later ends at once."""
+        self._closing = True
+        for attempt in self._attempts.values():
+            attempt.stop.give(STOPPING, abandoned=True, grace_s=grace)
+        tasks = [attempt.task for attempt in self._attempts.values() if attempt.task is not None]
+        await asyncio.gather(*tasks)
+
+    async def end_orphan(
+        self, run: str, pid: int | None, start_ticks: int | None, boot_id: str | None, grace: float
+    ) -> bool:
+        """End what a daemon that died left of an attempt, unless it is one of ours."""
+        if run in self._attempts:
+            return False
+        return await end_orphan(run, pid, start_ticks, boot_id, grace, self._household)
+
+    async def _run(self, attempt: _Attempt) -> None:
+        """One attempt from its request to its posted outcome."""
+        request = attempt.request
+        try:
+            result = await self._outcome(request, attempt.stop)
+        except Exception as error:
+            log.exception("%s: the attempt could not be carried out", request.run)
+            result = failure(f"internal error: {type(error).__name__}")
+        finally:
+            # Also while the event loop is torn down: nobody may wait for a run that is not there.
+            self._attempts.pop(request.run, None)
+        self._post(AttemptEnded(run=request.run, number=request.attempt, result=result, at=self._clock.now()))
+
+    async def _outcome(self, request: RunRequest, stop: StopOrder) -> Result:
+        masker = self._masker()
+        folder = self._runs_folder / request.run / f"attempt-{request.attempt}"
+        try:
+            result = await self._result(request, stop, folder, masker)
+        except CannotStart as error:
+            result = failure(error.reason, retryable=error.retryable)
+        except OSError as error:
+            result = failure(f"cannot run it: {error}")
+        finally:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        return masked_result(result, masker)
+
+    async def _result(self, request: RunRequest, stop: StopOrder, folder: Path, masker: StreamMasker) -> Result:
+        executor = self._executors.get(request.type)
+        if executor is None:
+            raise CannotStart(f"tasks of type {request.type} cannot be run here", retryable=False)
+        environment = run_environment(request, self._machine)
+        launch = await asyncio.to_thread(_prepare, executor, request, folder)
+        if isinstance(launch, Result):
+            return launch
+        if stop.why is not None:
+            ended = Ended(signal="TERM", cancelled=stop.why, abandoned=stop.abandoned)
+        else:
+            ended = await self._execute(request, stop, launch, {**environment, **launch.env}, masker)
+            ended = await asyncio.to_thread(_with_result, ended, launch, folder, masker)
+        return await asyncio.to_thread(executor.interpret, request, ended)
+
+    async def _execute(
+        self, request: RunRequest, stop: StopOrder, launch: Launch, env: dict[str, str], masker: StreamMasker
+    ) -> Ended:
+        return await run_process(
+            launch,
+            run_id=request.run,
+            env={**env, MARKER: request.run},
+            output_path=output_path(self._runs_folder, request.run, request.attempt),
+            masker=masker,
+            timeout_s=request.timeout_s,
+            clock=self._clock,
+            stop=stop,
+            household=self._household,
+            on_started=lambda pid, ticks, boot: self._post_started(request, pid, ticks, boot),
+            grace_s=self._grace_s,
+            pipe_grace_s=self._pipe_grace_s,
+            output_cap=self._output_cap,
+        )
+
+    def _post_started(self, request: RunRequest, pid: int, ticks: int, boot: str) -> None:
+        self._post(
+            AttemptStarted(
+                run=request.run,
+                number=request.attempt,
+                pid=pid,
+                start_ticks=ticks,
+                boot_id=boot,
+                at=self._clock.now(),
+            )
+        )
+
+
+def _prepare(executor: Executor, request: RunRequest, folder: Path) -> Launch | Result:
+    """What to launch, with its files in place for nobody's eyes but the user's."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    launch = executor.prepare(request, folder)
+    if isinstance(launch, Launch):
+        for name, text in launch.files.items():
+            opened = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(opened, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+                file.write(text)
+    return launch
+
+
+def _with_result(ended: Ended, launch: Launch, folder: Path, masker: StreamMasker) -> Ended:
+    if launch.result_file is None:
+        return ended
+    left, problem = _read_result(folder / launch.result_file)
+    return replace(ended, result=_mask_json(left, masker), result_problem=problem)
+
+
+def _read_result(path: Path) -> tuple[dict[str, Any] | None, str]:
+    """The object that a process left behind, and why it cannot be used although it is there."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(RESULT_LIMIT + 1)
+        if len(data) > RESULT_LIMIT:
+            return None, f"the result is larger than {RESULT_LIMIT // 1024 // 1024} MiB"
+        left = json.loads(data)
+    except FileNotFoundError:
+        return None, ""
+    except (OSError, ValueError) as error:
+        return None, f"the result cannot be read: {error}"
+    return (left, "") if isinstance(left, dict) else (None, "the result is not an object")
+
+
+def _mask_json(value: Any, masker: StreamMasker) -> Any:
+    """Every text in it masked, before anybody cuts it: half a secret cannot be found any more."""
+    if isinstance(value, str):
+        return masker.mask_text(value)
+    if isinstance(value, list):
+        return [_mask_json(item, masker) for item in value]
+    if isinstance(value, dict):
+        return {masker.mask_text(key): _mask_json(item, masker) for key, item in value.items()}
+    return value
+
+
+def masked_result(result: Result, masker: StreamMasker) -> Result:
+    """The result once more without secrets: cleaning can bring together what escape sequences held apart."""
+    return replace(
+        result,
+        reason=masker.mask_text(result.reason),
+        text=masker.mask_text(result.text),
+        denials=tuple(map(masker.mask_text, result.denials)),
+    )

@@ -97,8 +97,7 @@ class PythonExecutor:
             "vault": request.vault,
             "timezone": request.timezone,
         }
-        # Ours, and ours only: a module of the vault must not stand in for a part of the built-in task.
-        return _worker_launch(sys.executable, request, action, cwd, folder, asked, {}, path=[_own_packages()])
+        return _worker_launch(sys.executable, request, action, cwd, folder, asked, {}, own=True)
 
 
 def _worker_launch(
@@ -109,24 +108,23 @@ def _worker_launch(
     folder: Path,
     asked: dict[str, Any],
     files: dict[str, str],
-    path: list[str] | None = None,
+    own: bool = False,
 ) -> Launch:
     asked = {
         **asked,
         "args": dict(action.args),
-        "path": [str(request.scripts_folder)] if path is None else path,
+        # Ours only, for built-in tasks: a module of the vault must not stand in for a part of them.
+        "path": [] if own else [str(request.scripts_folder)],
+        "path_after": [str(Path(__file__).parent.parent.parent)] if own else [],
         "result": str(folder / _RESULT),
     }
     return Launch(
-        argv=(interpreter, "-X", "utf8", "-u", str(_WORKER), str(folder / _REQUEST)),
+        # -u: a traceback stands where it happened. -B: no __pycache__ folders in the vault.
+        argv=(interpreter, "-X", "utf8", "-u", "-B", str(_WORKER), str(folder / _REQUEST)),
         cwd=cwd,
         files={**files, _REQUEST: json.dumps(asked, ensure_ascii=True)},
         result_file=_RESULT,
     )
-
-
-def _own_packages() -> str:
-    return str(Path(__file__).parent.parent.parent)
 
 
 def _require(problem: str | None) -> None:

@@ -1,8 +1,8 @@
 """Runs one python task: a program of its own, started as `python -X utf8 -u python_worker.py REQUEST.json`.
 
 It runs in the user's interpreter: one file, standard library only, Python 3.8 and later. The request's keys:
-`call` ("module:function") or `code` (a file), `args`, `path` (folders to import from), `result` (the file to
-leave the result in), and for built-in tasks `vault` and `timezone`.
+`call` ("module:function") or `code` (a file), `args`, `path` and `path_after` (folders to import from, before and
+after all others), `result` (the file to leave the result in), and for built-in tasks `vault` and `timezone`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 import sys
 
 # This file's own folder comes first on the import path: its neighbours would hide modules of the same name.
-sys.path.pop(0)
+if sys.path[0] == __file__.rpartition("/")[0]:
+    sys.path.pop(0)
 
-import asyncio
 import importlib
 import inspect
 import json
@@ -32,6 +32,7 @@ def main(request_path: str) -> int:
     """Run the request; the exit code. `sys.exit` in the task goes through."""
     request = json.loads(Path(request_path).read_text(encoding="utf-8"))
     sys.path[:0] = request["path"]
+    sys.path += request["path_after"]
     sys.argv = [request.get("code") or request["call"]]
     try:
         returned = _run(request)
@@ -58,11 +59,16 @@ def _run(request: dict[str, Any]) -> Any:
     except ValueError:  # a function written in C does not always tell its parameters
         pass
     returned = function(**arguments)
-    return asyncio.run(_finish(returned)) if inspect.isawaitable(returned) else returned
+    return _awaited(returned) if inspect.isawaitable(returned) else returned
 
 
-async def _finish(awaitable: Any) -> Any:
-    return await awaitable
+def _awaited(awaitable: Any) -> Any:
+    import asyncio
+
+    async def finish() -> Any:
+        return await awaitable
+
+    return asyncio.run(finish())
 
 
 def _run_file(path: str) -> None:
