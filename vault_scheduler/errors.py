@@ -38,14 +38,17 @@ class NoteRefused(VaultSchedError):
 
 
 class NoteUnreadable(VaultSchedError):
-    """A note that is there but cannot be read, or may not: its last good definition stays."""
+    """A note that is there but cannot be read or written, or may not: its last good definition stays."""
 
     exit_code = 1
 
     def __init__(self, path: str, reason: str) -> None:
         self.path = path
         self.reason = reason
-        super().__init__(f"{path} cannot be read: {reason}")
+        super().__init__(path, reason)
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
 
 
 class NoteTooBig(NoteUnreadable):
@@ -61,7 +64,10 @@ class NoteChanged(VaultSchedError):
 
     def __init__(self, path: str) -> None:
         self.path = path
-        super().__init__(f"{path} changed while it was being written; try again")
+        super().__init__(path)
+
+    def __str__(self) -> str:
+        return f"{self.path} changed while it was being written; try again"
 
 
 class VaultNotFound(VaultSchedError):

@@ -17,11 +17,16 @@ def reason_to_skip(name: str, is_file: bool) -> str | None:
     stem = name[:-3] if is_file else name
     if stem.lower() in TEMPLATES or stem.lower().startswith("_template"):
         return "it is a template"
-    if CONFLICTS.search(stem):
+    if is_conflict_copy(stem):
         return "it is a conflict copy made by a sync program"
     if is_file and LEFT_BY_EDITORS.search(stem):
         return "it is a temporary or backup file"
     return _bad_name(name, is_file)
+
+
+def is_conflict_copy(name: str) -> bool:
+    """Whether a file name is one that sync programs give to the second version of a note."""
+    return CONFLICTS.search(name) is not None
 
 
 def _bad_name(name: str, is_file: bool) -> str | None:

@@ -6,19 +6,23 @@ may be spelt otherwise on disk (macOS and some sync programs store NFD).
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
-from vault_scheduler.errors import NoteUnreadable, VaultNotFound
-from vault_scheduler.ignored import reason_to_skip
+from vault_scheduler.errors import NoteChanged, NoteUnreadable, VaultNotFound
+from vault_scheduler.ignored import is_conflict_copy, reason_to_skip
+from vault_scheduler.platform.late_writes import Settled, restore_leftover, settle
 from vault_scheduler.platform.replace import Change, Replaced, digest, read_regular, replace_file
-from vault_scheduler.platform.temp_files import create_file
+from vault_scheduler.platform.temp_files import LeftoverKind, clean, create_file
 
 MAX_NOTE_BYTES = 8 * 2**20
+LEFT_BEHIND_S = 60.0  # a younger temp may belong to an edit that is going on
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,23 @@ class Written:
     def changed(self) -> bool:
         """Whether anything was written."""
         return self.before_hash != self.after_hash
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LateWrite:
+    """What a second look at an edit found."""
+
+    state: Settled
+    written: Written | None = None  # of a merge
+    copy: str = ""  # the conflict copy that was made, for a problem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tidied:
+    """Notes that got somebody's text back after a crash, and conflict copies that were made for it."""
+
+    restored: tuple[str, ...]
+    copies: tuple[str, ...]
 
 
 class Vault:
@@ -120,14 +141,12 @@ class Vault:
         NoteTooBig above 8 MiB.
         """
         try:
-            return read_regular(self._inside(rel), MAX_NOTE_BYTES).data
+            with _named(rel):
+                return read_regular(self._inside(rel), MAX_NOTE_BYTES).data
         except FileNotFoundError:
             if not self.is_there():
                 raise NoteUnreadable(rel, "the vault is not there") from None
             return None
-        except NoteUnreadable as error:
-            error.path = rel
-            raise
 
     def edit(self, rel: str, change: Change) -> Written:
         """Lay `change` over the note as it is now; other people's edits are never lost.
@@ -136,13 +155,46 @@ class Vault:
         and nothing is written. Raises FileNotFoundError if the note is gone, NoteUnreadable, NoteChanged if somebody
         kept writing.
         """
-        replaced = replace_file(self._inside(rel), change, limit=MAX_NOTE_BYTES)
-        return Written(
-            path=normal(rel),
-            before_hash=replaced.before_hash,
-            after_hash=replaced.after_hash,
-            replaced=replaced,
+        with _named(rel):
+            return _written(normal(rel), replace_file(self._inside(rel), change, limit=MAX_NOTE_BYTES))
+
+    def settle(self, written: Written, now: datetime) -> LateWrite:
+        """Look, from 3 s after an edit on, whether a program that had the old file open wrote into it.
+
+        Its text is merged into the note (that write is to be settled as well) or becomes a conflict copy. A process
+        that ends earlier may leave this to the daemon's `tidy`.
+        """
+        if written.replaced is None:
+            return LateWrite(state=Settled.DONE)
+        with _named(written.path):
+            settlement = settle(written.replaced, now, limit=MAX_NOTE_BYTES)
+        return LateWrite(
+            state=settlement.state,
+            written=_written(written.path, settlement.written) if settlement.written else None,
+            copy=self.rel(settlement.copy) if settlement.copy else "",
         )
+
+    def tidy(self, now: datetime) -> Tidied:
+        """Go through the temp files that a crash or a short-lived process left in the vault.
+
+        Those with a text of ours are removed after a day. A text of somebody else goes back into its note, or into a
+        conflict copy beside it.
+        """
+        restored: list[str] = []
+        copies: list[str] = []
+        for folder in self._folders():
+            for leftover in clean(folder, now):
+                if leftover.kind is LeftoverKind.OURS or now.timestamp() - leftover.mtime_s < LEFT_BEHIND_S:
+                    continue
+                place = restore_leftover(leftover, now, limit=MAX_NOTE_BYTES)
+                if place is not None:
+                    (copies if is_conflict_copy(place.name) else restored).append(self.rel(place))
+        return Tidied(restored=tuple(restored), copies=tuple(copies))
+
+    def _folders(self) -> Iterator[Path]:
+        for folder, below, _ in os.walk(self.root):
+            below[:] = [name for name in below if not name.startswith(".")]
+            yield Path(folder)
 
     def create(self, rel: str, data: bytes) -> Written:
         """Make a new note, with its folders. Raises FileExistsError rather than touch one that is there."""
@@ -158,6 +210,20 @@ class Vault:
         if ".." in Path(rel).parts or not real.is_relative_to(self.root):
             raise NoteUnreadable(rel, "it lies outside the vault")
         return real
+
+
+@contextlib.contextmanager
+def _named(rel: str) -> Iterator[None]:
+    """Errors name a note by its path in the vault."""
+    try:
+        yield
+    except (NoteUnreadable, NoteChanged) as error:
+        error.path = rel
+        raise
+
+
+def _written(rel: str, replaced: Replaced) -> Written:
+    return Written(path=rel, before_hash=replaced.before_hash, after_hash=replaced.after_hash, replaced=replaced)
 
 
 def normal(rel: str) -> str:

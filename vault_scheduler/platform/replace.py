@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vault_scheduler.errors import NoteChanged, NoteTooBig, NoteUnreadable
+from vault_scheduler.merge import merge
 from vault_scheduler.platform.exchange import NoExchange, exchange, rename_over, sync_folder
 from vault_scheduler.platform.temp_files import TempName, write_temp
 
@@ -100,85 +101,132 @@ def replace_file(path: Path, change: Change, *, limit: int) -> Replaced:
 
     `change` may be called several times and must be re-appliable (set a key, insert a run). What it raises passes
     through and leaves neither a change nor a temp file. Raises FileNotFoundError if there is no file,
-    NoteChanged if others kept writing; then their bytes are in place.
+    NoteUnreadable, or NoteChanged if others kept writing; then their bytes are in place.
     """
-    target = Path(os.path.realpath(path))
-    for attempt in range(TRIES):
-        content = _read_quiet(target, limit, attempt)
-        if content is None:
-            continue
-        new = change(content.data)
-        if new == content.data:
-            return _replaced(target, content, new, change)
-        with contextlib.suppress(Overtaken):
-            return _place(target, content, new, change, limit)
-    raise NoteChanged(str(path))
+    return _Replacement(Path(os.path.realpath(path)), change, limit).run()
 
 
-def _read_quiet(target: Path, limit: int, attempt: int) -> Content | None:
-    """Read; after a collision only what two reads agree on and is not empty, for a writer truncates first."""
-    content = read_regular(target, limit)
-    if attempt == 0:
-        return content
-    threading.Event().wait(FIRST_PAUSE_S * 2**attempt)
-    again = read_regular(target, limit)
-    return again if again.data == content.data and again.data else None
+@dataclass(frozen=True, slots=True)
+class _Owed:
+    """Somebody's text that was out of its place for a moment, in which another program may have read ours."""
+
+    base: bytes
+    text: bytes
+    temp: Path | None = None  # where it is kept until it has been merged; None: it stands in its place
 
 
-def _replaced(
-    target: Path, content: Content, new: bytes, change: Change, displaced: Path | None = None, written_ns: int = 0
-) -> Replaced:
-    return Replaced(
-        path=target,
-        base=content.data,
-        before_hash=digest(content.data),
-        after_hash=digest(new),
-        change=change,
-        displaced=displaced,
-        written_ns=written_ns,
-    )
+class _Replacement:
+    """The tries of one replacement."""
 
+    def __init__(self, target: Path, change: Change, limit: int) -> None:
+        self._target = target
+        self._change = change
+        self._limit = limit
+        self._owed: list[_Owed] = []
 
-def _place(target: Path, content: Content, new: bytes, change: Change, limit: int) -> Replaced:
-    """Put `new` where `content` stands. Raises Overtaken if something else stands there."""
-    if not os.access(target, os.W_OK):
-        raise NoteUnreadable(str(target), "it is read-only, and so it is not written")
-    temp = write_temp(target, new, content.data, content.stat)
-    written_ns = temp.stat().st_mtime_ns
-    try:
-        _expect(target, content.data, limit)  # nearly every collision is seen here, before anything moved
-        displaced = _swap(temp, target, content.data, limit)
-    finally:
-        # Whatever happened, a temp that still holds our own text is of no use to anybody.
-        if _holds(temp, new):
-            temp.unlink(missing_ok=True)
-    sync_folder(target.parent)
-    return _replaced(target, content, new, change, displaced, written_ns)
+    def run(self) -> Replaced:
+        for attempt in range(TRIES):
+            content = self._read(attempt)
+            if content is None:
+                continue
+            new = self._next_text(content.data)
+            if new == content.data:
+                return self._done(content, new)
+            with contextlib.suppress(Overtaken):
+                return self._place(content, new)
+        raise NoteChanged(str(self._target))
 
+    def _read(self, attempt: int) -> Content | None:
+        """Read; after a collision only what two reads agree on and is not empty, for a writer truncates first."""
+        content = read_regular(self._target, self._limit)
+        if attempt == 0:
+            return content
+        threading.Event().wait(FIRST_PAUSE_S * 2**attempt)
+        again = read_regular(self._target, self._limit)
+        return again if again.data == content.data and again.data else None
 
-def _swap(temp: Path, target: Path, base: bytes, limit: int) -> Path | None:
-    """Exchange the two and return the displaced file; put it back and raise Overtaken if it is not `base`."""
-    try:
-        exchange(temp, target)
-    except NoExchange:
-        return _swap_by_rename(temp, target, base, limit)
-    if read_regular(temp, limit).data != base:
-        exchange(temp, target)
+    def _next_text(self, data: bytes) -> bytes:
+        """The change laid over `data`, and what others wrote if `data` was made from our text without it."""
+        new = self._change(data)
+        if new != data:
+            return new
+        for owed in self._owed:
+            merged = merge(owed.base, owed.text, new)
+            new = new if merged is None else merged
+        return new
+
+    def _place(self, content: Content, new: bytes) -> Replaced:
+        """Put `new` where `content` stands. Raises Overtaken if something else stands there."""
+        if not os.access(self._target, os.W_OK):
+            raise NoteUnreadable(str(self._target), "it is read-only, and so it is not written")
+        temp = write_temp(self._target, new, content.data, content.stat)
+        written_ns = temp.stat().st_mtime_ns
+        try:
+            self._expect(content.data)  # nearly every collision is seen here, before anything moved
+            displaced = self._swap(temp, content.data, new)
+        finally:
+            if _holds(temp, new):  # whatever happened: a temp with our own text is of no use to anybody
+                temp.unlink(missing_ok=True)
+        sync_folder(self._target.parent)
+        return self._done(content, new, displaced, written_ns)
+
+    def _swap(self, temp: Path, base: bytes, new: bytes) -> Path | None:
+        """Exchange the two and return the displaced file. If it is not `base`, put it back and raise Overtaken."""
+        try:
+            exchange(temp, self._target)
+        except NoExchange:
+            return self._swap_by_rename(temp, base)
+        theirs = b""
+        try:
+            theirs = self._look(temp)
+        finally:
+            if theirs != base:
+                exchange(temp, self._target)
+        if theirs == base:
+            return temp
+        if self._look(temp) == new:
+            self._owe(base, theirs, None)
+        else:  # within these microseconds somebody wrote over ours: that is the newer text, and it stays
+            exchange(temp, self._target)
+            self._owe(base, self._look(temp), temp)
         raise Overtaken
-    return temp
 
+    def _owe(self, base: bytes, text: bytes, temp: Path | None) -> None:
+        if text and not base.startswith(text):  # else it is a write that has only begun
+            self._owed.append(_Owed(base, text, temp))
 
-def _swap_by_rename(temp: Path, target: Path, base: bytes, limit: int) -> Path | None:
-    """Where files cannot be exchanged: give the old file a second name, compare, rename over it."""
-    second_name = temp.with_name(TempName.of(target, base, b"").with_new_tail())
-    linked = _link(target, second_name)
-    try:
-        _expect(target, base, limit)
-    except BaseException:
-        second_name.unlink(missing_ok=True)
-        raise
-    rename_over(temp, target)
-    return second_name if linked else None
+    def _look(self, path: Path) -> bytes:
+        return read_regular(path, self._limit).data
+
+    def _swap_by_rename(self, temp: Path, base: bytes) -> Path | None:
+        """Where files cannot be exchanged: give the old file a second name, compare, rename over it."""
+        second_name = temp.with_name(TempName.of(self._target, base, b"").with_new_tail())
+        linked = _link(self._target, second_name)
+        try:
+            self._expect(base)
+            rename_over(temp, self._target)
+        except BaseException:
+            second_name.unlink(missing_ok=True)
+            raise
+        return second_name if linked else None
+
+    def _expect(self, base: bytes) -> None:
+        if self._look(self._target) != base:
+            raise Overtaken
+
+    def _done(self, content: Content, new: bytes, displaced: Path | None = None, written_ns: int = 0) -> Replaced:
+        for owed in self._owed:
+            if owed.temp is not None and merge(owed.base, owed.text, new) == new:
+                owed.temp.unlink(missing_ok=True)
+        return Replaced(
+            path=self._target,
+            base=content.data,
+            before_hash=digest(content.data),
+            after_hash=digest(new),
+            change=self._change,
+            displaced=displaced,
+            written_ns=written_ns,
+        )
 
 
 def _link(target: Path, second_name: Path) -> bool:
@@ -188,11 +236,6 @@ def _link(target: Path, second_name: Path) -> bool:
     except OSError:
         return False
     return True
-
-
-def _expect(target: Path, base: bytes, limit: int) -> None:
-    if read_regular(target, limit).data != base:
-        raise Overtaken
 
 
 def _holds(temp: Path, data: bytes) -> bool:

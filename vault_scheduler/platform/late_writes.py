@@ -1,0 +1,130 @@
+"""The second look at a displaced file: a program that had it open may have written into it after the exchange.
+
+Its text is then merged into the note. What cannot be merged becomes a note of its own beside it, named as sync
+programs name conflict copies, which everybody recognises and nothing schedules.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+
+from vault_scheduler.errors import NoteChanged, NoteRefused, NoteUnreadable
+from vault_scheduler.merge import merge
+from vault_scheduler.platform.replace import Replaced, digest, read_regular, replace_file
+from vault_scheduler.platform.temp_files import Leftover
+
+LATE_S = 3.0  # an editor that had the file open has written by then
+STILL_S = 1.0  # and is not in the middle of it
+
+
+class Settled(StrEnum):
+    """What became of a displaced file."""
+
+    DONE = "done"  # nobody wrote into it; it is removed
+    WAIT = "wait"  # too early to say
+    MERGED = "merged"  # its text was laid over the note; that write wants a second look of its own
+    COPIED = "copied"  # its text stands in a conflict copy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """The result of `settle`."""
+
+    state: Settled
+    written: Replaced | None = None  # of MERGED
+    copy: Path | None = None  # of COPIED
+
+
+def settle(done: Replaced, now: datetime, *, limit: int) -> Settlement:
+    """Look at what a replacement displaced, from 3 seconds after it on.
+
+    Never raises for what other programs do to the files.
+    """
+    if done.displaced is None or not _is_file(done.displaced):
+        return Settlement(state=Settled.DONE)
+    if _is_early(now, done.written_ns, LATE_S) or _is_early(now, done.displaced.stat().st_mtime_ns, STILL_S):
+        return Settlement(state=Settled.WAIT)
+    try:
+        late = read_regular(done.displaced, limit).data
+    except (FileNotFoundError, NoteUnreadable):
+        return Settlement(state=Settled.DONE)
+    if late == done.base or not late:  # untouched, or emptied by a write that never came
+        done.displaced.unlink(missing_ok=True)
+        return Settlement(state=Settled.DONE)
+    return _take_in(done, late, now, limit)
+
+
+def _take_in(done: Replaced, late: bytes, now: datetime, limit: int) -> Settlement:
+    assert done.displaced is not None
+    try:
+        again = replace_file(done.path, lambda current: _joined(done, late, current), limit=limit)
+    except FileNotFoundError:
+        done.displaced.unlink(missing_ok=True)  # the note was deleted since, with all that it said
+        return Settlement(state=Settled.DONE)
+    except (NoteRefused, NoteChanged, NoteUnreadable):
+        return Settlement(state=Settled.COPIED, copy=make_conflict_copy(done.displaced, done.path, now))
+    done.displaced.unlink(missing_ok=True)
+    return Settlement(state=Settled.MERGED, written=again)
+
+
+def _joined(done: Replaced, late: bytes, current: bytes) -> bytes:
+    """The late text with our change, if the note is still as we wrote it; else a merge of the two."""
+    if digest(current) == done.after_hash:
+        return done.change(late)
+    merged = merge(done.base, late, current)
+    if merged is None:
+        raise NoteRefused("two programs changed the same lines")
+    return merged
+
+
+def restore_leftover(leftover: Leftover, now: datetime, *, limit: int) -> Path | None:
+    """Bring somebody's late edit back after a crash: into its note if nobody wrote there since, else as a copy.
+
+    Returns the path that holds the text now, or None if it holds nothing that the note lacks.
+    """
+    folder = leftover.path.parent
+    target = next((path for path in folder.iterdir() if leftover.belongs_to(path.name)), None)
+    if target is None:
+        return make_conflict_copy(leftover.path, folder / "unknown note.md", now)
+    current = read_regular(target, limit).data
+    late = read_regular(leftover.path, limit).data
+    if late == current or not late:
+        leftover.path.unlink(missing_ok=True)
+        return None
+    if digest(current).startswith(leftover.name.new):
+        leftover.path.replace(target)
+        return target
+    return make_conflict_copy(leftover.path, target, now)
+
+
+def make_conflict_copy(text: Path, note: Path, now: datetime) -> Path:
+    """Give a dot-temp a visible name beside its note; an existing file is never overwritten."""
+    moment = now.strftime("%Y-%m-%d %H%M%S")
+    for number in range(1, 100):
+        tail = "" if number == 1 else f" {number}"
+        copy = note.with_name(f"{note.stem} (conflicted copy {moment}{tail}){note.suffix}")
+        try:
+            os.link(text, copy)
+        except FileExistsError:
+            continue
+        except OSError:
+            if copy.exists():
+                continue
+            text.rename(copy)
+            return copy
+        text.unlink(missing_ok=True)
+        return copy
+    return text
+
+
+def _is_file(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
+
+
+def _is_early(now: datetime, moment_ns: int, seconds: float) -> bool:
+    """Whether less than `seconds` have passed; a moment in the future is an odd clock, not a reason to wait."""
+    return 0 <= now.timestamp() - moment_ns / 1e9 < seconds
