@@ -28,6 +28,8 @@ _FIRST = (
     "CREATE INDEX runs_of_task ON runs (task, last_fire_time)",
     "CREATE INDEX runs_by_time ON runs (last_fire_time)",
     "CREATE INDEX runs_active ON runs (fire_time) WHERE state <> 'ended'",
+    "CREATE INDEX runs_failed ON runs (last_fire_time) WHERE outcome IN ('failure', 'timeout', 'abandoned')",
+    "CREATE INDEX runs_of_snapshot ON runs (snapshot)",
     "CREATE INDEX runs_ended ON runs (task, ended_at) WHERE state = 'ended'",
     """CREATE TABLE attempts (
         run TEXT NOT NULL, number INTEGER NOT NULL, state TEXT NOT NULL, started_at REAL NOT NULL, ended_at REAL,

@@ -40,6 +40,7 @@ __all__ = [
     "NOTE",
     "OUTPUT",
     "TRANSIENT",
+    "TRIM_LIMIT",
     "Batch",
     "Claim",
     "Delivery",
@@ -51,6 +52,14 @@ __all__ = [
     "TaskRow",
     "Unstarted",
 ]
+
+
+TRIM_LIMIT = 1000
+_FORGET_RUN = (
+    "DELETE FROM attempts WHERE run = ?",
+    "DELETE FROM deliveries WHERE run = ?",
+    "DELETE FROM runs WHERE id = ?",
+)
 
 
 class Store(Protocol):
@@ -75,7 +84,7 @@ class Store(Protocol):
     async def trim(self, now: datetime, keep: timedelta) -> int:
         """Delete runs that ended longer ago than `keep`, and what belongs to them (rule 12); how many.
 
-        Every task keeps its newest run.
+        Every task keeps its newest run. At most `TRIM_LIMIT` a call, so that nothing waits long for it.
         """
 
     async def save(self, batch: Batch) -> dict[str, Run]:
@@ -297,16 +306,18 @@ class SqliteStore(TaskTable, RunTable, DeliveryTable, RequestTable):
         """See `Store.trim`."""
         oldest = epoch(now - keep)
         with self._file.write(durable=False) as change:
-            gone = change.run(
-                "DELETE FROM runs WHERE state = 'ended' AND ended_at < ? "
-                "AND seq NOT IN (SELECT max(seq) FROM runs GROUP BY task)",
+            gone = change.rows(
+                "SELECT id FROM runs WHERE state = 'ended' AND ended_at < ? "
+                "AND seq NOT IN (SELECT max(seq) FROM runs GROUP BY task) LIMIT ?",
                 oldest,
+                TRIM_LIMIT,
             )
-            change.run("DELETE FROM attempts WHERE run NOT IN (SELECT id FROM runs)")
-            change.run("DELETE FROM deliveries WHERE run NOT IN (SELECT id FROM runs)")
+            for (run,) in gone:
+                for statement in _FORGET_RUN:
+                    change.run(statement, run)
             change.run("DELETE FROM snapshots WHERE hash NOT IN (SELECT snapshot FROM runs)")
             change.run("DELETE FROM requests WHERE made_at < ?", oldest)
-        return gone
+        return len(gone)
 
 
 def _implements(store: SqliteStore) -> Store:
