@@ -1,7 +1,7 @@
 """What a task's body holds: its code block or its prompt. Read when a run starts, not when a note is parsed.
 
 markdown-it is loaded on first use: it costs more than parsing a hundred notes, and most notes are never run here.
-`has_code_block` and `has_prompt` are the cheap answers for parsing time.
+`first_fence` and `has_prompt` are the cheap answers for parsing time.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,36 +18,18 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
 
 PYTHON_LANGUAGES = frozenset({"python", "python3", "py"})
-INTERPRETERS: dict[str, tuple[str, ...]] = {
-    "": ("/bin/sh",),
-    "sh": ("/bin/sh",),
-    "shell": ("/bin/sh",),
-    "console": ("/bin/sh",),
-    "bash": ("bash",),
-    "zsh": ("zsh",),
-    "fish": ("fish",),
-    "python": ("python3",),
-    "python3": ("python3",),
-    "py": ("python3",),
-    "javascript": ("node",),
-    "js": ("node",),
-    "node": ("node",),
-    "ruby": ("ruby",),
-    "rb": ("ruby",),
-    "perl": ("perl",),
-    "pl": ("perl",),
-    "php": ("php",),
-    "lua": ("lua",),
-    "r": ("Rscript",),
-    "applescript": ("osascript",),
-    "powershell": ("pwsh", "-File"),
-    "pwsh": ("pwsh", "-File"),
-}
+# Languages that name an interpreter; a block of `diff` or `json` is text that somebody quoted. "" is the shell.
+LANGUAGES = frozenset(
+    """
+    sh shell bash dash ksh zsh fish nu nushell powershell pwsh python python3 py javascript js node mjs
+    ruby rb perl pl php lua r julia tcl applescript
+    """.split()  # noqa: SIM905 (prose reads better than a column of 30 strings)
+) | {""}
 
 _FENCE = re.compile(r"[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*(`{3,}(?=[^`]*$)|~{3,})[ \t]*(.*)$")
 _LANGUAGE = re.compile(r"\{?\.?([\w+#-]+)")
 _PROMPT_HEADING = re.compile(r"^ {0,3}##[ \t]+Prompt[ \t]*#*[ \t]*$", re.MULTILINE)
-_COMMENT_MARKS = ("%%", "<!--")
+_COMMENT_MARKS = {"%%": "%%", "<!--": "-->"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,12 +126,17 @@ def _visible(body: str) -> list[str]:
 
 def _strip_comments(line: str) -> tuple[str, str]:
     """A line outside of code without its comments, and the mark that ends the comment it leaves open."""
-    for opening, closing in (("%%", "%%"), ("<!--", "-->")):
-        before, mark, rest = line.partition(opening)
-        if not mark or before.count("`") % 2:
-            continue
-        _, closed, after = rest.partition(closing)
-        return (before, closing) if not closed else _strip_comments(before + after)
+    for opening, closing in _COMMENT_MARKS.items():
+        kept = []
+        while opening in line:
+            before, _, rest = line.partition(opening)
+            if before.count("`") % 2:
+                break  # inside inline code
+            kept.append(before)
+            _, closed, line = rest.partition(closing)
+            if not closed:
+                return "".join(kept), closing
+        line = "".join(kept) + line
     return line, ""
 
 
@@ -195,6 +183,6 @@ def _code_blocks(body: str) -> Iterator[CodeBlock]:
 def _headings(body: str) -> Iterator[tuple[int, int, str]]:
     """Line, level and title of the headings that are in nothing else."""
     tokens = _tokens(body)
-    for opening, inline in zip(tokens, tokens[1:], strict=False):
+    for opening, inline in pairwise(tokens):
         if opening.type == "heading_open" and opening.level == 0 and opening.map:
             yield opening.map[0], int(opening.tag[1]), inline.content.strip()

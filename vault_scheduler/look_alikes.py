@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import lru_cache
 
 from vault_scheduler.keys import ALIASES, FOREIGN, KEYS, PROMPT
@@ -24,12 +25,20 @@ _BARE = re.compile(r"[\"'“”„‘’`\s]+")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
+class Likeness(StrEnum):
+    """Why a key is taken for one of ours."""
+
+    SPELLING = "spelling"  # the same name, spelled otherwise: certain
+    DIALECT = "dialect"  # what another scheduler or agent calls it: certain
+    SLIP = "slip"  # a slip of the hand: probable
+
+
 @dataclass(frozen=True, slots=True)
 class LookAlike:
-    """A key that is probably meant to be one of ours. `certain`: only spelled otherwise, or another dialect."""
+    """A key that is probably meant to be one of ours (or `prompt`, which has no key)."""
 
     name: str
-    certain: bool
+    likeness: Likeness
 
 
 @lru_cache(maxsize=4096)
@@ -38,13 +47,13 @@ def near(name: str) -> LookAlike | None:
     bare = _normal(name)
     meant = ALIASES.get(bare, bare)
     if meant in KEYS and not KEYS[meant].ours:
-        return LookAlike(meant, certain=True)
+        return LookAlike(meant, Likeness.SPELLING)
     if bare == PROMPT or bare in FOREIGN:
-        return LookAlike(FOREIGN.get(bare, PROMPT), certain=True)
+        return LookAlike(FOREIGN.get(bare, PROMPT), Likeness.DIALECT)
     if bare in COMMON or len(bare) < 3:
         return None
     close = [known for known in _guessable() if _is_slip(bare, known)]
-    return LookAlike(ALIASES.get(close[0], close[0]), certain=False) if close else None
+    return LookAlike(ALIASES.get(close[0], close[0]), Likeness.SLIP) if close else None
 
 
 def _normal(name: str) -> str:

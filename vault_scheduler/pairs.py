@@ -17,13 +17,13 @@ def environment(value: object, key: str = "env") -> tuple[tuple[str, str], ...]:
     pairs: dict[str, str] = {}
     for name, item in mapping_or_pairs(value, key).items():
         variable_name(name, key)
-        if name in pairs:
-            raise BadValue(f"`{name}` is set twice", f"Keep one `{name}=…`")
         pairs[name] = _environment_value(name, item)
     return tuple(pairs.items())
 
 
 def _environment_value(name: str, item: object) -> str:
+    if item is None:
+        return ""
     if isinstance(item, (bool, int)):
         return scalar(item)
     if isinstance(item, str):

@@ -124,18 +124,21 @@ def plain_quotes(value: str, key: str = "") -> str:
 
 
 def text_list(value: object, key: str = "") -> tuple[str, ...]:
-    """A list of texts; one text is a list of one, an empty list is empty."""
+    """A list of texts; one text is a list of one. Items that were left empty do not count."""
     if not isinstance(value, list):
         return (text(value, key),)
-    for item in value:
+    items = [item for item in value if not is_unset(item)]
+    for item in items:
         if isinstance(item, list):
             raise _unquoted_link(item, key)
-        if item is None or isinstance(item, dict):
-            raise BadValue(
-                "the list holds something that is not text",
-                'Write each item as a text, in quotes if it holds ":" or is empty',
-            )
-    return tuple(text(item, key) for item in value)
+        if isinstance(item, dict):
+            raise BadValue("the list holds a mapping", 'Write each item as one text, in quotes if it holds ":"')
+    return tuple(text(item, key) for item in items)
+
+
+def is_unset(value: object) -> bool:
+    """Whether a property was left empty: a bare `key:`, or the empty text that a property editor leaves behind."""
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def boolean(value: object, key: str = "") -> bool:
@@ -222,7 +225,7 @@ def _why_no_duration(value: str, compact: str, key: str) -> tuple[str, str]:
     if compact.startswith("-"):
         return f"{shown(value)} is negative", f"Write {line(key, compact.lstrip('-') or '30m')}"
     if _NUMBER.match(compact):
-        whole = compact.split(".")[0].lstrip("+") or "1"
+        whole = compact.split(".")[0].lstrip("+0") or "30"
         ways = ", ".join(line(key, whole + unit) for unit in "sm")
         return f"{shown(value)} has no unit", f"Write {ways} or {line(key, whole + 'h')}"
     worded = _WORDED.match(value)

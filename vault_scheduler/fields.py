@@ -1,0 +1,144 @@
+"""The properties of one note: each read by one reader, every problem with its line, all of them at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, TypeVar
+
+from vault_scheduler.errors import BadValue
+from vault_scheduler.keys import ALIASES, KEYS, PROMPT, SETTINGS, TASK, Key
+from vault_scheduler.look_alikes import Likeness, LookAlike, near
+from vault_scheduler.note import Document
+from vault_scheduler.task import Problem, Severity
+from vault_scheduler.values import is_unset, line
+from vault_scheduler.yaml_core import compose_mapping
+
+T = TypeVar("T")
+Reader = Callable[[object, str], T]
+
+_JUDGED = 100  # keys that are not ours and are compared with ours: a note with more is not written by hand
+_PLACES = {TASK: "a task note", SETTINGS: "the settings note"}
+
+
+class Fields:
+    """The set keys of a note by their right names, and the problems found while they are read.
+
+    `where`: TASK or SETTINGS, the kind of note. `lines` gives the line in the file of a key as it is written there.
+    """
+
+    def __init__(self, mapping: Mapping[str, object], path: str, where: str, lines: Callable[[str], int]) -> None:
+        self.problems: list[Problem] = []
+        self.values: dict[str, Any] = {}
+        self.look_alikes = 0
+        self._path = path
+        self._where = where
+        self._lines = lines
+        self._spelled: dict[str, str] = {}
+        others = [written for written, value in mapping.items() if not self._take(written, value)]
+        for written in others[:_JUDGED]:
+            self._judge_other(written, mapping[written])
+
+    def _take(self, written: str, value: object) -> bool:
+        """Note the value of a key of ours; False for a key that is not ours."""
+        name = ALIASES.get(written, written)
+        key = KEYS.get(name)
+        if key is None:
+            return is_unset(value)
+        if is_unset(value):
+            return True
+        if name in self.values:
+            first = self._spelled[name]
+            self._add(
+                written, f"`{written}` and `{first}` are the same key", f"Remove one of the two; ours is `{name}`"
+            )
+            return True
+        self._spelled[name] = written
+        self._keep(key, value)
+        return True
+
+    def _keep(self, key: Key, value: object) -> None:
+        if self._where not in key.where:
+            self._misplaced(key)
+        elif not key.supported:
+            self.unsupported(key.name)
+        self.values[key.name] = value
+
+    def _misplaced(self, key: Key) -> None:
+        if key.name in ("type", "id"):
+            return  # many vaults give every note a type
+        here, there = _PLACES[self._where], _PLACES[key.where[0]]
+        self.warn(key.name, f"has no effect in {here}", f"Move it to {there}, or remove it")
+
+    def _judge_other(self, written: str, value: object) -> None:
+        alike = near(written)
+        if alike is None or (alike.likeness is Likeness.SLIP and alike.name in self.values):
+            return
+        self.look_alikes += 1
+        fix = self._right_name(alike, value)
+        self._add(written, f"`{written}` is not a key that is read", fix, Severity.WARNING)
+
+    def _right_name(self, alike: LookAlike, value: object) -> str:
+        if alike.name == PROMPT:
+            return "Write the prompt into the body of the note, below the properties"
+        key = KEYS[alike.name]
+        if not key.supported:
+            return f"Ours is `{key.name}`, which this version does not support yet"
+        if self._where not in key.where:
+            return f"Ours is `{key.name}`, in {_PLACES[key.where[0]]}"
+        if alike.likeness is Likeness.DIALECT or isinstance(value, (list, dict)):
+            return f"Write `{key.name}` instead"
+        return f"Write {line(key.name, value)}"
+
+    def has(self, name: str) -> bool:
+        """Whether the key is set, to a good value or not."""
+        return name in self.values
+
+    def read(self, name: str, reader: Reader[T]) -> T | None:
+        """The value of a key; None if it is unset, or if it is bad: then the problem is noted."""
+        if name not in self.values:
+            return None
+        try:
+            return reader(self.values[name], self._spelled[name])
+        except BadValue as error:
+            self.error(name, error.message, error.fix)
+            return None
+
+    def error(self, name: str, message: str, fix: str) -> None:
+        """Note what keeps the note from being used. `name` may be a key that is not there, or ""."""
+        self._add(self._spelled.get(name, name), message, fix)
+
+    def warn(self, name: str, message: str, fix: str) -> None:
+        """Note what is odd, but does no harm."""
+        self._add(self._spelled.get(name, name), message, fix, Severity.WARNING)
+
+    def unsupported(self, name: str) -> None:
+        """Note a key whose behaviour is not built yet: a cap or gate that is read but ignored would be a lie."""
+        self.error(name, "is not supported by this version", f"Remove `{name}`, or wait for a newer version")
+
+    def _add(self, written: str, message: str, fix: str, severity: Severity = Severity.ERROR) -> None:
+        where = self._lines(written) if written else 1
+        fix = fix if not fix or fix.endswith((".", "?", "!")) else f"{fix}."
+        self.problems.append(
+            Problem(path=self._path, line=max(1, where), key=written, message=message, fix=fix, severity=severity)
+        )
+
+    @property
+    def failed(self) -> bool:
+        """Whether there is a problem that is an error."""
+        return any(problem.is_error for problem in self.problems)
+
+    def sorted_problems(self) -> tuple[Problem, ...]:
+        """All problems in the order of the lines."""
+        return tuple(sorted(self.problems, key=lambda problem: problem.line))
+
+
+def key_lines(doc: Document) -> Callable[[str], int]:
+    """The line in the file of each key of a note without a fault; looked up once, when the first problem is found."""
+
+    @cache
+    def lines() -> dict[str, int]:
+        spans = compose_mapping(doc.block_text)
+        return {name: entry.line + 2 for name, entry in spans.entries.items()} if spans else {}
+
+    return lambda key: lines().get(key, 1)
