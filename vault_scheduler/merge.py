@@ -5,11 +5,12 @@ Used only when two programs wrote one note within moments; whatever cannot be me
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-LONGEST_COMPARISON = 4_000_000  # lines times lines; above that, comparing would take seconds
+MOST_PAIRS = 1_000_000  # of equal lines (blank ones, mostly); above that, common lines are no anchors, for speed
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,21 +35,18 @@ def merge(base: bytes, one: bytes, other: bytes) -> bytes | None:
         return one if base == other else other
     base_lines = base.split(b"\n")  # not splitlines(): only \n ends a line here, and a missing last one stays missing
     ours, theirs = _hunks(base_lines, one.split(b"\n")), _hunks(base_lines, other.split(b"\n"))
-    if ours is None or theirs is None:
-        return None
     hunks = _combine(ours, theirs)
     return None if hunks is None else b"\n".join(_apply(base_lines, hunks))
 
 
-def _hunks(base: Sequence[bytes], changed: Sequence[bytes]) -> list[_Hunk] | None:
+def _hunks(base: Sequence[bytes], changed: Sequence[bytes]) -> list[_Hunk]:
     start = _common(base, changed)
     tail = _common(base[start:][::-1], changed[start:][::-1])
     old, new = base[start : len(base) - tail], changed[start : len(changed) - tail]
-    if len(old) * len(new) > LONGEST_COMPARISON:
-        return None
+    matcher = SequenceMatcher(None, old, new, autojunk=_equal_pairs(old, new) > MOST_PAIRS)
     return [
         _Hunk(start + i1, start + i2, tuple(new[j1:j2]))
-        for tag, i1, i2, j1, j2 in SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
+        for tag, i1, i2, j1, j2 in matcher.get_opcodes()
         if tag != "equal"
     ]
 
@@ -90,6 +88,12 @@ def _agree(ours: _Hunk, theirs: _Hunk) -> _Hunk | None:
     if not ours.inserts:
         return None
     return _Hunk(theirs.start, theirs.end, theirs.lines + ours.lines)
+
+
+def _equal_pairs(old: Sequence[bytes], new: Sequence[bytes]) -> int:
+    """What a comparison costs."""
+    counts = Counter(new)
+    return sum(counts[line] for line in old)
 
 
 def _holds(lines: Sequence[bytes], part: Sequence[bytes]) -> bool:

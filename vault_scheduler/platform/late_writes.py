@@ -18,6 +18,7 @@ from vault_scheduler.platform.replace import Replaced, digest, read_regular, rep
 from vault_scheduler.platform.temp_files import Leftover
 
 LATE_S = 3.0  # an editor that had the file open has written by then
+GIVE_UP_S = 60.0  # a note that others never stop writing to gets a conflict copy instead of a merge
 STILL_S = 1.0  # and is not in the middle of it
 
 
@@ -65,7 +66,9 @@ def _take_in(done: Replaced, late: bytes, now: datetime, limit: int) -> Settleme
     except FileNotFoundError:
         done.displaced.unlink(missing_ok=True)  # the note was deleted since, with all that it said
         return Settlement(state=Settled.DONE)
-    except (NoteRefused, NoteChanged, NoteUnreadable):
+    except (NoteRefused, NoteChanged, NoteUnreadable) as error:
+        if isinstance(error, NoteChanged) and _is_early(now, done.written_ns, GIVE_UP_S):
+            return Settlement(state=Settled.WAIT)
         return Settlement(state=Settled.COPIED, copy=make_conflict_copy(done.displaced, done.path, now))
     done.displaced.unlink(missing_ok=True)
     return Settlement(state=Settled.MERGED, written=again)
