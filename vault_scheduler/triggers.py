@@ -40,6 +40,7 @@ INSTANT = timedelta(microseconds=1)
 LONGEST_GAP = timedelta(hours=3)  # longer ones are calendar corrections (Apia 2011), in which nothing fires
 LONGEST_REPEAT = timedelta(hours=25)  # Kwajalein lived most of a day twice in 1969
 PROBE = datetime(2000, 1, 1)  # noqa: DTZ001 - naive local time; any moment would do
+DAY_LIMIT = 1000  # days that a count of cron steps through, where not every day matches
 COUNT_LIMIT = 1000  # fire times of several triggers that `due` walks to count them
 FIRST_LOOK_BACK = timedelta(minutes=2)
 
@@ -98,15 +99,19 @@ class CronTrigger:
         these are walked, the rest is arithmetic.
         """
         after, upto = after.astimezone(UTC), upto.astimezone(UTC)
-        total, exact = 0, True
+        total, budget = 0, DAY_LIMIT
         for change, before, now in changes(self.zone, after - LONGEST_REPEAT, upto):
             begin, end = max(after, change - SECOND), min(change + max(before - now, timedelta(0)), upto)
-            calm, whole = self.hits.count(to_local(after, self.zone), to_local(begin, self.zone))
+            calm, budget = self._count_calm(after, begin, budget)
+            if budget < 0:
+                return total + calm, False
             total += calm + sum(1 for _ in _walk(self, begin, end))
-            exact = exact and whole
             after = max(after, end)
-        calm, whole = self.hits.count(to_local(after, self.zone), to_local(upto, self.zone))
-        return total + calm, exact and whole
+        calm, budget = self._count_calm(after, upto, budget)
+        return total + calm, budget >= 0
+
+    def _count_calm(self, after: datetime, upto: datetime, budget: int) -> tuple[int, int]:
+        return self.hits.count(to_local(after, self.zone), to_local(upto, self.zone), budget)
 
     def _next_fixed(self, moment: datetime) -> datetime | None:
         """Each local time fires once: the first of two, and right after a gap that swallowed it.
@@ -227,8 +232,8 @@ class Schedule:
     def due(self, after: datetime, upto: datetime, newest: int) -> Due | None:
         """The fire times in after < t <= upto, at most the `newest` latest of them listed; None if there are none.
 
-        Quick after years of downtime too. The count is exact up to 1,000 fire times, for a single trigger nearly
-        always; beyond that it is a lower bound and `exact` is False.
+        Quick after years of downtime too, at a price: a count over 1,000 matching days (cron that does not match every
+        day) or over 1,000 fire times (several triggers) is a lower bound, and `exact` is False.
         """
         after, upto = self._from(after), self._to(upto)
         first = next(self.fires(after, upto), None)

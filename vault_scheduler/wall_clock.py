@@ -16,7 +16,6 @@ from vault_scheduler.cron import CronExpression
 DAY = timedelta(days=1)
 SECOND = timedelta(seconds=1)
 EVERY_DAY = ["*", "*", "*"]
-DAY_LIMIT = 1000  # days that `count` steps through
 
 
 @lru_cache(maxsize=4096)
@@ -48,20 +47,26 @@ class WallClock:
         if place < len(self._times) and self._matches(midnight):
             return midnight + timedelta(minutes=self._times[place])
         day = self._next_day(midnight)
-        return None if day is None else day + timedelta(minutes=self._times[0])
+        if day is None:
+            return None
+        self._known = (day, True)
+        return day + timedelta(minutes=self._times[0])
 
-    def count(self, after: datetime, upto: datetime) -> tuple[int, bool]:
-        """How many hits lie in after < t <= upto (naive), and whether that is all of them.
+    def count(self, after: datetime, upto: datetime, budget: int) -> tuple[int, int]:
+        """How many hits lie in after < t <= upto (naive), and what is left of the budget.
 
-        Days are counted one by one up to 1,000 where not every day matches; then it is a lower bound.
+        The budget is spent on days that must be looked at one by one, because not every day matches. If it gets
+        negative, the count is a lower bound.
         """
         if after >= upto:
-            return 0, True
+            return 0, budget
         first, last = _midnight(after), _midnight(upto)
         past = self._place(after) if self._matches(first) else 0
         present = self._place(upto) if self._matches(last) else 0
-        days, exact = self._count_days(first - SECOND, last - SECOND)
-        return days * len(self._times) - past + present, exact
+        if self._every_day:
+            return (last - first) // DAY * len(self._times) - past + present, budget
+        days = len(list(islice(self._days(first - SECOND, last - SECOND), budget + 1)))
+        return days * len(self._times) - past + (present if days <= budget else 0), budget - days
 
     def _place(self, local: datetime) -> int:
         """How many of a day's times are not after the time of `local`."""
@@ -73,12 +78,6 @@ class WallClock:
         if self._known[0] != midnight:
             self._known = (midnight, self._next_day(midnight - SECOND) == midnight)
         return self._known[1]
-
-    def _count_days(self, after: datetime, upto: datetime) -> tuple[int, bool]:
-        if self._every_day:
-            return (upto - after) // DAY, True
-        days = len(list(islice(self._days(after, upto), DAY_LIMIT + 1)))
-        return days, days <= DAY_LIMIT
 
     def _days(self, after: datetime, upto: datetime) -> Iterator[datetime]:
         day = self._next_day(after)
@@ -96,11 +95,11 @@ def _next_day(after: datetime) -> datetime | None:
 
 
 def _day_stepper(days: list[str], both_days: bool) -> Callable[[datetime], datetime | None]:
-    """The next matching midnight after a naive time; None: there is none in fifty years.
+    """The next matching midnight after a naive time; None: there is none in fifty years, or the calendar ends.
 
     croniter is imported here and not above, for it costs 30 ms that `--help` should not pay.
     """
-    from croniter import CroniterBadDateError, croniter
+    from croniter import croniter
 
     # Always naive: given zones, croniter fires fixed times twice in the repeated hour and invents some in gaps.
     stepper = croniter(" ".join(["0 0", *days]), datetime(2000, 1, 1), day_or=not both_days)  # noqa: DTZ001
@@ -108,7 +107,7 @@ def _day_stepper(days: list[str], both_days: bool) -> Callable[[datetime], datet
     def step(after: datetime) -> datetime | None:
         try:
             day: datetime = stepper.get_next(datetime, start_time=after, update_current=False)
-        except CroniterBadDateError:
+        except (ValueError, OverflowError):  # CroniterBadDateError is a ValueError, and so is the year 10000
             return None
         return day
 

@@ -12,6 +12,8 @@ from vault_scheduler.errors import BadValue
 
 SECOND = timedelta(seconds=1)
 DAY = timedelta(days=1)
+# `right/` zones count leap seconds and would fire 27 s off; the others differ from machine to machine.
+PRIVATE = ("right/", "posix/", "posixrules", "localtime", "Factory")
 YEARS = range(2, 9999)  # the first and the last year cannot hold every offset
 
 # Abbreviations that people write; they name no rules, so the place must be said.
@@ -46,10 +48,8 @@ def load_zone(name: str) -> ZoneInfo:
     Raises BadValue with near names for anything else, offsets such as `UTC+2` included: an offset does not know
     when the clocks change.
     """
-    # `right/` zones count leap seconds and would fire 27 s off; the other names differ from machine to machine.
-    private = name.startswith(("right/", "posix/")) or name in ("posixrules", "localtime", "Factory")
     try:
-        if not private:
+        if not name.startswith(PRIVATE):
             return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         pass
@@ -63,15 +63,15 @@ def near_zones(name: str) -> tuple[str, ...]:
     if place := ABBREVIATIONS.get(name.strip().upper()):
         return (place,)
     wanted = name.strip().lower().replace(" ", "_")
-    by_spelling: dict[str, str] = {}
+    known = sorted(zone for zone in available_timezones() if not zone.startswith(PRIVATE))
+    by_name = {zone.lower(): zone for zone in known}
     # Reversed, so that of several zones with one city the first in the alphabet stays.
-    for zone in sorted(available_timezones(), reverse=True):
-        by_spelling[zone.rpartition("/")[2].lower()] = zone
-    by_spelling |= {zone.lower(): zone for zone in available_timezones()}
-    city = wanted.rpartition("/")[2]
-    found = [by_spelling[spelling] for spelling in (wanted, city) if spelling in by_spelling]
-    found += [by_spelling[s] for s in difflib.get_close_matches(wanted, by_spelling, n=3, cutoff=0.75)]
-    return tuple(dict.fromkeys(found))[:3]
+    by_city = {zone.rpartition("/")[2].lower(): zone for zone in reversed(known)}
+    if zone := by_name.get(wanted) or by_city.get(wanted.rpartition("/")[2]):
+        return (zone,)
+    spellings = by_city | by_name
+    found = [spellings[spelling] for spelling in difflib.get_close_matches(wanted, spellings, n=3, cutoff=0.75)]
+    return tuple(dict.fromkeys(found))
 
 
 def to_local(instant: datetime, zone: ZoneInfo) -> datetime:
