@@ -22,6 +22,7 @@ from vault_scheduler.platform.containment import Household, Tree
 GRACE_S = 10.0  # from TERM to KILL
 PIPE_GRACE_S = 2.0  # how long the output is read after the leader's exit
 _KILL_LIMIT_S = 5.0  # a process that KILL does not end (stuck in the kernel) must not hold up its run's outcome
+_CHASE_S = 0.5
 _LOOK_S = 0.02
 
 log = logging.getLogger(__name__)
@@ -201,16 +202,19 @@ def _living_group(tree: Tree, group: int) -> bool:
     return any(member.group == group for member in tree.members())
 
 
-async def _kill_all(tree: Tree) -> bool:
-    """KILL until a look finds nobody: between two looks a process can start another one."""
+async def _kill_all(tree: Tree) -> None:
+    """KILL until two looks find nobody: a process can start another one while we look."""
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + _KILL_LIMIT_S
-    while tree.signal(signal.SIGKILL):
-        if loop.time() > deadline:
-            log.error("%s: processes that KILL does not end: %s", tree.run_id, tree.members())
-            return False
-        await asyncio.sleep(_LOOK_S)
-    return True
+    began = loop.time()
+    empty_looks = 0
+    while empty_looks < 2:
+        while tree.cut() and (spent := loop.time() - began) < _KILL_LIMIT_S:
+            await asyncio.sleep(0 if spent < _CHASE_S else _LOOK_S)
+        members = tree.signal(signal.SIGKILL)
+        if members and loop.time() - began > _KILL_LIMIT_S:
+            log.error("%s: KILL does not end %s", tree.run_id, [row.pid for row in members])
+            return
+        empty_looks = 0 if members else empty_looks + 1
 
 
 async def _end_group(leader: _Leader, tree: Tree, stop: StopOrder, grace_s: float) -> int | None:
@@ -230,7 +234,7 @@ async def _end_group(leader: _Leader, tree: Tree, stop: StopOrder, grace_s: floa
             for member in members:
                 containment.signal_process(member, signal.SIGKILL)
         if late > _KILL_LIMIT_S:
-            log.error("%s: processes that KILL does not end: %s", tree.run_id, members)
+            log.error("%s: KILL does not end %s", tree.run_id, [row.pid for row in members])
             break
         await asyncio.sleep(_LOOK_S)
     return status
