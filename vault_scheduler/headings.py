@@ -22,9 +22,13 @@ class Heading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outline:
-    """The headings of a body as markdown and Obsidian see them, and what runs unclosed to its end, if anything."""
+    """The headings of a body as markdown and Obsidian see them, and what runs unclosed to its end, if anything.
+
+    `outer` are the starts of the lines that open a top-level list item or belong to a top-level quote.
+    """
 
     headings: tuple[Heading, ...]
+    outer: frozenset[int] = frozenset()
     unclosed: str = ""
     unclosed_at: int = 0
 
@@ -96,6 +100,7 @@ class _Scanner:
         # Same length, one kind of line end: offsets stay those of the body.
         self.text = body.replace(b"\r\n", b" \n").replace(b"\r", b"\n")
         self.headings: list[Heading] = []
+        self.outer: set[int] = set()
         self.containers: list[tuple[int, bool]] = []  # (width of a list item or _QUOTE, still empty)
         self.fence = b""
         self.html: re.Pattern[bytes] | None = None  # what ends the HTML block; `_BLANK` for a blank line
@@ -130,10 +135,17 @@ class _Scanner:
             self.unclosed = "code fence"
         elif self.html and self.html is not _BLANK and not self.containers:
             self.unclosed = "HTML block"
-        return Outline(headings=tuple(self.headings), unclosed=self.unclosed, unclosed_at=self.leaf_at)
+        return Outline(
+            headings=tuple(self.headings),
+            outer=frozenset(self.outer),
+            unclosed=self.unclosed,
+            unclosed_at=self.leaf_at,
+        )
 
     def _line(self, line: bytes, at: int, end: int) -> None:
         matched, rest = self._match(line)
+        if matched and self.containers[0][0] == _QUOTE:
+            self.outer.add(at)
         whole = matched == len(self.containers)
         if whole and (self.fence or self.html):
             self._in_leaf(rest)
@@ -190,6 +202,8 @@ class _Scanner:
                 content, item = found
             else:
                 break
+            if matched == 0:
+                self.outer.add(at)
             self.containers[matched:] = [item]
             matched, rest, para, self.paragraph = matched + 1, content, False, -1
         if indent >= 4 or not stripped:
