@@ -1,0 +1,244 @@
+"""Hints that files changed: "look again at these paths". Never the truth; the sweep of the tasks folder is that.
+
+One thread of our own keeps the observer alive, arms folders as they come and go, and posts what it heard.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from watchdog.events import (
+    EVENT_TYPE_CLOSED_NO_WRITE,
+    EVENT_TYPE_MODIFIED,
+    EVENT_TYPE_OPENED,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
+from watchdog.observers import Observer
+from watchdog.observers.api import BaseObserver, ObservedWatch
+from watchdog.observers.polling import PollingObserver
+
+from vault_scheduler.platform.filesystem import silent_type
+
+log = logging.getLogger(__name__)
+
+QUIET_S = 0.2  # hints are posted when none came for this long …
+LONGEST_QUIETS = 5  # … or after this many such times: a note that is typed in all the time is still looked at
+CHECK_S = 2.0
+POLL_S = 5.0
+
+Post = Callable[[set[str]], None]
+Identity = tuple[int, int]
+
+
+class Watcher:
+    """Watches folders and posts sets of absolute paths: notes, or folders below which anything may have changed.
+
+    `folders` maps each folder to whether everything below it counts. `post` is called in the watcher's thread and
+    must hand over to its own (`loop.call_soon_threadsafe`). A folder that is not there is armed when it comes.
+    """
+
+    def __init__(
+        self,
+        folders: Mapping[Path, bool],
+        post: Post,
+        *,
+        quiet_s: float = QUIET_S,
+        check_s: float = CHECK_S,
+        poll_s: float = POLL_S,
+    ) -> None:
+        self._folders = {Path(os.path.abspath(folder)): deep for folder, deep in folders.items()}  # noqa: PTH100
+        self._post = post
+        self._quiet_s, self._check_s, self._poll_s = quiet_s, check_s, poll_s
+        self._hints = _Hints(self._folders)
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._observer: BaseObserver | None = None
+        self._armed: dict[Path, tuple[ObservedWatch, Identity]] = {}
+        self._seen: set[Path] = set()
+        self._reason = ""
+
+    @property
+    def alive(self) -> bool:
+        """Whether hints can come: both threads run and every folder that is there is watched."""
+        running = self._thread is not None and self._thread.is_alive()
+        observer = self._observer
+        return (
+            running
+            and observer is not None
+            and observer.is_alive()
+            and all(folder in self._armed for folder in self._folders if folder.is_dir())
+        )
+
+    @property
+    def polling_reason(self) -> str:
+        """Why the folders are polled instead of watched, in words; empty while they are watched."""
+        return self._reason
+
+    def start(self) -> None:
+        """Start, or start again what died. Returns when the folders that are there are watched."""
+        if self._thread is not None and self._thread.is_alive():
+            return
+        self._stopping.clear()
+        self._reason = self._why_poll()
+        self._keep_up()
+        self._thread = threading.Thread(target=self._run, name="vault-sched watcher", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop both threads; nothing is posted afterwards."""
+        self._stopping.set()
+        self._hints.changed.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        self._drop_observer()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            if self._hints.changed.wait(self._check_s):
+                self._wait_for_quiet()
+            if self._stopping.is_set():
+                return
+            self._keep_up()
+            self._deliver(self._hints.take())
+
+    def _wait_for_quiet(self) -> None:
+        for _ in range(LONGEST_QUIETS):
+            self._hints.changed.clear()
+            if self._stopping.is_set() or not self._hints.changed.wait(self._quiet_s):
+                return
+
+    def _deliver(self, paths: set[str]) -> None:
+        if not paths:
+            return
+        try:
+            self._post(paths)
+        except Exception:  # the receiver may be shutting down; the watcher must outlive it
+            log.exception("hints about changed files could not be handed over")
+
+    def _keep_up(self) -> None:
+        """Replace an observer that died, and arm or disarm folders that came, went or were replaced."""
+        for _ in range(2):  # once more if the first try ended in falling back to polling
+            if self._observer is None or not self._observer.is_alive():
+                self._drop_observer()
+                self._start_observer()
+            self._arm_all()
+            if self._observer is not None:
+                return
+
+    def _arm_all(self) -> None:
+        for folder, deep in self._folders.items():
+            try:
+                self._arm(folder, deep)
+            except OSError as error:
+                self._fall_back(folder, error)
+
+    def _arm(self, folder: Path, deep: bool) -> None:
+        identity = _identity(folder)
+        watch, armed = self._armed.get(folder, (None, None))
+        if watch is not None and (identity != armed or not self._is_emitting(watch)):
+            del self._armed[folder]
+            self._unschedule(watch)
+            self._hints.add(folder)
+        if identity is None or folder in self._armed or self._observer is None:
+            return
+        self._armed[folder] = (self._observer.schedule(self._hints, str(folder), recursive=deep), identity)
+        if folder in self._seen:
+            self._hints.add(folder)  # nobody knows what changed while it was not watched
+        self._seen.add(folder)
+
+    def _is_emitting(self, watch: ObservedWatch) -> bool:
+        emitters = self._observer.emitters if self._observer else set()
+        return any(emitter.watch == watch and emitter.is_alive() for emitter in emitters)
+
+    def _unschedule(self, watch: ObservedWatch) -> None:
+        try:
+            if self._observer is not None:
+                self._observer.unschedule(watch)
+        except (KeyError, OSError):
+            log.debug("the watch on %s was gone already", watch.path)
+
+    def _fall_back(self, folder: Path, error: OSError) -> None:
+        """The kernel's limits are shared with editors and sync programs: then poll, and say why."""
+        if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+            return  # it went away again; the next look finds out
+        if self._reason:
+            log.warning("%s cannot be watched: %s", folder, error)
+            return
+        said = (error.strerror or str(error)).lower()
+        self._reason = f"{folder} cannot be watched ({said}), so it is looked at every {self._poll_s:g} s"
+        log.warning("%s", self._reason)
+        self._drop_observer()
+
+    def _why_poll(self) -> str:
+        for folder in self._folders:
+            if kind := silent_type(folder):
+                return f"{folder} is on {kind}, which tells of no changes, so it is looked at every {self._poll_s:g} s"
+        return ""
+
+    def _start_observer(self) -> None:
+        try:
+            self._observer = PollingObserver(timeout=self._poll_s) if self._reason else Observer()
+            self._observer.start()
+        except OSError as error:
+            self._fall_back(next(iter(self._folders)), error)
+
+    def _drop_observer(self) -> None:
+        observer, self._observer = self._observer, None
+        self._armed.clear()
+        if observer is not None and observer.is_alive():
+            observer.stop()
+            observer.join()
+
+
+class _Hints(FileSystemEventHandler):
+    """Collects paths in watchdog's threads.
+
+    watchdog's own pattern handler would drop the move `.note.tmp → note.md`, which is how most programs save.
+    """
+
+    def __init__(self, folders: Mapping[Path, bool]) -> None:
+        self.changed = threading.Event()
+        self._folders = [f"{folder}{os.sep}" for folder in folders]
+        self._lock = threading.Lock()
+        self._paths: set[str] = set()
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        """Everything is a hint, except reads (our own among them) and a folder's new mtime."""
+        if event.event_type in (EVENT_TYPE_OPENED, EVENT_TYPE_CLOSED_NO_WRITE):
+            return
+        if event.is_directory and event.event_type == EVENT_TYPE_MODIFIED:
+            return
+        for path in (os.fsdecode(event.src_path), os.fsdecode(event.dest_path)):
+            if path and self._counts(path, event.is_directory):
+                self.add(Path(path))
+
+    def _counts(self, path: str, is_folder: bool) -> bool:
+        """Notes and folders, but nothing hidden: our own temp files are, and so are editors'."""
+        inside = next((path[len(folder) :] for folder in self._folders if path.startswith(folder)), path)
+        hidden = inside.startswith(".") or f"{os.sep}." in inside
+        return not hidden and (is_folder or path[-3:].lower() == ".md")
+
+    def add(self, path: Path) -> None:
+        with self._lock:
+            self._paths.add(str(path))
+        self.changed.set()
+
+    def take(self) -> set[str]:
+        with self._lock:
+            paths, self._paths = self._paths, set()
+        self.changed.clear()
+        return paths
+
+
+def _identity(folder: Path) -> Identity | None:
+    try:
+        found = folder.stat()
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino) if folder.is_dir() else None
