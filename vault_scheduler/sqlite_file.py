@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -59,14 +60,14 @@ class SqliteFile:
         """
         notices: tuple[str, ...] = ()
         try:
-            is_new = _create(path)
+            is_new = _create(path, migrations, version, serving)
             try:
                 db = _connect(path, migrations, version, examine=serving)
             except LedgerCorrupt as damage:
                 if not serving:
                     raise
                 notices = (_set_aside(Path(path), damage.reason),)
-                is_new = _create(path)
+                is_new = _create(path, migrations, version, serving)
                 db = _connect(path, migrations, version, examine=serving)
         except OSError as error:
             raise LedgerUnavailable(str(path), error.strerror or str(error)) from error
@@ -176,15 +177,27 @@ def _storable(value: Any) -> Any:
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
-def _create(path: Path | str) -> bool:
-    """Make sure that the file is there and only ours to read; whether it was new."""
+def _create(path: Path | str, migrations: Sequence[Migration], version: str, serving: bool) -> bool:
+    """Make sure that the file is there and only ours to read; whether it was new.
+
+    It is made under another name and appears complete: two processes that begin the same file at once would get
+    "locked" from the switch to WAL, which does not wait.
+    """
     if path == MEMORY:
         return True
-    Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = Path(path)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not _clear_way(path, serving):
+        return False
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".new")
+    os.close(handle)
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        _connect(name, migrations, version, examine=False).close()
+        os.link(name, path)
     except FileExistsError:
         return False
+    finally:
+        Path(name).unlink()
     return True
 
 

@@ -99,7 +99,6 @@ class Trust:
 
     # pins
 
-    @property
     def pins_known(self) -> bool:
         """False after the pins were lost, until nothing waits for approval any more."""
         return self._file.one("SELECT 1 FROM meta WHERE key = 'lost'") is None

@@ -1,0 +1,245 @@
+"""The ledger as a file: who may read it, what happens when it is damaged, swapped, newer, or used by two."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sqlite3
+import stat
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from vault_scheduler.errors import LedgerCorrupt, LedgerTooNew, LedgerUnavailable
+from vault_scheduler.ledger_schema import MIGRATIONS
+from vault_scheduler.run import Run, TriggerKind, fire_key, run_id
+from vault_scheduler.sqlite_file import Migration, SqliteFile
+from vault_scheduler.store import Batch, Claim, SqliteStore
+
+T = datetime(2026, 11, 20, 6, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "ledger.db"
+
+
+async def opened(path: Path, *, serving: bool = True, version: str = "0.1", owner: str = "d1") -> SqliteStore:
+    return await SqliteStore.open(path, version=version, owner=owner, serving=serving)
+
+
+async def test_the_ledger_is_private(path: Path) -> None:
+    """Results can be personal: nobody else may read the folder or any of its files."""
+    store = await opened(path)
+    await store.set_meta("a", "b")
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(part.stat().st_mode) for part in path.parent.iterdir()} == {0o600}
+    assert await store.size() > 0
+    await store.close()
+
+
+async def test_what_was_saved_is_there_after_opening_again(path: Path) -> None:
+    """Closing and opening changes nothing; only the first opening is of a new ledger."""
+    store = await opened(path)
+    assert store.is_new
+    await store.set_meta("a", "b")
+    await store.close()
+    store = await opened(path)
+    assert not store.is_new
+    assert await store.get_meta("a") == "b"
+    await store.close()
+
+
+async def test_a_newer_ledger_is_refused_with_the_version_that_wrote_it(path: Path) -> None:
+    """An older program must not write into a schema that it does not know."""
+    store = await opened(path, version="7.3")
+    await store.close()
+    with sqlite3.connect(path) as db:
+        db.execute(f"PRAGMA user_version={len(MIGRATIONS) + 1}")
+    db.close()
+    before = path.read_bytes()
+    with pytest.raises(LedgerTooNew, match=r"7\.3") as refusal:
+        await opened(path)
+    assert refusal.value.version == "7.3"
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"this is not a database, and long enough to be one's header" * 50,  # another file altogether
+        b"SQLite format 3\x00" + b"\xff" * 8000,  # garbage behind a good beginning
+    ],
+)
+async def test_a_damaged_ledger_is_set_aside_and_a_new_one_begun(path: Path, damage: bytes) -> None:
+    """The daemon goes on, the damaged file is kept whole, and it is told."""
+    path.parent.mkdir(parents=True)
+    path.write_bytes(damage)
+    store = await opened(path)
+    await store.set_meta("a", "b")
+    [aside] = path.parent.glob("ledger-corrupt-*.db")
+    assert aside.read_bytes() == damage
+    assert aside.name in store.notices[0]
+    assert store.is_new
+    await store.close()
+
+
+async def test_a_ledger_with_a_broken_page_is_found_when_the_daemon_starts(path: Path) -> None:
+    """Damage behind an intact header counts, too."""
+    store = await opened(path)
+    await store.save(Batch(snapshots={f"h{n}": "x" * 2000 for n in range(50)}))
+    await store.close()
+    data = bytearray(path.read_bytes())
+    data[4096 * 20 : 4096 * 24] = b"\xa5" * 4096 * 4
+    path.write_bytes(data)
+    store = await opened(path)
+    assert "damaged" in store.notices[0]
+    await store.close()
+
+
+async def test_two_damaged_ledgers_of_one_second_are_both_kept(path: Path) -> None:
+    """Setting aside never overwrites what was set aside before."""
+    path.parent.mkdir(parents=True)
+    for _ in range(2):
+        path.write_bytes(b"no database" * 500)
+        await (await opened(path)).close()
+    assert 1 <= len(list(path.parent.glob("ledger-corrupt-*.db"))) == 2
+
+
+async def test_who_only_looks_does_not_move_a_damaged_ledger(path: Path) -> None:
+    """A command must not take the file from under a daemon that holds it open."""
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"no database" * 500)
+    with pytest.raises(LedgerCorrupt, match="daemon"):
+        await opened(path, serving=False)
+    assert [part.name for part in path.parent.iterdir()] == ["ledger.db"]
+
+
+async def test_a_ledger_that_vanished_or_was_swapped_is_noticed(path: Path, tmp_path: Path) -> None:
+    """Else the daemon would go on writing into an unlinked file while others open a fresh one."""
+    store = await opened(path)
+    assert await store.check() is None
+    path.rename(tmp_path / "gone.db")
+    assert await store.check() == "missing"
+    other = await opened(path)
+    assert await store.check() == "replaced"
+    assert await other.check() is None
+    await store.close()
+    await other.close()
+
+
+async def test_the_journal_of_a_deleted_ledger_is_not_played_into_the_new_one(path: Path, tmp_path: Path) -> None:
+    """After a crash somebody deletes only ledger.db: its journal must neither come back nor damage anything."""
+    store = await opened(path)
+    await store.save(Batch(meta={"a": "b"}, snapshots={"h": "x" * 50_000}))
+    crashed = tmp_path / "crashed"
+    shutil.copytree(path.parent, crashed)
+    await store.close()
+    (crashed / "ledger.db").unlink()
+    assert (crashed / "ledger.db-wal").stat().st_size > 50_000
+    with pytest.raises(LedgerUnavailable, match="journal"):
+        await opened(crashed / "ledger.db", serving=False)
+    fresh = await opened(crashed / "ledger.db")
+    assert await fresh.integrity() == "ok"
+    assert await fresh.get_meta("a") is None
+    assert await fresh.snapshot("h") is None
+    await fresh.close()
+
+
+async def test_a_ledger_that_a_newer_version_took_over_is_noticed(path: Path) -> None:
+    """A daemon that is older than the schema by now has to stop."""
+    store = await opened(path)
+    with sqlite3.connect(path) as db:
+        db.execute(f"PRAGMA user_version={len(MIGRATIONS) + 1}")
+    db.close()
+    assert await store.check() == "newer"
+    await store.close()
+
+
+async def test_two_processes_cannot_claim_one_key(path: Path) -> None:
+    """Whoever commits first has it."""
+    first, second = await opened(path, owner="d1"), await opened(path, owner="d2")
+    key = fire_key("a", T)
+    run = Run(id=run_id(key, T), key=key, task="a", path="a.md", trigger=TriggerKind.AT, fire_time=T, claimed_at=T)
+    batch = Batch(claims=(Claim(run=run),))
+    assert (len(await first.save(batch)), len(await second.save(batch))) == (1, 0)
+    with sqlite3.connect(path) as db:
+        assert db.execute("SELECT owner FROM runs").fetchall() == [("d1",)]
+    db.close()
+    await first.close()
+    await second.close()
+
+
+async def test_a_locked_ledger_is_an_error_of_ours_and_loses_nothing(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody above the store needs to know SQLite's exceptions; afterwards it works again."""
+    monkeypatch.setattr("vault_scheduler.sqlite_file._BUSY_TIMEOUT_S", 0.05)
+    store = await opened(path)
+    blocker = sqlite3.connect(path, isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    with pytest.raises(LedgerUnavailable, match="locked"):
+        await store.set_meta("a", "b")
+    assert await store.get_meta("a") is None  # reading goes on
+    blocker.execute("ROLLBACK")
+    blocker.close()
+    await store.set_meta("a", "b")
+    assert await store.get_meta("a") == "b"
+    await store.close()
+
+
+async def test_a_full_disk_is_an_error_of_ours_and_leaves_the_ledger_whole(path: Path) -> None:
+    """A write that does not fit is undone, and the next one that fits goes through."""
+    store = await opened(path)
+    pages = store._file.one("PRAGMA page_count")
+    assert pages is not None
+    store._file.one(f"PRAGMA max_page_count={pages[0] + 2}")
+    with pytest.raises(LedgerUnavailable, match="full"):
+        await store.save(Batch(snapshots={"big": "x" * 100_000}))
+    assert await store.snapshot("big") is None
+    await store.save(Batch(snapshots={"small": "x"}))
+    assert await store.integrity() == "ok"
+    await store.close()
+
+
+async def test_a_folder_that_cannot_be_made_is_an_error_of_ours(tmp_path: Path) -> None:
+    """The message names the ledger."""
+    (tmp_path / "state").write_text("a file where the folder should be")
+    with pytest.raises(LedgerUnavailable, match=r"ledger\.db"):
+        await opened(tmp_path / "state" / "ledger.db")
+
+
+def _broken(db: sqlite3.Connection) -> None:
+    db.execute("CREATE TABLE half (a)")
+    raise RuntimeError("power cut")
+
+
+def _add_column(db: sqlite3.Connection) -> None:
+    db.execute("ALTER TABLE tasks ADD COLUMN colour TEXT")
+
+
+def test_migrations_are_applied_in_order_and_once(path: Path) -> None:
+    """An older ledger gets what is missing and keeps its rows."""
+    store = asyncio.run(opened(path))
+    asyncio.run(store.set_meta("a", "b"))
+    asyncio.run(store.close())
+    newer: Sequence[Migration] = (*MIGRATIONS, _add_column)
+    for _ in range(2):
+        file = SqliteFile.open(path, newer, version="0.2")
+        assert file.one("SELECT value FROM meta WHERE key = 'a'") is not None
+        assert [row["name"] for row in file.rows("PRAGMA table_info(tasks)")][-1] == "colour"
+        file.close()
+    with pytest.raises(LedgerTooNew, match=r"0\.2"):
+        asyncio.run(opened(path))
+
+
+def test_a_migration_that_fails_leaves_the_ledger_as_it_was(path: Path) -> None:
+    """All or nothing: the older version can go on with it."""
+    asyncio.run(asyncio.run(opened(path)).close())
+    with pytest.raises(RuntimeError, match="power cut"):
+        SqliteFile.open(path, (*MIGRATIONS, _broken), version="0.2")
+    store = asyncio.run(opened(path))
+    assert store._file.one("SELECT 1 FROM sqlite_master WHERE name = 'half'") is None
+    asyncio.run(store.close())
