@@ -49,6 +49,7 @@ class Bench:
         secrets: tuple[str, ...] = (),
         output_cap: int = 1 << 20,
     ) -> Ended:
+        self.stop = StopOrder()
         return await run_process(
             Launch(argv=("/bin/sh", "-c", line), cwd=self.folder),
             run_id=self.run_id,

@@ -22,7 +22,39 @@ from vault_scheduler.executors.base import (
 from vault_scheduler.run import Result
 from vault_scheduler.task import CommandAction
 
-_ENDINGS = {"node": "js", "pwsh": "ps1"}  # for the programs that refuse a file with another ending
+# The language of a code block (`body.LANGUAGES`) -> the program that runs it.
+INTERPRETERS = {
+    "": "sh",
+    "sh": "sh",
+    "shell": "sh",
+    "bash": "bash",
+    "dash": "dash",
+    "ksh": "ksh",
+    "zsh": "zsh",
+    "fish": "fish",
+    "nu": "nu",
+    "nushell": "nu",
+    "powershell": "pwsh",
+    "pwsh": "pwsh",
+    "python": "python",
+    "python3": "python",
+    "py": "python",
+    "javascript": "node",
+    "js": "node",
+    "node": "node",
+    "mjs": "node",
+    "ruby": "ruby",
+    "rb": "ruby",
+    "perl": "perl",
+    "pl": "perl",
+    "php": "php",
+    "lua": "lua",
+    "r": "Rscript",
+    "julia": "julia",
+    "tcl": "tclsh",
+    "applescript": "osascript",
+}
+_ENDINGS = {"pwsh": "ps1", "node": "js"}  # for the programs that refuse a file with another ending
 
 
 class CommandExecutor:
@@ -63,13 +95,13 @@ class CommandExecutor:
     def _code_block(self, block: CodeBlock | None, cwd: Path, folder: Path) -> Launch:
         if block is None:
             raise CannotStart("no `command` and no fenced code block in the note", retryable=False)
-        program, *options = interpreter_of(block.language)
-        script = f"script.{_ENDINGS.get(program, 'txt')}"
-        argv = (self._find(program, cwd), *options, str(folder / script))
-        return Launch(argv=argv, cwd=cwd, files={script: block.text})
+        program = interpreter_of(block.language)
+        ending = "mjs" if block.language == "mjs" else _ENDINGS.get(program, "txt")
+        script = f"script.{ending}"
+        return Launch(argv=(self._find(program, cwd), str(folder / script)), cwd=cwd, files={script: block.text})
 
     def _find(self, program: str, cwd: Path) -> str:
-        name = interpreter_of_python(self._machine) if program == "python3" else program
+        name = interpreter_of_python(self._machine) if program == "python" else program
         path = find_program(name, self._machine, cwd)
         if path is None:
             raise CannotStart(
@@ -79,13 +111,13 @@ class CommandExecutor:
         return path
 
 
-def interpreter_of(language: str) -> tuple[str, ...]:
-    """The program, with its options, that runs a code block. Raises CannotStart if there is none.
+def interpreter_of(language: str) -> str:
+    """The program that runs a code block. Raises CannotStart if there is none.
 
     Only the languages of the table are ever run: a block of `diff` or `json` is text that somebody quoted.
     """
     try:
-        return body.INTERPRETERS[language]
+        return INTERPRETERS[language]
     except KeyError:
         raise CannotStart(
             f"no interpreter for {language} code blocks. Name a language that can be run: sh, bash, python …",

@@ -53,7 +53,7 @@ class PythonExecutor:
                 return self._launch(request, action, cwd, folder, self._block(request))
             if is_builtin_call(action.call):
                 return self._launch_builtin(request, action, cwd, folder)
-            _require(callable_problem(action.call, request.scripts_folder, other_packages=True))
+            _require(_form_problem(action.call))
             return self._launch(request, action, cwd, folder, None)
         except CannotStart as error:
             return failure(error.reason, retryable=error.retryable)
@@ -154,20 +154,27 @@ def _builtin_problem(name: str) -> str | None:
 def callable_problem(call: str, scripts_folder: Path, *, other_packages: bool = False) -> str | None:
     """What is wrong with a `call`, found by path and syntax tree; nothing of the user's is imported.
 
-    None where nothing is, and where it cannot be told: a star import, or with `other_packages` (the task runs in
+    None where nothing is, and where it cannot be told: a star import, a module's `__getattr__`, or with `other_packages` (the task runs in
     another interpreter than ours) a module that is not in the scripts folder.
     """
     if is_builtin_call(call):
         return _builtin_problem(call)
-    module, colon, name = call.partition(":")
-    if not colon or not all(part.isidentifier() for part in (*module.split("."), *name.split("."))):
-        return f"{call!r} does not name a function. Write module:function"
+    if problem := _form_problem(call):
+        return problem
+    module, _, name = call.partition(":")
     path = _module_file(module.split("."), scripts_folder)
     if path is not None:
         return _function_problem(path, name.split(".")[0], scripts_folder)
     if other_packages or _is_installed(module.split(".")[0]):
         return None
     return f"no module {module!r}: there is no {module.replace('.', '/')}.py in {scripts_folder}"
+
+
+def _form_problem(call: str) -> str | None:
+    module, _, name = call.partition(":")
+    if all(part.isidentifier() for part in (*module.split("."), *name.split("."))):
+        return None
+    return f"{call!r} does not name a function. Write module:function"
 
 
 def _module_file(parts: list[str], scripts_folder: Path) -> Path | None:
@@ -194,7 +201,7 @@ def _function_problem(path: Path, name: str, scripts_folder: Path) -> str | None
     except (OSError, ValueError) as error:
         return f"{where} cannot be read: {error}"
     names = set(_names(tree.body))
-    return None if name in names or "*" in names else f"no function {name!r} in {where}"
+    return None if names & {name, "*", "__getattr__"} else f"no function {name!r} in {where}"
 
 
 def _names(statements: list[ast.stmt]) -> Iterator[str]:
