@@ -201,6 +201,22 @@ def _create(path: Path | str, migrations: Sequence[Migration], version: str, ser
     return True
 
 
+def _clear_way(path: Path, serving: bool) -> bool:
+    """Whether the file is to be made. A journal left by a deleted file would be played into the new one.
+
+    The journal is looked for first: if it was there before the file was missing, no other process can be about
+    to make the file, unless it is the one that serves.
+    """
+    stale = [part for part in _parts(path)[1:] if part.exists()]
+    if path.exists():
+        return False
+    if stale and not serving:
+        raise LedgerUnavailable(str(path), "it is missing, but its journal is there; start the daemon")
+    for part in stale:
+        part.unlink(missing_ok=True)
+    return True
+
+
 def _connect(path: Path | str, migrations: Sequence[Migration], version: str, *, examine: bool) -> sqlite3.Connection:
     with translated(path):
         db = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
