@@ -230,7 +230,7 @@ def test_exception_is_named_with_its_line(place: Place) -> None:
     ("script", "call", "reason"),
     [
         ("def f(): pass", "nope:f", "no module 'nope': looked in"),
-        ("def f(): pass", "m:g", "no function 'g' in m.py"),
+        ("def f(): pass", "m:g", "no function 'g' in "),
         ("def f(a): pass", "m:f", "m:f: missing a required argument: 'a'"),
         ("f = 3", "m:f", "m:f is not a function"),
         (
@@ -238,7 +238,7 @@ def test_exception_is_named_with_its_line(place: Place) -> None:
             "m:f",
             "ModuleNotFoundError: No module named 'not_installed_here' (m.py:1)",
         ),
-        ("def f(:", "m:f", "m.py:1: invalid syntax"),
+        ("def f(:", "m:f", "SyntaxError: invalid syntax (m.py:1)"),
         ("def f(): pass", "nothing", "no built-in task 'nothing'"),
         ("def f(): pass", "m.f", "'m.f' does not name a function. Write module:function"),
     ],

@@ -154,8 +154,8 @@ def _builtin_problem(name: str) -> str | None:
 def callable_problem(call: str, scripts_folder: Path, *, other_packages: bool = False) -> str | None:
     """What is wrong with a `call`, found by path and syntax tree; nothing of the user's is imported.
 
-    None where nothing is, and where it cannot be told: a star import, a module's `__getattr__`, or with `other_packages` (the task runs in
-    another interpreter than ours) a module that is not in the scripts folder.
+    None where nothing is, and where it cannot be told: a star import, a module's `__getattr__`, or with
+    `other_packages` (the task runs in another interpreter than ours) a module that is not in the scripts folder.
     """
     if is_builtin_call(call):
         return _builtin_problem(call)
