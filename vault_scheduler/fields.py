@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 from vault_scheduler.errors import BadValue
-from vault_scheduler.keys import ALIASES, KEYS, PROMPT, SETTINGS, TASK, Key
+from vault_scheduler.keys import ALIASES, FORBIDDING, KEYS, PROMPT, SETTINGS, TASK, Key
 from vault_scheduler.look_alikes import Likeness, LookAlike, near
 from vault_scheduler.note import Document
 from vault_scheduler.task import Problem, Severity
@@ -75,8 +75,11 @@ class Fields:
         if alike is None or (alike.likeness is Likeness.SLIP and alike.name in self.values):
             return
         self.look_alikes += 1
-        fix = self._right_name(alike, value)
-        self._add(written, f"`{written}` is not a key that is read", fix, Severity.WARNING)
+        message = f"`{written}` is not a key that is read"
+        if value is FORBIDDING.get(written.lower()):
+            self._add(written, f"{message}, but it seems to forbid the task to run", "Write `status: paused`")
+        else:
+            self._add(written, message, self._right_name(alike, value), Severity.WARNING)
 
     def _right_name(self, alike: LookAlike, value: object) -> str:
         if alike.name == PROMPT:

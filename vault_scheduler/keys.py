@@ -281,6 +281,9 @@ FOREIGN = {
     "webhook": "notify_to",
     "healthcheck_url": "ping_url",
 }
+# Values of other dialects' switches that forbid to run. The rest of FOREIGN is only pointed out, but running a task
+# that its note calls paused would be the worst way of not understanding it.
+FORBIDDING = {"disabled": True, "paused": True, "active": False}
 # `prompt` has no key of ours: its place is the body.
 PROMPT = "prompt"
 
@@ -299,7 +302,7 @@ _HEAD = """\
 
 <!-- Generated from vault_scheduler/keys.py: edit there. -->
 
-The seven that people need: `type`, `cron` (or `every`, `at`), `status`, `run_now`, `output`, `max_usd`, `notify`.
+The ones that people need: `type`, `cron` (or `every`, `at`), `status`, `run_now`, `output`, `max_usd`.
 
 A key without a value is unset. A list of one counts as its element. Durations need a unit (`30s`, `15m`, `1h30m`,
 `2d`, `1w`). Times are local to the task's `timezone`. Keys marked ⚙ can stand in the settings note too, as the

@@ -8,7 +8,10 @@ from vault_scheduler.errors import BadValue
 from vault_scheduler.values import line, shown, text
 
 FIELDS = ("date", "time", "title")
-_FIELD = re.compile(r"\{\{\s*(\w+)\s*(?::[^{}]*)?\}\}")
+# Tokens of a FORMAT, as in Obsidian's daily notes; another one is refused rather than put into a wrong file name.
+DATE_TOKENS = ("YYYY", "YY", "MMMM", "MMM", "MM", "DD", "dddd", "ddd", "HH", "mm", "ss", "GGGG", "WW")
+_FIELD = re.compile(r"\{\{\s*(\w+)\s*(?::([^{}]*))?\}\}")
+_TOKEN = re.compile(r"\[[^\]]*\]|([A-Za-z]+)")
 _FORBIDDEN = re.compile(r'[\x00-\x1f:*?"<>|]')
 _KNOWN = ", ".join(f"{{{{{name}}}}}" for name in FIELDS)
 
@@ -18,9 +21,8 @@ def output_template(value: object, key: str = "output", *, system_folder: str = 
     written = text(value, key)
     if written.startswith("[[") and written.endswith("]]"):
         raise BadValue(f"{shown(written)} is a link", f"Write {line(key, _with_md(written[2:-2]))}")
-    for name in _FIELD.findall(written):
-        if name not in FIELDS:
-            raise BadValue(f"`{{{{{name}}}}}` is not known", f"Known are {_KNOWN} and {{{{date:FORMAT}}}}")
+    for field in _FIELD.finditer(written):
+        _check_field(field)
     # A field can hold no "#": the heading starts at the first one outside of fields.
     note, sign, heading = _FIELD.sub(_blank, written).partition("#")
     note, heading = written[: len(note)].strip(), written[len(note) + 1 :].strip()
@@ -31,6 +33,16 @@ def output_template(value: object, key: str = "output", *, system_folder: str = 
     note = _with_md(note) if sign else note
     check_output_path(_FIELD.sub("x", note), key, system_folder=system_folder)
     return f"{note}#{heading}" if sign else note
+
+
+def _check_field(field: re.Match[str]) -> None:
+    name, pattern = field[1], field[2]
+    if name not in FIELDS or (pattern is not None and name == "title"):
+        raise BadValue(f"`{field[0]}` is not known", f"Known are {_KNOWN} and {{{{date:FORMAT}}}}")
+    for token in _TOKEN.findall(pattern or ""):
+        if token and token not in DATE_TOKENS:
+            known = " ".join(DATE_TOKENS)
+            raise BadValue(f"`{field[0]}`: `{token}` is no part of a date", f"Known are {known}; put words into [ ]")
 
 
 def _blank(field: re.Match[str]) -> str:

@@ -1,0 +1,81 @@
+"""Where an output may go."""
+
+from __future__ import annotations
+
+import pytest
+
+from vault_scheduler.errors import BadValue
+from vault_scheduler.output_path import check_output_path, output_template
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("Briefing.md", "Briefing.md"),
+        ("Briefings/{{date}}.md", "Briefings/{{date}}.md"),
+        (
+            "Briefings/{{date:YYYY}}/{{ date:MM-DD }} {{title}}.md",
+            "Briefings/{{date:YYYY}}/{{ date:MM-DD }} {{title}}.md",
+        ),
+        ("Log/{{date:YYYY-[W]WW}}.md", "Log/{{date:YYYY-[W]WW}}.md"),
+        ("Inbox.md#News", "Inbox.md#News"),
+        ("Inbox#News of {{date}}", "Inbox.md#News of {{date}}"),  # the note of a heading needs no ending
+        ("Über uns/Größe.md", "Über uns/Größe.md"),
+        ("00_system/dashboard.md", "00_system/dashboard.md"),  # only the scheduler's own notes are protected
+    ],
+)
+def test_good_outputs_are_read(written: str, read: str) -> None:
+    """A note, or a heading of a note, with fields."""
+    assert output_template(written) == read
+
+
+@pytest.mark.parametrize(
+    ("written", "reason", "cure"),
+    [
+        ("/etc/motd.md", "outside of the vault", "output: Folder/Note.md"),
+        ("~/note.md", "outside of the vault", "Folder/Note.md"),
+        ("C:/note.md", "outside of the vault", "Folder/Note.md"),
+        ("../note.md", "outside of the vault", "Folder/Note.md"),
+        ("a/../../note.md", "outside of the vault", "Folder/Note.md"),
+        ("a\\b.md", "backslash", "a/b.md"),
+        ("a//b.md", "not a plain path", "a/b.md"),
+        ("./b.md", "not a plain path", "output: b.md"),
+        ("Note", "not a note", "output: Note.md"),
+        ("Note.txt", "not a note", "output: Note.md"),
+        ("Note.MD", "not a note", "output: Note.md"),
+        ("Note.canvas", "not a note", "Note.canvas.md"),
+        ("00_system/tasks/new.md", "below tasks/", "Choose"),
+        ("00_System/Tasks/new.md", "below tasks/", "Choose"),  # one file on a case-insensitive disk
+        ("00_system/scripts/x.md", "scripts", "Choose"),
+        ("00_system/scheduler.md", "scheduler's own", "Choose"),
+        ("00_system/status.md", "scheduler's own", "Choose"),
+        ("00_system/logs/2026-11-22.md", "scheduler's own", "Choose"),
+        ("CLAUDE.md", "protected", "another note"),
+        ("Projects/claude.md", "protected", "another note"),
+        (".obsidian/x.md", "dot folder", "Choose"),
+        ("a/.claude/skills/x.md", "dot folder", "Choose"),
+        ("a/.hidden.md", "dot folder", "Choose"),
+        ("{{day}}.md", "not known", "{{date}}"),
+        ("{{title:x}}.md", "not known", "{{date}}"),
+        ("{{date:YYYY-Q}}.md", "`Q` is no part of a date", "YYYY"),
+        ("{{date.md", "braces", "{{date}}"),
+        ("Note#", "no heading", "Note#Log"),
+        ("daily-note#Log", "not supported by this version", "Note#Heading"),
+        ("[[Briefing]]", "is a link", "output: Briefing.md"),
+        ('a"b.md', "every device", "Leave out"),
+        ("“Note.md”", "curly quotes", '"Note.md"'),
+    ],
+)
+def test_bad_outputs_are_refused_with_a_cure(written: str, reason: str, cure: str) -> None:
+    """Outside of the vault, no note, protected, or with fields that nobody fills in."""
+    with pytest.raises(BadValue) as caught:
+        output_template(written, "output")
+    assert reason in caught.value.message
+    assert cure in caught.value.fix
+
+
+def test_the_system_folder_may_have_another_name() -> None:
+    """Protection goes with the folder's name in the machine's config."""
+    check_output_path("00_system/tasks/x.md", system_folder="_sys")
+    with pytest.raises(BadValue, match="below tasks"):
+        check_output_path("_sys/tasks/x.md", system_folder="_sys")
