@@ -94,7 +94,7 @@ class Place:
     @property
     def wake_path(self) -> Path:
         """Touched by commands, so that the daemon looks at its requests at once."""
-        return self.state / "wake"
+        return self.state / "wake" / "request.md"
 
     def make_state(self) -> Path:
         """Create the state folder, for this user's eyes only."""

@@ -71,9 +71,7 @@ def standing(
         return switched_off
     pauses = [moment for moment in (task.paused_until, settings.paused_until) if moment]
     if any(moment > now for moment in pauses):
-        return Standing(
-            state=State.PAUSED, reason="paused for a while", until=min(m for m in pauses if m > now)
-        )
+        return Standing(state=State.PAUSED, reason="paused for a while", until=min(m for m in pauses if m > now))
     since = max(pauses, default=None)
     if invalid_since is not None:
         grace_ends = invalid_since + LAST_GOOD_GRACE
@@ -136,19 +134,15 @@ def plan_fire_times(
         return FirePlan(watermark=watermark)
     last = due.newest[-1]
     if standing.state.blocks:
-        whole = Range(
-            first=due.first, last=last, count=due.count, outcome=Outcome.BLOCKED, reason=standing.reason
-        )
+        whole = Range(first=due.first, last=last, count=due.count, outcome=Outcome.BLOCKED, reason=standing.reason)
         return FirePlan(ranges=(whole,), watermark=last)
     chosen = _in_time(_collapse(due.newest, now, policies.catch_up), now, policies)
     ranges: list[Range] = []
     missed = due.count - len(chosen)
     if missed:
         last_missed = due.newest[-1 - len(chosen)] if len(chosen) < len(due.newest) else due.first
-        reason = absence if now - last_missed > ON_TIME else "a later one was due too"
-        ranges.append(
-            Range(first=due.first, last=last_missed, count=missed, outcome=Outcome.MISSED, reason=reason)
-        )
+        reason = absence if now - due.first > ON_TIME else "a later one was due too"
+        ranges.append(Range(first=due.first, last=last_missed, count=missed, outcome=Outcome.MISSED, reason=reason))
     if chosen and overlapping and policies.overlap is Overlap.SKIP:
         ranges.append(
             Range(
@@ -241,7 +235,8 @@ RETRY_CEILING = timedelta(hours=1)
 
 def retry_delay(policies: Policies, attempts: int) -> timedelta:
     """How long to wait after `attempts` attempts: doubling, at most an hour."""
-    return min(policies.retry_delay * (2 ** min(attempts - 1, 16)), RETRY_CEILING)
+    doubled: int = 2 ** min(attempts - 1, 16)
+    return min(policies.retry_delay * doubled, RETRY_CEILING)
 
 
 class Agenda:

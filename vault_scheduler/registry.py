@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import PurePosixPath
 
-from vault_scheduler.task import Problem, Task
+from vault_scheduler.task import Problem, Status, Task
 
 _COPY_NAME = re.compile(r"^(?P<base>.+?)(?: \d+| \(\d+\)| copy(?: \d+)?| - [Cc]opy(?: \(\d+\))?)$")
 
@@ -92,15 +92,17 @@ class Registry:
             del self._paths[entry.task.id]
         return {entry.task.id}
 
-    def switch(self, path: str, seen: Task) -> set[str]:
-        """Apply only the switches of `seen` (status, paused_until, run_now): they count at once."""
+    def switch(self, path: str, status: Status | None, paused_until: datetime | None, run_now: bool) -> set[str]:
+        """Apply only the switches: they count at once, and also where the rest of the note is invalid."""
         entry = self._entries.get(path)
-        if entry is None or entry.task is None or entry.task.id != seen.id:
+        if entry is None or entry.task is None:
             return set()
-        entry.task = replace(
-            entry.task, status=seen.status, paused_until=seen.paused_until, run_now=seen.run_now
-        )
-        return {entry.task.id}
+        status = status or entry.task.status  # garbage (`faok`) switches nothing
+        switched = replace(entry.task, status=status, paused_until=paused_until, run_now=run_now)
+        if switched == entry.task:
+            return set()
+        entry.task = switched
+        return {switched.id}
 
     def remove(self, path: str) -> set[str]:
         """The note is gone. Returns the ids that may stand differently now."""

@@ -148,6 +148,14 @@ class Vault:
                 raise NoteUnreadable(rel, "the vault is not there") from None
             return None
 
+    def stamp(self, rel: str) -> Stamp | None:
+        """What `stat` says of a file, None if it is not there."""
+        try:
+            found = self._inside(rel).stat()
+        except OSError:
+            return None
+        return Stamp(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+
     def edit(self, rel: str, change: Change) -> Written:
         """Lay `change` over the note as it is now; other people's edits are never lost.
 

@@ -1,0 +1,177 @@
+"""Who may run and who may spend: pins and holds (rule 8), the day's budget (rule 9), asked by the scheduler."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from vault_scheduler.approvals import Held, Rights, TrustMode, pin_hash, restricting, rights_of, verdict
+from vault_scheduler.budget import affordable
+from vault_scheduler.errors import VaultSchedError
+from vault_scheduler.run import Run
+from vault_scheduler.settings import Settings
+from vault_scheduler.task import ClaudeAction, CommandAction, PythonAction, Task
+from vault_scheduler.trust import Trust
+from vault_scheduler.vault import Vault
+
+_REMEMBERED = timedelta(minutes=5)
+"""An edit is judged once its note has been left alone; so long we know which restricted runs there were."""
+
+
+class Guard:
+    """Judges definitions when they come into force, and starts when they cost money."""
+
+    def __init__(
+        self,
+        trust: Trust,
+        mode: TrustMode,
+        vault: Vault,
+        *,
+        rebuild: Callable[[dict[str, Any], str], Task | None],
+        timezone: Callable[[], str],
+    ) -> None:
+        self._trust = trust
+        self._mode = mode
+        self._vault = vault
+        self._rebuild = rebuild
+        self._timezone = timezone
+        self._restricted: dict[str, tuple[Rights, datetime | None]] = {}
+        self._active: Callable[[], list[Run]] = list
+        self._holds = {task: hold.why for task, hold in trust.holds().items()}
+
+    def watch(self, active: Callable[[], list[Run]]) -> None:
+        """Where to ask for the runs that have not ended: what they may still spend is reserved."""
+        self._active = active
+
+    # pins
+
+    def judge(self, task: Task, source: str, seen_at: datetime) -> str:
+        """Why this definition is held; "" if it may run. `seen_at`: when its note was last changed."""
+        definition = pin_hash(task.definition, self._named_files(task))
+        pin, hold = self._trust.pin_of(task.id), self._trust.held(task.id)
+        self._forget_old(seen_at)
+        decision = verdict(
+            self._mode,
+            task=task,
+            definition=definition,
+            pinned=pin.hash if pin else None,
+            old=self._rebuild(json.loads(pin.source), task.path) if pin and pin.source else None,
+            held=hold.hash if hold else None,
+            restricting=restricting(self._restricted.values(), seen_at),
+            at=seen_at,
+            pins_known=self._trust.pins_known(),
+        )
+        if isinstance(decision, Held):
+            if hold is None or hold.hash != definition:
+                self._trust.hold(task.id, definition, seen_at, decision.reason, source)
+            why = hold.why if hold else decision.reason
+            self._holds[task.id] = f"held: {why}. Approve it with `vault-sched approve {task.id}`"
+            return self._holds[task.id]
+        if decision.fresh:
+            self._trust.pin(task.id, definition, seen_at, source=source)
+        elif hold is not None:
+            self._trust.unhold(task.id)
+        self._holds.pop(task.id, None)
+        return ""
+
+    def held(self, task: str) -> str:
+        """Why the task's definition is held, as last judged."""
+        return self._holds.get(task, "")
+
+    def rename(self, old: str, new: str) -> None:
+        """Pin, hold and spend follow the task."""
+        self._trust.rename(old, new)
+        if old in self._holds:
+            self._holds[new] = self._holds.pop(old)
+
+    def run_started(self, run: Run, task: Task | None) -> None:
+        """A run without shell is alive: what is written now may be its doing."""
+        rights = rights_of(task) if task is not None else None
+        if rights is not None:
+            self._restricted[run.id] = (rights, None)
+
+    def run_ended(self, run: Run, at: datetime) -> None:
+        """It is over."""
+        if run.id in self._restricted:
+            self._restricted[run.id] = (self._restricted[run.id][0], at)
+
+    def _forget_old(self, now: datetime) -> None:
+        self._restricted = {
+            run: (rights, ended)
+            for run, (rights, ended) in self._restricted.items()
+            if ended is None or now - ended < _REMEMBERED
+        }
+
+    def _named_files(self, task: Task) -> dict[str, bytes]:
+        """The files in the vault that a definition names: to change them is to change what runs."""
+        files: dict[str, bytes] = {}
+        for path in named_files(task, self._vault.system_folder):
+            try:
+                data = self._vault.read(path)
+            except VaultSchedError:
+                continue
+            if data is not None:
+                files[path] = data
+        return files
+
+    # money
+
+    def refusal(self, run: Run, task_cap: float | None, settings: Settings, now: datetime) -> str:
+        """Why a run that reserves `run.reserved_usd` may not start now; "" if it may."""
+        spent = self._trust.spent(self._day(now))
+        others = [other for other in self._active() if other.id != run.id]
+        return (
+            affordable(
+                spent_task=spent.of(run.task),
+                spent_vault=spent.total,
+                reserved_task=sum(self._reserved(other) for other in others if other.task == run.task),
+                reserved_vault=sum(self._reserved(other) for other in others),
+                ask=self._reserved(run),
+                task_cap=task_cap,
+                vault_cap=settings.vault_max_usd_day,
+            )
+            or ""
+        )
+
+    def _reserved(self, run: Run) -> float:
+        return max(0.0, run.reserved_usd - self._trust.spent_by(run.id)) if run.reserved_usd else 0.0
+
+    def charge(self, run: Run, attempt: int, usd: float, now: datetime) -> None:
+        """Book what an attempt cost."""
+        self._trust.add_spend(run.id, attempt, run.task, self._day(now), usd)
+
+    def spent_by(self, run: Run) -> float:
+        """What the attempts of a run have cost so far (US dollars)."""
+        return self._trust.spent_by(run.id)
+
+    def _day(self, now: datetime) -> date:
+        return now.astimezone(ZoneInfo(self._timezone())).date()
+
+
+def named_files(task: Task, system_folder: str) -> list[str]:
+    """The vault-relative paths that a definition seems to name: script arguments and the module of a `call`."""
+    action = task.action
+    if isinstance(action, ClaudeAction):
+        return []
+    if isinstance(action, PythonAction):
+        module = (action.call or "").partition(":")[0]
+        return [f"{system_folder}/scripts/{module.replace('.', '/')}.py"] if ":" in (action.call or "") else []
+    cwd = str(task.options.get("cwd") or "").strip("/")
+    words = _words(action)
+    inside = [word.removeprefix("./") for word in words if not word.startswith(("/", "-", "~")) and ".." not in word]
+    return [f"{cwd}/{word}" if cwd else word for word in inside if "." in word or "/" in word][:20]
+
+
+def _words(action: CommandAction) -> list[str]:
+    if action.command is None:
+        return []
+    if isinstance(action.command, tuple):
+        return list(action.command)
+    try:
+        return shlex.split(action.command)
+    except ValueError:
+        return action.command.split()

@@ -1,0 +1,153 @@
+"""How a run is told to people: its facts in a few words, its entry in a note, its line in a log. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from vault_scheduler.output import fenced, harmless_markdown, head_and_tail, one_line
+from vault_scheduler.run import Outcome, Run
+from vault_scheduler.runs_section import RunEntry
+
+TEXT_LIMIT = 2000
+"""Characters of output that a note shows, head and tail."""
+_REASON = 200
+
+SIGNS = {
+    Outcome.SUCCESS: "✅",
+    Outcome.FAILURE: "❌",
+    Outcome.TIMEOUT: "⏱",
+    Outcome.CANCELLED: "⏹",
+    Outcome.ABANDONED: "💥",
+    Outcome.BLOCKED: "✋",
+    Outcome.SKIPPED: "⏭",
+    Outcome.MISSED: "⏭",
+}
+"""One sign per outcome for daily logs and terminals; notes use the same ones."""
+
+
+def duration_words(seconds: float) -> str:
+    """`27 ms`, `4.2 s`, `41 s`, `3 min 5 s`, `2 h 7 min`."""
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def lateness_words(run: Run) -> str:
+    """`3 h late` when a run started more than a minute after its fire time, else nothing."""
+    if run.started_at is None:
+        return ""
+    late = (run.started_at - run.fire_time).total_seconds()
+    return f"{duration_words(late)} late" if late > 60 else ""
+
+
+def facts_of(run: Run) -> tuple[str, ...]:
+    """What is worth a word: outcome if it says more than the sign, duration, cost, lateness, attempts, reason."""
+    if run.never_started:
+        return (_not_started(run),)
+    facts = [duration_words(run.duration_s or 0.0)]
+    if run.result is not None and run.result.cost_usd:
+        facts.append(f"${run.result.cost_usd:.2f}")
+    facts.append(lateness_words(run))
+    if run.attempts > 1:
+        facts.append(f"{run.attempts} attempts")
+    facts.append(_reason(run))
+    return tuple(fact for fact in facts if fact)
+
+
+def _not_started(run: Run) -> str:
+    outcome = (run.outcome or Outcome.MISSED).value
+    number = f" {run.count} ×" if run.count > 1 else ""
+    return f"{outcome}{number} ({one_line(run.reason, _REASON)})" if run.reason else f"{outcome}{number}"
+
+
+def _reason(run: Run) -> str:
+    reason = one_line(run.reason, _REASON)
+    if run.outcome in (Outcome.SUCCESS, Outcome.FAILURE, None):
+        return reason
+    return f"{run.outcome.value}: {reason}" if reason else run.outcome.value
+
+
+def when_words(run: Run, zone: ZoneInfo) -> str:
+    """`2026-11-20 07:00`, for a range `2026-11-14 07:00 … 2026-11-17 07:00`; local time of the task's zone.
+
+    Runs that people asked for are told by the minute they started, others by their fire time.
+    """
+    first = _local(run.fire_time, zone)
+    if run.last_fire_time is None or run.count == 1:
+        return first
+    last = _local(run.last_fire_time, zone)
+    if first == last:
+        return first
+    return f"{first} … {last[11:]}" if first[:10] == last[:10] else f"{first} … {last}"
+
+
+def _local(moment: datetime, zone: ZoneInfo) -> str:
+    return moment.astimezone(zone).strftime("%Y-%m-%d %H:%M")
+
+
+def text_of(run: Run) -> str:
+    """The run's output as markdown that can do nothing (rule 7), with what else there is to know."""
+    result = run.result
+    if result is None:
+        return ""
+    parts = []
+    if result.text.strip():
+        text = head_and_tail(result.text, TEXT_LIMIT)
+        parts.append(harmless_markdown(text) if result.markdown else fenced(text))
+    if result.changed_notes:
+        parts.append("Changed: " + ", ".join(f"[[{link_of(path)}]]" for path in result.changed_notes[:20]))
+    if result.denials:
+        parts.append("Denied: " + "; ".join(one_line(denial, _REASON) for denial in result.denials[:10]))
+    if result.session_id and run.outcome is not Outcome.SUCCESS:
+        parts.append(f"Reopen: `claude --resume {one_line(result.session_id, 80)}`")
+    return "\n\n".join(parts)
+
+
+def output_text(run: Run) -> str:
+    """What goes into the `output` of the task: the whole text that the run brought back, made harmless."""
+    if run.result is None:
+        return ""
+    return harmless_markdown(run.result.text) if run.result.markdown else fenced(run.result.text)
+
+
+def link_of(path: str) -> str:
+    """The target of a wikilink to a note: its path without `.md`."""
+    return path.removesuffix(".md").replace("[", "(").replace("]", ")").replace("|", "-").replace("#", "-")
+
+
+def entry_of(run: Run, zone: ZoneInfo) -> RunEntry:
+    """The run as the `## Runs` section of its note shows it."""
+    return RunEntry(
+        id=run.id,
+        when=when_words(run, zone),
+        outcome=run.outcome or Outcome.ABANDONED,
+        facts=facts_of(run),
+        text="" if run.never_started else text_of(run),
+    )
+
+
+def problem_line(path: str, line: int, text: str) -> str:
+    """`⚠ [[tasks/bad|bad]] line 3: cron: …` for the daily log."""
+    link = link_of(path)
+    where = f" line {line}" if line > 1 else ""
+    return f"⚠ [[{link}|{link.rsplit('/', 1)[-1]}]]{where}: {one_line(text, 400)}"
+
+
+def log_line(run: Run, zone: ZoneInfo) -> str:
+    """`- 07:00 ✅ [[briefing]] · 41 s · $0.11 · Three overdue tasks… ^r-…` for the daily log."""
+    outcome = run.outcome or Outcome.ABANDONED
+    time = (run.started_at or run.fire_time).astimezone(zone).strftime("%H:%M")
+    name = link_of(run.path).rsplit("/", 1)[-1]
+    parts = [f"[[{link_of(run.path)}|{name}]]", *facts_of(run)]
+    if outcome is Outcome.SUCCESS and run.result is not None and run.result.text.strip():
+        parts.append(one_line(run.result.text.strip().splitlines()[0], 160))
+    return f"- {time} {SIGNS[outcome]} {' · '.join(parts)} ^{run.id}"
