@@ -26,6 +26,11 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "state" / "ledger.db"
 
 
+def a_run() -> Run:
+    key = fire_key("a", T)
+    return Run(id=run_id(key, T), key=key, task="a", path="a.md", trigger=TriggerKind.AT, fire_time=T, claimed_at=T)
+
+
 async def opened(path: Path, *, serving: bool = True, version: str = "0.1", owner: str = "d1") -> SqliteStore:
     return await SqliteStore.open(path, version=version, owner=owner, serving=serving)
 
@@ -155,6 +160,24 @@ async def test_a_ledger_that_a_newer_version_took_over_is_noticed(path: Path) ->
         db.execute(f"PRAGMA user_version={len(MIGRATIONS) + 1}")
     db.close()
     assert await store.check() == "newer"
+    await store.close()
+
+
+async def test_claims_and_starts_are_on_the_disk_when_they_are_acknowledged(path: Path) -> None:
+    """They are committed with synchronous=FULL (2); small marks, which can be made again, are not."""
+    store = await opened(path)
+
+    def synchronous() -> int:
+        row = store._file.one("PRAGMA synchronous")
+        return int(row[0]) if row else -1
+
+    await store.set_meta("a", "b")
+    assert synchronous() == 1
+    await store.save(Batch(claims=(Claim(run=a_run()),)))
+    assert synchronous() == 2
+    await store.set_meta("a", "c")
+    await store.begin_attempt(a_run().id, 1, T)
+    assert synchronous() == 2
     await store.close()
 
 

@@ -328,6 +328,27 @@ async def test_a_claim_does_not_join_a_range_beyond_another_run(store: Store) ->
     assert len(await store.history()) == 3
 
 
+async def test_a_run_that_made_an_attempt_never_becomes_part_of_a_range(store: Store) -> None:
+    """A gate that says no ends a run skipped, too; but that run has an attempt, and so a row of its own."""
+    [run] = await claimed(store, a_run())
+    await store.begin_attempt(run.id, 1, T)
+    await store.finish(run.id, Outcome.SKIPPED, None, "gate", T)
+    await store.save(Batch(unstarted=(a_gap(1, outcome=Outcome.SKIPPED, reason="gate"),)))
+    [second] = await claimed(store, a_run(fire=T + 2 * MINUTE))
+    await store.begin_attempt(second.id, 1, T)
+    assert (await store.finish(second.id, Outcome.SKIPPED, None, "gate", T)).id == second.id
+    assert [row.count for row in await store.history()] == [1, 1, 1]
+
+
+async def test_a_range_that_a_claim_joined_is_delivered_again(store: Store) -> None:
+    """What is in the note counts one less by then."""
+    for minute in range(2):
+        [run] = await claimed(store, a_run(fire=T + minute * MINUTE))
+        row = await store.finish(run.id, Outcome.SKIPPED, None, "budget", T, (NOTE,))
+        assert [(d.run, d.target) for d in await store.pending_deliveries()] == [(row.id, NOTE)]
+        await store.mark_delivered(row.id, NOTE, T)
+
+
 async def test_gaps_are_recorded_before_the_claims_of_their_batch(store: Store) -> None:
     """Catch-up: what was missed before the run that starts now belongs to what was missed earlier."""
     await store.save(Batch(unstarted=(a_gap(0),)))
