@@ -110,7 +110,7 @@ class Watcher:
     def _wait_for_quiet(self) -> None:
         for _ in range(LONGEST_QUIETS):
             self._hints.changed.clear()
-            if self._stopping.is_set() or not self._hints.changed.wait(self._quiet_s):
+            if self._stopping.wait(self._quiet_s) or not self._hints.changed.is_set():
                 return
 
     def _deliver(self, paths: set[str]) -> None:
