@@ -52,8 +52,9 @@ def _value(value: str, *, broken: bool) -> str:
 
 
 def _reads(value: str) -> bool:
-    """Whether the value stands for something by itself; the start of a longer one (`[`, `|`, `"`) is left alone."""
-    if value[0] in "\"'|>" or (value[0] in "[{" and value[-1] not in "]}"):
+    """Whether YAML can read the value, or it starts a longer one (`[`, `|`, `"`), which is left alone."""
+    starts_list = value[0] in "[{" and value[-1] not in "]}" and value[:2] not in ("{{", "[[")
+    if value[0] in "\"'|>" or starts_list:
         return True
     try:
         load(f"key: {value}")
