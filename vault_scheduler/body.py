@@ -127,16 +127,16 @@ def _visible(body: str) -> list[str]:
 def _strip_comments(line: str) -> tuple[str, str]:
     """A line outside of code without its comments, and the mark that ends the comment it leaves open."""
     for opening, closing in _COMMENT_MARKS.items():
-        kept = []
-        while opening in line:
-            before, _, rest = line.partition(opening)
-            if before.count("`") % 2:
+        kept, position = [], 0
+        while (start := line.find(opening, position)) >= 0:
+            if line.count("`", position, start) % 2:
                 break  # inside inline code
-            kept.append(before)
-            _, closed, line = rest.partition(closing)
-            if not closed:
+            kept.append(line[position:start])
+            end = line.find(closing, start + len(opening))
+            if end < 0:
                 return "".join(kept), closing
-        line = "".join(kept) + line
+            position = end + len(closing)
+        line = "".join(kept) + line[position:]
     return line, ""
 
 

@@ -21,6 +21,7 @@ COMMON = frozenset(
     """.split()  # noqa: SIM905 (prose reads better than a column of 100 strings)
 )
 
+_LONGEST = 40  # characters of a name that could still be meant to be one of ours
 _BARE = re.compile(r"[\"'“”„‘’`\s]+")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
@@ -41,9 +42,13 @@ class LookAlike:
     likeness: Likeness
 
 
-@lru_cache(maxsize=4096)
 def near(name: str) -> LookAlike | None:
     """The key of ours that a user's key probably means, or None: then it is the user's own."""
+    return _near(name) if len(name) <= _LONGEST else None
+
+
+@lru_cache(maxsize=4096)
+def _near(name: str) -> LookAlike | None:
     bare = _normal(name)
     meant = ALIASES.get(bare, bare)
     if meant in KEYS and not KEYS[meant].ours:

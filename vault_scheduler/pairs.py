@@ -42,10 +42,18 @@ def secret_names(value: object, key: str = "secrets") -> tuple[str, ...]:
                 f"Put the value into the machine's env file and write `{key}: [{only}]`",
             )
         if "," in name or " " in name:
-            parts = [part for part in re.split(r"[,\s]+", name) if part]
-            raise BadValue(f"{shown(name)} is one text, not a list", f"Write {line(key, parts)}")
-        variable_name(name, key)
+            parts = [part for part in re.split(r"[,\s]+", name) if NAME.match(part)]
+            raise BadValue("takes a list of names, not one text of several", f"Write {line(key, parts)}")
+        _secret_name(name, key)
     return tuple(dict.fromkeys(names))
+
+
+def _secret_name(name: str, key: str) -> None:
+    """As `variable_name`, without repeating the name: somebody may have put the secret itself there."""
+    if not NAME.match(name):
+        fix = f"Write the names that the values have in the machine's env file, like `{key}: [GITHUB_TOKEN]`"
+        raise BadValue("one of them cannot be the name of a variable", fix)
+    variable_name(name, key)
 
 
 def variable_name(name: str, key: str = "") -> str:
