@@ -1,0 +1,193 @@
+"""What a Claude run without shell may write: notes in the vault, and nothing that could make something run.
+
+The decisions are pure; the worker asks them before every Write, Edit and NotebookEdit, and refuses what they
+object to. A refusal is a sentence: Claude reads it, and so does the person in the run's denials.
+"""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vault_scheduler.note import Document
+
+WRITING_TOOLS = ("Write", "Edit", "MultiEdit", "NotebookEdit")
+_INSTRUCTIONS = frozenset({"claude.md", "claude.local.md", "agents.md"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fence:
+    """Where a run may write. `vault` is a real absolute path; `note` and `named_files` are relative to it."""
+
+    vault: str
+    system_folder: str
+    note: str  # the task's own
+    named_files: tuple[str, ...] = ()  # what tasks execute
+    whole_vault: bool = False  # a run with shell: only its own note is looked after
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Write:
+    """A file that a tool is about to change: the path as given, made absolute, and where links lead it."""
+
+    given: str  # absolute, without "..", links not followed
+    real: str  # links followed
+    before: bytes | None  # None: there is no such file
+    after: Callable[[], bytes | None] = lambda: None  # what it would hold; None if that cannot be told
+    executed: Callable[[], bool] = lambda: False  # whether it is no note, and a task note names it
+
+
+def objection(fence: Fence, write: Write) -> str:
+    """Why this write is refused; "" if it is not."""
+    names = [_relative(fence.vault, path) for path in (write.given, write.real)]
+    inside = [name for name in names if name is not None]
+    if fence.whole_vault:
+        return _own_note(write) if any(_same(name, fence.note) for name in inside) else ""
+    if names[1] is None:
+        return "it is outside of the vault"
+    whys = [_protected(fence, name) or _task_note(fence, name, write) for name in inside]
+    if write.executed():
+        whys.append("a task names this file, and may execute it")
+    return next((why for why in whys if why), "")
+
+
+def _relative(vault: str, path: str) -> str | None:
+    try:
+        relative = Path(path).relative_to(vault)
+    except ValueError:
+        return None
+    return relative.as_posix() if relative.parts else None
+
+
+def folded(name: str) -> str:
+    """A name as the most careless file system sees it: case, composition, invisible characters, trailing dots."""
+    visible = "".join(c for c in unicodedata.normalize("NFKC", name) if unicodedata.category(c) != "Cf")
+    return unicodedata.normalize("NFKC", visible.casefold()).rstrip(". ")
+
+
+def _parts(path: str) -> list[str]:
+    return [folded(part) for part in path.split("/")]
+
+
+def _same(path: str, other: str) -> bool:
+    return _parts(path) == _parts(other)
+
+
+def _protected(fence: Fence, path: str) -> str:
+    parts, system = _parts(path), _parts(fence.system_folder)
+    below = parts[len(system) :] if parts[: len(system)] == system else None
+    if any(part.startswith(".") or not part for part in parts):
+        return "dot folders and dot files are protected"
+    if parts[-1] in _INSTRUCTIONS:
+        return "it instructs Claude, and is protected"
+    if below and below[0] == "scripts":
+        return f"{fence.system_folder}/scripts is protected: tasks execute what is in it"
+    if below == ["scheduler.md"]:
+        return "the settings note is protected"
+    if any(parts == _parts(name) for name in fence.named_files):
+        return "a task executes this file"
+    return ""
+
+
+def _task_note(fence: Fence, path: str, write: Write) -> str:
+    parts, tasks = _parts(path), [*_parts(fence.system_folder), "tasks"]
+    if parts[: len(tasks)] != tasks or not parts[-1].endswith(".md"):
+        return ""
+    if _same(path, fence.note):
+        return _own_note(write)
+    if write.before is not None:
+        return "another task's note is protected; propose the change as a new task with `status: paused`"
+    return _new_task(write)
+
+
+def _own_note(write: Write) -> str:
+    """A task that rewrites its note must not lose or change what it declares: its schedule goes with it."""
+    if write.before is None:
+        return ""
+    after = write.after()
+    if after is None:
+        return "the text to replace was not found exactly, and this is the task's own note"
+    before, now = (Document.parse(_unix(data)) for data in (write.before, after))
+    if before.data[: before.body_start] != now.data[: now.body_start]:
+        return "the properties of the task's own note are protected; change only the text below them"
+    return ""
+
+
+def _unix(data: bytes) -> bytes:
+    return data.replace(b"\r\n", b"\n")
+
+
+def _new_task(write: Write) -> str:
+    document = Document.parse(write.after() or b"")
+    if document.fault:
+        return f"a new task note must be valid: {document.fault.message}"
+    if document.mapping.get("status") != "paused":
+        return "a new task note must say `status: paused`; a person makes it active"
+    if document.mapping.get("run_now") not in (None, False):
+        return "a new task note must not say `run_now: true`"
+    return ""
+
+
+def write_of(tool: str, arguments: Mapping[str, Any], cwd: str, fence: Fence) -> Write | None:
+    """The write that a tool call would be, read from the disk; None for tools that do not write."""
+    named = arguments.get("notebook_path" if tool == "NotebookEdit" else "file_path")
+    if tool not in WRITING_TOOLS or not isinstance(named, str):
+        return None
+    path = Path(cwd, Path(named).expanduser())
+    given = os.path.normpath(path)
+    return Write(
+        given=given,
+        real=os.path.realpath(path),  # of the path as written: "link/.." is not where it seems to be
+        before=_read(given),
+        after=lambda: _after(tool, arguments, _read(given)),
+        executed=lambda: _named_in_tasks(Path(given).name, Path(fence.vault, fence.system_folder, "tasks")),
+    )
+
+
+def _named_in_tasks(name: str, tasks: Path) -> bool:
+    """Whether any task note names this file: a command that runs it would run what is written now."""
+    if folded(name).endswith(".md"):
+        return False
+    wanted = folded(name).encode("utf-8", "surrogatepass")
+    return any(wanted in _lower(note) for note in tasks.rglob("*.md"))
+
+
+def _lower(note: Path) -> bytes:
+    data = _read(str(note)) or b""
+    return folded(data.decode("utf-8", "replace")).encode("utf-8", "surrogatepass")
+
+
+def _read(path: str) -> bytes | None:
+    file = Path(path)
+    if file.is_file():
+        return file.read_bytes()
+    return b"" if os.path.lexists(path) else None
+
+
+def _after(tool: str, arguments: Mapping[str, Any], before: bytes | None) -> bytes | None:
+    if tool == "Write":
+        return str(arguments.get("content", "")).encode("utf-8", "replace")
+    if tool == "NotebookEdit":
+        return None
+    edits = arguments.get("edits") if tool == "MultiEdit" else [arguments]
+    text = _unix(before or b"").decode("utf-8", "surrogateescape")
+    for edit in edits if isinstance(edits, Sequence) else ():
+        old, new = str(edit.get("old_string", "")), str(edit.get("new_string", ""))
+        if before is None and not old:
+            return new.encode("utf-8", "replace")
+        if not old or old not in text:
+            return None
+        text = text.replace(old, new, -1 if edit.get("replace_all") else 1)
+    return text.encode("utf-8", "surrogateescape" if _encodable(text) else "replace")
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
+    return True

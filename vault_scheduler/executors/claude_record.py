@@ -1,0 +1,204 @@
+"""What a Claude session did, as far as it got: kept by the worker, saved at every step, judged by the executor."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from vault_scheduler.executors.claude_guard import WRITING_TOOLS
+from vault_scheduler.output import plain_line
+from vault_scheduler.run import Outcome
+
+_PRICES = {
+    "input_tokens": 15.0,
+    "cache_creation_input_tokens": 30.0,
+    "cache_read_input_tokens": 1.5,
+    "output_tokens": 75.0,
+}
+"""US dollars per million tokens of the dearest models: only used where a session ended without saying its cost."""
+
+_REFUSED_BY_CLI = ("No such tool available", "denied by your permission settings")
+_DETAIL = 80
+_SECOND_WORD = frozenset({"git", "gh", "npm", "uv", "pip", "docker", "cargo", "go", "make", "systemctl", "brew"})
+
+
+@dataclass(slots=True, kw_only=True)
+class Record:
+    """The facts of a session. Money in US dollars; `limit_until` is a Unix time."""
+
+    began: bool = False  # the API may have been asked: from here on it may have cost money
+    answered: bool = False  # the session reported its end, and so its cost
+    subtype: str = ""
+    is_error: bool = False
+    text: str = ""
+    error: str = ""  # the API's, the CLI's or the SDK's own words
+    status: int | None = None  # HTTP
+    refused_login: str = ""  # the API's words about a missing or wrong login
+    limit_until: int | None = None
+    cost_usd: float = 0.0
+    turns: int = 0
+    model: str | None = None
+    session_id: str | None = None
+    question: str = ""
+    failure: str = ""
+    nothing_new: bool = False
+    denials: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)  # absolute paths
+    usage: dict[str, dict[str, int]] = field(default_factory=dict)  # message id -> tokens by kind
+    calls: dict[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)  # tool calls without a result yet
+    denied: list[str] = field(default_factory=list)  # ids of calls that are in `denials`
+
+    def to_json(self) -> str:
+        """The record as one JSON object; what only the worker needs is left out."""
+        plain = asdict(self)
+        for name in ("calls", "denied", "usage"):
+            del plain[name]
+        return json.dumps({**plain, "usage_usd": self.usage_usd()}, ensure_ascii=True)
+
+    def save(self, path: Path) -> None:
+        """Write it where the executor finds it, whole or not at all."""
+        draft = path.with_suffix(".tmp")
+        draft.write_text(self.to_json(), encoding="utf-8")
+        draft.replace(path)
+
+    def usage_usd(self) -> float:
+        """What the tokens seen so far cost at most."""
+        tokens = [item for counts in self.usage.values() for item in counts.items()]
+        return sum(count * _PRICES.get(kind, 0.0) for kind, count in tokens) / 1e6
+
+    def saw_usage(self, message: str, usage: Mapping[str, Any]) -> None:
+        """A message reports its tokens, several times while it grows."""
+        counts = self.usage.setdefault(message, {})
+        for kind in _PRICES:
+            count = usage.get(kind)
+            if isinstance(count, int):
+                counts[kind] = max(count, counts.get(kind, 0))
+
+    def saw_call(self, call: str, tool: str, arguments: Mapping[str, Any]) -> None:
+        """Claude wants to use a tool."""
+        self.calls[call] = (tool, dict(arguments))
+
+    def saw_result(self, call: str, content: str, *, is_error: bool) -> None:
+        """The tool was used, or not."""
+        tool, arguments = self.calls.pop(call, ("", {}))
+        if is_error:
+            if any(words in content for words in _REFUSED_BY_CLI):
+                self.saw_denial(call, tool, arguments)
+            return
+        path = arguments.get("notebook_path") or arguments.get("file_path")
+        if tool in WRITING_TOOLS and isinstance(path, str) and path not in self.changed:
+            self.changed.append(path)
+
+    def saw_denial(self, call: str, tool: str, arguments: Mapping[str, Any], why: str = "") -> None:
+        """A tool call was refused: by our guard with a reason, else by the CLI for want of a grant."""
+        if call in self.denied or not tool:
+            return
+        self.denied.append(call)
+        reason = why or f"not allowed; allowed_tools: {rule_for(tool, arguments)}"
+        line = f"{_call_line(tool, arguments)} ({reason})"
+        if line not in self.denials:
+            self.denials.append(line)
+
+    def saw_end(self, *, subtype: str, is_error: bool, text: str, cost_usd: float, turns: int) -> None:
+        """One end of possibly several: background work can wake a session up again."""
+        self.answered = True
+        self.subtype, self.is_error = subtype, is_error
+        self.text = text or self.text
+        self.cost_usd = max(self.cost_usd, cost_usd)
+        self.turns += turns
+
+
+def rule_for(tool: str, arguments: Mapping[str, Any]) -> str:
+    """The rule in `allowed_tools` that would have let this call pass."""
+    if tool == "Bash":
+        return f"Bash({_command_prefix(str(arguments.get('command', '')))})"
+    if tool == "WebFetch":
+        host = urlsplit(str(arguments.get("url", ""))).hostname
+        return f"WebFetch(domain:{host})" if host else "WebFetch"
+    return tool
+
+
+def _command_prefix(command: str) -> str:
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        words = []
+    if not words or any(mark in command for mark in ";|&<>$`\n()"):
+        return "*"
+    length = 2 if len(words) > 1 and words[0] in _SECOND_WORD and not words[1].startswith("-") else 1
+    return " ".join(words[:length]) + ":*"
+
+
+def _call_line(tool: str, arguments: Mapping[str, Any]) -> str:
+    named = ("command", "file_path", "notebook_path", "url", "path", "pattern", "query", "skill")
+    detail = next((str(arguments[name]) for name in named if arguments.get(name)), "")
+    return f"{tool}: {plain_line(detail, _DETAIL)}" if detail else tool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What a record means for the run."""
+
+    outcome: Outcome
+    reason: str = ""
+    text: str = ""
+    retryable: bool = True
+
+
+def judge(record: Record, *, timezone: str, max_usd: float, max_turns: int | None, env_file: str) -> Verdict:
+    """How the session ended. What Claude reported itself counts before how the session was closed."""
+    if record.refused_login:
+        return Verdict(outcome=Outcome.BLOCKED, reason=_cure(record.refused_login, env_file), retryable=False)
+    if record.failure:
+        return Verdict(outcome=Outcome.FAILURE, reason=record.failure, text=record.text)
+    if record.question:
+        return Verdict(outcome=Outcome.BLOCKED, reason=record.question, text=record.text, retryable=False)
+    if record.subtype == "error_max_budget_usd":
+        return _failed(record, f"reached max_usd (${max_usd:.2f})", retryable=False)
+    if record.subtype == "error_max_turns":
+        return _failed(record, f"reached max_turns ({max_turns})", retryable=False)
+    if not record.answered or record.is_error or record.subtype != "success":
+        return _failed(record, _words(record, timezone))
+    return Verdict(outcome=Outcome.SUCCESS, text="" if record.nothing_new else record.text)
+
+
+def _failed(record: Record, reason: str, *, retryable: bool = True) -> Verdict:
+    text = "" if record.text == record.error else record.text
+    return Verdict(outcome=Outcome.FAILURE, reason=reason, text=text, retryable=retryable)
+
+
+def _cure(words: str, env_file: str) -> str:
+    return (
+        f"{plain_line(words, 60)}: run `claude` once and log in, or `claude setup-token` and put "
+        f"CLAUDE_CODE_OAUTH_TOKEN into {env_file or 'the env file'}"
+    )
+
+
+def _words(record: Record, timezone: str) -> str:
+    words = plain_line(record.error, 120) or "Claude ended without a result"
+    if record.status != 429 and record.limit_until is None:
+        return words
+    if record.limit_until is None:
+        return f"rate limit: {words}"
+    until = datetime.fromtimestamp(record.limit_until, UTC).astimezone(ZoneInfo(timezone))
+    return f"rate limit; resets at {until:%Y-%m-%d %H:%M}: {words}"
+
+
+def record_from(values: Mapping[str, Any]) -> Record:
+    """The record that a worker saved."""
+    known = {item.name for item in fields(Record)}
+    return Record(**{key: value for key, value in values.items() if key in known})
+
+
+def inside(vault: str, paths: list[str]) -> tuple[str, ...]:
+    """Absolute paths as vault-relative ones, without what lies elsewhere."""
+    relative = [os.path.relpath(os.path.realpath(path), vault) for path in paths]
+    return tuple(dict.fromkeys(Path(path).as_posix() for path in relative if not path.startswith("..")))

@@ -1,0 +1,161 @@
+"""What a Claude run is given: its tools, its rights, its prompt. Pure; written down as JSON for the worker."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from vault_scheduler.executors.base import RunRequest, duration_text
+from vault_scheduler.output import plain_line
+from vault_scheduler.task import ClaudeAction, Permissions
+
+SERVER = "vault-sched"
+OUR_TOOLS = ("ask_person", "report_failure", "nothing_new")
+
+_READ = ("Read", "Glob", "Grep")
+_EDIT = (*_READ, "Write", "Edit", "NotebookEdit", "TodoWrite")
+PRESETS: Mapping[Permissions, tuple[str, ...]] = {
+    Permissions.READ_ONLY: _READ,
+    Permissions.EDIT: _EDIT,
+    Permissions.FULL: (*_EDIT, "Bash", "WebFetch", "WebSearch", "Task"),
+}
+
+NEVER_OFFERED = (
+    *("CronCreate", "CronDelete", "CronList", "ScheduleWakeup", "Workflow", "RemoteTrigger", "Monitor"),
+    *("AskUserQuestion", "EnterWorktree", "ExitWorktree", "SendMessage", "ListAgents"),
+)
+"""Claude's own scheduling, and what waits for somebody who is not there."""
+
+_NO_OWN_SCHEDULES = {"disableWorkflows": True, "disableBundledSkills": True, "autoMemoryEnabled": False}
+_NOTHING_RUNS = {"disableAllHooks": True, "disableSkillShellExecution": True, "enableAllProjectMcpServers": False}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """One Claude Code session, as plain JSON values. Paths are absolute, money is in US dollars."""
+
+    prompt: str
+    cwd: str
+    vault: str  # without symbolic links
+    system_folder: str
+    note: str  # of the task, relative to the vault
+    restricted: bool  # no shell by its preset: the vault's own settings are not loaded, writing is guarded
+    tools: tuple[str, ...]  # what is offered of Claude's own tools
+    allowed_tools: tuple[str, ...]  # what may be used without asking; everything else is refused
+    disallowed_tools: tuple[str, ...]
+    settings: Mapping[str, Any]  # laid over every settings file
+    named_files: tuple[str, ...] = ()  # relative to the vault: what tasks execute
+    model: str | None = None
+    fallback_model: str | None = None
+    max_turns: int | None = None
+    max_usd: float = 0.5
+    system_prompt: str | None = None  # appended to Claude Code's own
+
+    def to_json(self) -> str:
+        """The session as one JSON object."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Session:
+        """The session that `to_json` wrote."""
+        values = json.loads(text)
+        known: dict[str, Any] = {item.name: values[item.name] for item in fields(cls) if item.name in values}
+        for name, value in known.items():
+            known[name] = tuple(value) if isinstance(value, list) else value
+        return cls(**known)
+
+
+def session_of(
+    request: RunRequest, action: ClaudeAction, prompt: str, *, cwd: str, vault: str, hidden: Sequence[str]
+) -> Session:
+    """The session for a request. `hidden`: absolute paths (files, or folders ending in /**) that it cannot read."""
+    restricted = action.permissions is not Permissions.FULL
+    tools = offered_tools(action)
+    return Session(
+        prompt=f"{preamble(request)}\n\n{prompt}",
+        cwd=cwd,
+        vault=vault,
+        system_folder=request.system_folder,
+        note=request.path,
+        restricted=restricted,
+        tools=tools,
+        allowed_tools=_grants(action, tools),
+        disallowed_tools=(*NEVER_OFFERED, *action.disallowed_tools),
+        settings=_settings(restricted, hidden),
+        named_files=tuple(str(name) for name in request.facts.get("named_files", ())),
+        model=action.model,
+        fallback_model=action.fallback_model,
+        max_turns=action.max_turns,
+        max_usd=action.max_usd if request.max_usd is None else request.max_usd,
+        system_prompt=action.system_prompt,
+    )
+
+
+def tool_of(rule: str) -> str:
+    """`Bash(git log:*)` is about the tool Bash."""
+    return rule.split("(")[0].strip()
+
+
+def offered_tools(action: ClaudeAction) -> tuple[str, ...]:
+    """The preset's tools and those that a rule of the note grants, without what it takes away and our taboos."""
+    granted = (tool_of(rule) for rule in action.allowed_tools)
+    names = dict.fromkeys([*PRESETS[action.permissions], *(name for name in granted if "__" not in name)])
+    removed = {rule for rule in action.disallowed_tools if "(" not in rule} | set(NEVER_OFFERED)
+    return tuple(name for name in names if name not in removed)
+
+
+def _grants(action: ClaudeAction, tools: Sequence[str]) -> tuple[str, ...]:
+    preset = [name for name in PRESETS[action.permissions] if name in tools]
+    rules = [rule for rule in action.allowed_tools if tool_of(rule) not in NEVER_OFFERED]
+    ours = [f"mcp__{SERVER}__{name}" for name in OUR_TOOLS]
+    return tuple(dict.fromkeys([*preset, *rules, *ours]))
+
+
+def _settings(restricted: bool, hidden: Sequence[str]) -> dict[str, Any]:
+    deny = [*NEVER_OFFERED]
+    if not restricted:
+        return {**_NO_OWN_SCHEDULES, "permissions": {"deny": deny}}
+    deny += [f"Read(/{path})" for path in hidden]  # in these rules an absolute path has two slashes
+    return {**_NO_OWN_SCHEDULES, **_NOTHING_RUNS, "permissions": {"deny": deny}}
+
+
+def preamble(request: RunRequest) -> str:
+    """What Claude is told before the task's own words: who runs it, when, and how to end."""
+    lines = [
+        f"This is a scheduled run of the task “{request.title}” ({request.path}) in an Obsidian vault, started by "
+        "vault-sched. Nobody is watching, and nobody can answer during the run.",
+        f"Fire time: {_local(request)}{_lateness(request)}.",
+        *_last_run(request),
+        "Your final answer is written into the task's note as this run's result: short markdown that links notes "
+        "as [[Note]]. Do not write it there yourself.",
+        "If a person has to decide or do something first, call ask_person and stop. If the work could not be done, "
+        "call report_failure. If there is nothing worth telling, call nothing_new.",
+        f"To schedule work, write a task note with `status: paused` below {request.system_folder}/tasks/.",
+    ]
+    return "\n".join(lines)
+
+
+def _local(request: RunRequest) -> str:
+    moment = datetime.fromisoformat(request.fire_time).astimezone(ZoneInfo(request.timezone))
+    return f"{moment:%Y-%m-%d %H:%M} ({moment:%A}, {request.timezone})"
+
+
+def _lateness(request: RunRequest) -> str:
+    late = float(request.facts.get("late_s", 0.0))
+    return f", {duration_text(int(late) // 60 * 60)} late" if late >= 60 else ""
+
+
+def _last_run(request: RunRequest) -> list[str]:
+    """The run before this one. Its result is a model's or a program's text: no file mention may act in it."""
+    outcome = plain_line(str(request.facts.get("last_outcome", "")))
+    if not outcome:
+        return []
+    when = plain_line(str(request.facts.get("last_run", "")))
+    result = plain_line(str(request.facts.get("last_result", "")), 500).replace("@", "(at)")
+    return [
+        f"The last run{f' ({when})' if when else ''} ended: {outcome}.{f' Its result: “{result}”' if result else ''}"
+    ]

@@ -1,0 +1,281 @@
+"""The process of a Claude run: one session of the Claude Agent SDK. Started as
+`python -P -E -m vault_scheduler.executors.claude_worker FOLDER`; the folder holds the session and gets the record.
+
+What Claude says and does goes to standard output as it happens. The SDK is imported here only: it costs half a
+second and tens of megabytes that the daemon does not need.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vault_scheduler.executors.claude import RECORD_FILE, SESSION_FILE
+from vault_scheduler.executors.claude_guard import WRITING_TOOLS, Fence, objection, write_of
+from vault_scheduler.executors.claude_record import Record
+from vault_scheduler.executors.claude_session import SERVER, Session
+from vault_scheduler.output import plain_line
+
+if TYPE_CHECKING:
+    import claude_agent_sdk as sdk
+
+_SILENT_AFTER_END_S = 20.0
+"""After an end of the session, how long to wait for another one; closing was seen to hang."""
+
+
+class Worker:
+    """Runs one session and keeps its record."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.session = Session.from_json((folder / SESSION_FILE).read_text(encoding="utf-8"))
+        self.record = Record()
+        self.background: set[str] = set()
+        self.save()  # if this is not possible, nothing must be spent
+
+    def save(self) -> None:
+        """Keep the record on disk: whatever ends this process, what is known by then is not lost."""
+        self.record.save(self.folder / RECORD_FILE)
+
+    async def run(self) -> None:
+        """The session, to its end."""
+        import claude_agent_sdk as sdk
+
+        self.record.began = True
+        self.save()
+        messages = aiter(sdk.query(prompt=self.session.prompt, options=self.options()))
+        try:
+            async for message in self._until_over(messages):
+                self.see(message)
+                self.save()
+                if self.record.refused_login and not self.record.answered:
+                    _end_children()
+                    break
+        except sdk.ClaudeSDKError as error:
+            if not self.record.answered:
+                self.record.error = self.record.error or str(error)
+                print(f"error: {error}")
+        finally:
+            self.save()
+            close = getattr(messages, "aclose", None)
+            if close:
+                await close()
+
+    async def _until_over(self, messages: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        while True:
+            over = self.record.answered and not self.background
+            try:
+                yield await asyncio.wait_for(anext(messages), _SILENT_AFTER_END_S if over else None)
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                _end_children()
+                return
+
+    # --- what the session is given ---
+
+    def options(self) -> sdk.ClaudeAgentOptions:
+        """The session's rights, as the SDK takes them."""
+        import claude_agent_sdk as sdk
+
+        session = self.session
+        has_skills = "Skill" not in session.disallowed_tools and Path(session.vault, ".claude/skills").is_dir()
+        skill = ["Skill"] if has_skills else []
+        return sdk.ClaudeAgentOptions(
+            cwd=session.cwd,
+            tools=[*session.tools, *skill],
+            allowed_tools=[*session.allowed_tools, *skill],
+            disallowed_tools=list(session.disallowed_tools),
+            permission_mode="dontAsk",
+            setting_sources=[] if session.restricted else ["user", "project", "local"],
+            settings=json.dumps(session.settings),
+            strict_mcp_config=session.restricted,
+            add_dirs=[session.vault],
+            plugins=[self._skills()] if has_skills and session.restricted else [],
+            mcp_servers={SERVER: self._our_tools()},
+            hooks={"PreToolUse": [self._guard()]},
+            max_turns=session.max_turns,
+            max_budget_usd=session.max_usd,
+            model=session.model,
+            fallback_model=session.fallback_model,
+            system_prompt=self._system_prompt(),
+            stderr=lambda line: print(f"claude: {line}"),
+            max_buffer_size=32 * 1024 * 1024,
+        )
+
+    def _system_prompt(self) -> sdk.types.SystemPromptPreset:
+        if self.session.system_prompt is None:
+            return {"type": "preset", "preset": "claude_code"}
+        return {"type": "preset", "preset": "claude_code", "append": self.session.system_prompt}
+
+    def _skills(self) -> sdk.types.SdkPluginConfig:
+        """The vault's skills as a plugin that has nothing else: no hooks, no servers, no settings."""
+        plugin = self.folder / "plugin"
+        (plugin / ".claude-plugin").mkdir(parents=True, exist_ok=True)
+        manifest = {"name": "vault", "version": "1.0.0", "description": "The skills of this vault"}
+        (plugin / ".claude-plugin" / "plugin.json").write_text(json.dumps(manifest), encoding="utf-8")
+        if not (plugin / "skills").is_symlink():
+            (plugin / "skills").symlink_to(Path(self.session.vault, ".claude/skills"))
+        return {"type": "local", "path": str(plugin)}
+
+    def _guard(self) -> sdk.HookMatcher:
+        import claude_agent_sdk as sdk
+
+        fence = Fence(
+            vault=self.session.vault,
+            system_folder=self.session.system_folder,
+            note=self.session.note,
+            named_files=self.session.named_files,
+            whole_vault=not self.session.restricted,
+        )
+
+        async def look(call: Any, call_id: str | None, context: Any) -> Any:
+            write = write_of(call["tool_name"], call["tool_input"], self.session.cwd, fence)
+            why = objection(fence, write) if write else ""
+            if not why:
+                return {}
+            self.record.saw_denial(call_id or "", call["tool_name"], call["tool_input"], why)
+            decision = {"permissionDecision": "deny", "permissionDecisionReason": f"refused by vault-sched: {why}"}
+            return {"hookSpecificOutput": {"hookEventName": "PreToolUse", **decision}}
+
+        # A guard that fails must not let anything pass.
+        return sdk.HookMatcher(matcher="|".join(WRITING_TOOLS), hooks=[look], on_failure="block")
+
+    def _our_tools(self) -> sdk.types.McpSdkServerConfig:
+        import claude_agent_sdk as sdk
+
+        record = self.record
+
+        @sdk.tool(
+            "ask_person",
+            "Ask the person who owns this task; the run then ends and waits for the answer.",
+            {"question": str},
+        )
+        async def ask_person(arguments: dict[str, Any]) -> dict[str, Any]:
+            record.question = str(arguments.get("question", "")).strip() or "(no question)"
+            return _said("The question is noted for the person. Stop now: the answer comes in a later run.")
+
+        @sdk.tool("report_failure", "Say that the task's work could not be done, and why.", {"reason": str})
+        async def report_failure(arguments: dict[str, Any]) -> dict[str, Any]:
+            record.failure = str(arguments.get("reason", "")).strip() or "no reason given"
+            return _said("Noted: this run counts as failed. Stop now.")
+
+        @sdk.tool("nothing_new", "Say that there is nothing worth telling; the run ends without a result text.", {})
+        async def nothing_new(arguments: dict[str, Any]) -> dict[str, Any]:
+            record.nothing_new = True
+            return _said("Noted. Stop now.")
+
+        return sdk.create_sdk_mcp_server(SERVER, tools=[ask_person, report_failure, nothing_new])
+
+    # --- what the session says ---
+
+    def see(self, message: Any) -> None:
+        """Take a message into the record."""
+        match type(message).__name__:
+            case "AssistantMessage":
+                self._assistant(message)
+            case "UserMessage":
+                self._tool_results(message)
+            case "ResultMessage":
+                self._end(message)
+            case "RateLimitEvent":
+                self._limit(message.rate_limit_info)
+            case "TaskStartedMessage":
+                self.background.add(message.task_id)
+            case "TaskNotificationMessage":
+                self.background.discard(message.task_id)
+            case "SystemMessage":
+                self._system(message.subtype, message.data)
+
+    def _assistant(self, message: Any) -> None:
+        self.record.session_id = message.session_id or self.record.session_id
+        self.record.saw_usage(message.message_id or "", message.usage or {})
+        if message.model and not message.model.startswith("<"):
+            self.record.model = message.model
+        words = "\n".join(block.text for block in message.content if hasattr(block, "text"))
+        if message.error:
+            self.record.error = words or message.error
+        if message.error in ("authentication_failed", "billing_error"):
+            self.record.refused_login = words or message.error
+        if words:
+            print(words)
+        for block in message.content:
+            if hasattr(block, "input"):
+                self.record.saw_call(block.id, block.name, block.input)
+                print(f"→ {block.name} {plain_line(json.dumps(block.input, ensure_ascii=False), 200)}")
+
+    def _tool_results(self, message: Any) -> None:
+        for block in message.content if isinstance(message.content, list) else ():
+            if hasattr(block, "tool_use_id"):
+                content = block.content if isinstance(block.content, str) else json.dumps(block.content)
+                self.record.saw_result(block.tool_use_id, content or "", is_error=bool(block.is_error))
+                if block.is_error:
+                    print(f"  refused or failed: {plain_line(content or '', 300)}")
+
+    def _end(self, message: Any) -> None:
+        record = self.record
+        record.session_id = message.session_id or record.session_id
+        for denial in message.permission_denials or ():
+            if isinstance(denial, Mapping):
+                call = str(denial.get("tool_use_id", ""))
+                record.saw_denial(call, str(denial.get("tool_name", "")), denial.get("tool_input") or {})
+        record.status = message.api_error_status or record.status
+        if message.is_error:
+            record.error = message.result or "; ".join(message.errors or ()) or record.error or message.subtype
+        record.saw_end(
+            subtype=message.subtype,
+            is_error=message.is_error,
+            text="" if message.is_error else message.result or "",
+            cost_usd=message.total_cost_usd or 0.0,
+            turns=message.num_turns,
+        )
+        if message.is_error and message.api_error_status in (401, 403):
+            record.refused_login = record.error
+        print(f"[{message.subtype}, {message.num_turns} turns, ${message.total_cost_usd or 0.0:.4f}]")
+
+    def _limit(self, info: Any) -> None:
+        if info.status == "rejected" and info.resets_at:
+            self.record.limit_until = int(info.resets_at)
+
+    def _system(self, subtype: str, data: Mapping[str, Any]) -> None:
+        if subtype == "init":
+            self.record.session_id = data.get("session_id") or self.record.session_id
+            self.record.model = data.get("model") or self.record.model
+        elif subtype == "api_retry":
+            print(f"the API answered {data.get('error_status')}: {data.get('error')}; trying again")
+            if data.get("error_status") in (401, 403):  # no retry helps, and they would take minutes
+                self.record.refused_login = f"the login was refused ({data.get('error_status')})"
+
+
+def _said(text: str) -> dict[str, Any]:
+    return {"content": [{"type": "text", "text": text}]}
+
+
+def _end_children() -> None:
+    """The CLI goes on retrying while the SDK waits for it politely."""
+    import psutil
+
+    children = psutil.Process().children(recursive=True)
+    for child in children:
+        try:
+            child.terminate()
+        except psutil.Error:
+            continue
+
+
+def main(arguments: list[str]) -> int:
+    """Run the session in the folder that is the only argument."""
+    for name in ("CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT"):
+        os.environ.pop(name, None)
+    sys.stdout.reconfigure(line_buffering=True, errors="replace")  # type: ignore[union-attr]
+    asyncio.run(Worker(Path(arguments[0])).run())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
