@@ -27,7 +27,7 @@ from vault_scheduler.executors.base import (
 )
 from vault_scheduler.executors.capture import OUTPUT_CAP
 from vault_scheduler.executors.process import GRACE_S, PIPE_GRACE_S, StopOrder, end_orphan, run_process
-from vault_scheduler.platform.containment import MARKER, Household, become_subreaper
+from vault_scheduler.platform.containment import Household, Mark, become_subreaper
 from vault_scheduler.run import Result
 
 STOPPING = "the scheduler stopped during it"
@@ -166,7 +166,7 @@ class LocalEngine:
         """End what a daemon that died left of an attempt, unless it is one of ours."""
         if run in self._attempts:
             return False
-        return await end_orphan(run, pid, start_ticks, boot_id, grace, self._household)
+        return await end_orphan(self._mark(run), pid, start_ticks, boot_id, grace, self._household)
 
     async def _run(self, attempt: _Attempt) -> None:
         """One attempt from its request to its posted outcome."""
@@ -214,8 +214,8 @@ class LocalEngine:
     ) -> Ended:
         return await run_process(
             launch,
-            run_id=request.run,
-            env={**env, MARKER: request.run},
+            mark=self._mark(request.run),
+            env=env,
             output_path=output_path(self._runs_folder, request.run, request.attempt),
             masker=masker,
             timeout_s=request.timeout_s,
@@ -227,6 +227,9 @@ class LocalEngine:
             pipe_grace_s=self._pipe_grace_s,
             output_cap=self._output_cap,
         )
+
+    def _mark(self, run: str) -> Mark:
+        return Mark(run, str(self._runs_folder))
 
     def _post_started(self, request: RunRequest, pid: int, ticks: int, boot: str) -> None:
         self._post(

@@ -24,6 +24,7 @@ from vault_scheduler.executors.base import (
 from vault_scheduler.executors.command import CommandExecutor
 from vault_scheduler.output import Masker
 from vault_scheduler.platform import containment
+from vault_scheduler.platform.containment import Mark
 from vault_scheduler.run import Outcome, Result
 from vault_scheduler.task import CommandAction
 from vault_scheduler.testing import FakeClock
@@ -91,6 +92,9 @@ class Bench:
 
     def ended(self, run: str = RUN) -> list[Result]:
         return [event.result for event in self.events if isinstance(event, AttemptEnded) and event.run == run]
+
+    def left(self, run: str = RUN) -> list[containment.Process]:
+        return containment.marked_processes(Mark(run, str(self.root / "runs")))
 
     async def outcome(self, run: str = RUN) -> Result:
         async with asyncio.timeout(20):
@@ -186,7 +190,7 @@ def test_cancel_ends_an_attempt_with_its_reason(bench: Bench) -> None:
 
     result = asyncio.run(scenario())
     assert (result.outcome, result.reason) == (Outcome.CANCELLED, "the task was stopped")
-    assert not containment.marked_processes(RUN)
+    assert not bench.left()
 
 
 def test_cancel_before_the_process_is_there(bench: Bench) -> None:
@@ -247,7 +251,7 @@ def test_shutdown_ends_everything_as_abandoned(bench: Bench) -> None:
     asyncio.run(scenario())
     for run in ("r-a", "r-b", "r-late"):
         assert [result.outcome for result in bench.ended(run)] == [Outcome.ABANDONED]
-        assert not containment.marked_processes(run)
+        assert not bench.left(run)
 
 
 def test_timeout_counts_the_clocks_awake_time(bench: Bench) -> None:

@@ -20,7 +20,7 @@ from vault_scheduler.executors.base import CannotStart, Ended, Launch
 from vault_scheduler.executors.process import StopOrder, end_orphan, run_process
 from vault_scheduler.output import Masker
 from vault_scheduler.platform import containment
-from vault_scheduler.platform.containment import MARKER, Household
+from vault_scheduler.platform.containment import Household, Mark
 
 LONG_S = 20.0  # no test waits for this: it only bounds one that would hang
 
@@ -30,7 +30,7 @@ class Bench:
     """Runs shell lines as attempts, with short times."""
 
     folder: Path
-    run_id: str
+    mark: Mark
     household: Household = field(default_factory=Household)
     stop: StopOrder = field(default_factory=StopOrder)
     started: list[int] = field(default_factory=list)
@@ -52,8 +52,8 @@ class Bench:
         self.stop = StopOrder()
         return await run_process(
             Launch(argv=("/bin/sh", "-c", line), cwd=self.folder),
-            run_id=self.run_id,
-            env={"PATH": os.environ["PATH"], MARKER: self.run_id},
+            mark=self.mark,
+            env={"PATH": os.environ["PATH"]},
             output_path=self.output,
             masker=Masker(secrets),
             timeout_s=timeout_s,
@@ -88,7 +88,7 @@ def alive(pid: int) -> bool:
 @pytest.fixture
 def bench(tmp_path: Path, request: pytest.FixtureRequest) -> Bench:
     containment.become_subreaper()
-    return Bench(tmp_path, f"r-20261122T060000Z-{abs(hash((str(tmp_path), os.getpid()))) % 16**6:06x}")
+    return Bench(tmp_path, Mark("r-20261122T060000Z-3f9a1c", str(tmp_path)))
 
 
 def test_exit_code_and_both_streams_are_returned_in_order(bench: Bench) -> None:
@@ -175,7 +175,7 @@ def test_timeout_ends_a_process_that_never_ends(bench: Bench) -> None:
     """A process that would run for ever is ended after its timeout."""
     ended = asyncio.run(bench.run("echo begun; exec sleep 1000", timeout_s=0.3))
     assert (ended.timed_out, ended.signal, ended.text) == (True, "TERM", "begun\n")
-    assert not containment.marked_processes(bench.run_id)
+    assert not containment.marked_processes(bench.mark)
 
 
 def test_process_that_ignores_term_is_killed_after_the_grace(bench: Bench) -> None:
@@ -184,7 +184,7 @@ def test_process_that_ignores_term_is_killed_after_the_grace(bench: Bench) -> No
     ended = asyncio.run(bench.run("trap '' TERM; while :; do sleep 0.05; done", timeout_s=0.3, grace_s=0.4))
     assert (ended.timed_out, ended.signal) == (True, "KILL")
     assert 0.7 <= time.monotonic() - before < 5
-    assert not containment.marked_processes(bench.run_id)
+    assert not containment.marked_processes(bench.mark)
 
 
 def test_process_may_clean_up_during_the_grace(bench: Bench) -> None:
@@ -228,14 +228,14 @@ def test_grandchild_that_holds_the_pipe_does_not_hold_up_the_run(bench: Bench) -
     ended = asyncio.run(bench.run("sleep 1000 & echo done"))
     assert (ended.exit_code, ended.text) == (0, "done\n")
     assert time.monotonic() - before < 5
-    assert not containment.marked_processes(bench.run_id)
+    assert not containment.marked_processes(bench.mark)
 
 
 def test_group_is_ended_after_a_success_even_if_it_ignores_term(bench: Bench) -> None:
     """A background process in the run's group does not outlive it."""
     line = "(trap '' TERM; while :; do sleep 0.05; done) >/dev/null 2>&1 & echo done"
     assert asyncio.run(bench.run(line)).exit_code == 0
-    assert not containment.marked_processes(bench.run_id)
+    assert not containment.marked_processes(bench.mark)
 
 
 def test_last_words_of_a_helper_in_the_group_are_kept(bench: Bench) -> None:
@@ -291,7 +291,7 @@ def test_what_escaped_the_group_is_ended_with_a_timeout_or_cancel(bench: Bench, 
 
     escaped = asyncio.run(scenario())
     assert not alive(escaped)
-    assert not containment.marked_processes(bench.run_id)
+    assert not containment.marked_processes(bench.mark)
 
 
 def test_tree_that_keeps_forking_is_ended(bench: Bench) -> None:
@@ -300,7 +300,7 @@ def test_tree_that_keeps_forking_is_ended(bench: Bench) -> None:
     ended = asyncio.run(bench.run("setsid sh hydra.sh & sleep 1000", timeout_s=0.5))
     (bench.folder / "stop").touch()
     assert ended.timed_out
-    assert not containment.marked_processes(bench.run_id)
+    assert not containment.marked_processes(bench.mark)
 
 
 def test_without_pidfd_a_thread_waits_for_the_exit(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -316,7 +316,7 @@ def test_program_that_is_not_there_cannot_start(bench: Bench) -> None:
     async def start(argv: tuple[str, ...], cwd: Path) -> None:
         await run_process(
             Launch(argv=argv, cwd=cwd),
-            run_id=bench.run_id,
+            mark=bench.mark,
             env={},
             output_path=bench.output,
             masker=Masker(()),
@@ -346,8 +346,24 @@ def test_loop_that_is_torn_down_leaves_nothing(bench: Bench) -> None:
             await run
 
     asyncio.run(scenario())
-    assert not containment.marked_processes(bench.run_id)
+    assert not containment.marked_processes(bench.mark)
     assert bench.household.leaders == {}
+
+
+def test_loop_that_is_torn_down_during_the_start_leaves_nothing(bench: Bench) -> None:
+    """A process that is just being started when the event loop ends does not stay behind."""
+
+    async def scenario() -> None:
+        run = asyncio.create_task(bench.run("sleep 1000"))
+        while not bench.household.spawning:
+            await asyncio.sleep(0)
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+
+    asyncio.run(scenario())
+    assert not containment.marked_processes(bench.mark)
+    assert (bench.household.leaders, bench.household.spawning) == ({}, 0)
 
 
 def test_adopted_children_are_reaped_and_others_are_not(bench: Bench) -> None:
@@ -370,7 +386,7 @@ def orphaned(bench: Bench, line: str) -> tuple[int, int]:
     process = subprocess.Popen(
         ["/bin/sh", "-c", line],
         cwd=bench.folder,
-        env={"PATH": os.environ["PATH"], MARKER: bench.run_id},
+        env={"PATH": os.environ["PATH"], **bench.mark.environment()},
         start_new_session=True,
     )
     process.returncode = 0  # the former daemon cannot wait for it any more
@@ -385,7 +401,7 @@ def test_orphan_is_found_by_pid_and_ended_with_its_tree(bench: Bench) -> None:
 
     async def scenario() -> tuple[bool, int]:
         escaped = await bench.pid_in("escaped")
-        return await end_orphan(bench.run_id, pid, ticks, containment.boot_id(), 0.2), escaped
+        return await end_orphan(bench.mark, pid, ticks, containment.boot_id(), 0.2), escaped
 
     found, escaped = asyncio.run(scenario())
     assert found
@@ -396,39 +412,48 @@ def test_orphan_is_found_by_pid_and_ended_with_its_tree(bench: Bench) -> None:
 def test_orphan_without_a_known_pid_is_found_by_its_marker(bench: Bench) -> None:
     """If the daemon died before it could write down the pid, the marker in the environment is enough."""
     pid, _ = orphaned(bench, "trap '' TERM; while :; do sleep 0.05; done")
-    assert asyncio.run(end_orphan(bench.run_id, None, None, None, 0.1))
+    assert asyncio.run(end_orphan(bench.mark, None, None, None, 0.1))
     assert not alive(pid)
 
 
 def test_orphan_of_an_earlier_boot_is_not_looked_for(bench: Bench) -> None:
     """Nothing survives a boot, so a pid of an earlier one is somebody else's."""
     pid, ticks = orphaned(bench, "sleep 1000")
-    assert not asyncio.run(end_orphan("r-other", pid, ticks, "another boot", 0.1))
+    assert not asyncio.run(end_orphan(Mark("r-other", bench.mark.state), pid, ticks, "another boot", 0.1))
     assert alive(pid)
-    assert asyncio.run(end_orphan(bench.run_id, pid, ticks, containment.boot_id(), 0.1))
+    assert asyncio.run(end_orphan(bench.mark, pid, ticks, containment.boot_id(), 0.1))
 
 
 def test_pid_with_other_start_ticks_is_somebody_elses(bench: Bench) -> None:
     """A pid that was given to a new process is left alone."""
     pid, ticks = orphaned(bench, "exec sleep 1000")
-    assert not asyncio.run(end_orphan("r-other", pid, ticks - 1, containment.boot_id(), 0.1))
+    assert not asyncio.run(end_orphan(Mark("r-other", bench.mark.state), pid, ticks - 1, containment.boot_id(), 0.1))
     assert alive(pid)
-    assert asyncio.run(end_orphan(bench.run_id, None, None, None, 0.1))
+    assert asyncio.run(end_orphan(bench.mark, None, None, None, 0.1))
 
 
 def test_marked_process_in_a_foreign_session_does_not_take_the_session_with_it(bench: Bench) -> None:
     """Somebody who ran a command with the marker by hand keeps the shell that it was typed in."""
+    variables = " ".join(f"{name}={value}" for name, value in bench.mark.environment().items())
     shell = subprocess.Popen(
-        ["/bin/sh", "-c", f"env {MARKER}={bench.run_id} sh -c 'echo $$ > pid; exec sleep 1000' & wait; sleep 1000"],
+        ["/bin/sh", "-c", f"env {variables} sh -c 'echo $$ > pid; exec sleep 1000' & wait; sleep 1000"],
         cwd=bench.folder,
         start_new_session=True,
     )
 
     async def scenario() -> None:
         await bench.pid_in("pid")
-        assert await end_orphan(bench.run_id, None, None, None, 0.2)
+        assert await end_orphan(bench.mark, None, None, None, 0.2)
 
     asyncio.run(scenario())
     assert alive(shell.pid)
-    shell.kill()
+    os.killpg(shell.pid, signal.SIGKILL)
     shell.wait()
+
+
+def test_same_run_of_another_vault_is_left_alone(bench: Bench) -> None:
+    """Two vaults may have a task of the same name at the same time: neither ends the other's processes."""
+    pid, _ = orphaned(bench, "exec sleep 1000")
+    assert not asyncio.run(end_orphan(Mark(bench.mark.run, "/another/vault"), None, None, None, 0.1))
+    assert alive(pid)
+    assert asyncio.run(end_orphan(bench.mark, None, None, None, 0.1))

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,12 +18,13 @@ from vault_scheduler.clock import Clock
 from vault_scheduler.executors.base import CannotStart, Ended, Launch, StreamMasker
 from vault_scheduler.executors.capture import OUTPUT_CAP, Capture, Pump
 from vault_scheduler.platform import containment
-from vault_scheduler.platform.containment import Household, Tree
+from vault_scheduler.platform.containment import Household, Mark, Tree
 
 GRACE_S = 10.0  # from TERM to KILL
 PIPE_GRACE_S = 2.0  # how long the output is read after the leader's exit
 _KILL_LIMIT_S = 5.0  # a process that KILL does not end (stuck in the kernel) must not hold up its run's outcome
 _CHASE_S = 0.5
+_LAST_LOOKS = 200
 _LOOK_S = 0.02
 
 log = logging.getLogger(__name__)
@@ -95,7 +97,7 @@ class _Leader:
 async def run_process(
     launch: Launch,
     *,
-    run_id: str,
+    mark: Mark,
     env: Mapping[str, str],
     output_path: Path,
     masker: StreamMasker,
@@ -110,12 +112,12 @@ async def run_process(
 ) -> Ended:
     """Run a process in a session of its own until it ends, is stopped or `timeout_s` seconds awake have passed.
 
-    `env` is its whole environment and must hold the marker. Nothing of it is left on return, except what left
+    `env` is its whole environment but for the mark. Nothing of it is left on return, except what left
     its session before a success. Raises CannotStart.
     """
     capture = Capture(output_path, masker, cap=output_cap)
-    leader, pump = await _start(launch, env, capture, stop.attention, household)
-    tree = Tree(run_id, (leader.popen.pid, leader.ticks), household)
+    leader, pump = await _start(launch, env, mark, capture, stop.attention, household)
+    tree = Tree(mark, (leader.popen.pid, leader.ticks), household)
     ended_by_itself = False
     try:
         on_started(leader.popen.pid, leader.ticks, containment.boot_id())
@@ -137,6 +139,7 @@ async def run_process(
 async def _start(
     launch: Launch,
     env: Mapping[str, str],
+    mark: Mark,
     capture: Capture,
     attention: asyncio.Event,
     household: Household,
@@ -144,8 +147,7 @@ async def _start(
     read_end, write_end = os.pipe()
     household.spawning += 1
     try:
-        # In a thread: the call returns only after the exec, which a slow disk can hold up.
-        popen = await asyncio.to_thread(_spawn, launch, env, write_end)
+        popen = await _spawned(_spawn_in_thread(launch, {**env, **mark.environment()}, write_end), mark)
         ticks = containment.start_ticks(popen.pid) or 0
         household.leaders[popen.pid] = ticks
     except BaseException:
@@ -160,6 +162,40 @@ async def _start(
     return leader, pump
 
 
+def _spawn_in_thread(launch: Launch, env: Mapping[str, str], output: int) -> Future[subprocess.Popen[bytes]]:
+    """Start it in a thread: the call returns only after the exec, which a slow disk can hold up."""
+    future: Future[subprocess.Popen[bytes]] = Future()
+    future.set_running_or_notify_cancel()  # from here on nobody can cancel it: a process may be there already
+
+    def work() -> None:
+        try:
+            future.set_result(_spawn(launch, env, output))
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=work, name="spawn", daemon=True).start()
+    return future
+
+
+async def _spawned(future: Future[subprocess.Popen[bytes]], mark: Mark) -> subprocess.Popen[bytes]:
+    try:
+        return await asyncio.wrap_future(future)
+    except asyncio.CancelledError:
+        with contextlib.suppress(CannotStart, TimeoutError):
+            popen = future.result(timeout=_KILL_LIMIT_S)  # a process that nobody waits for must not stay
+            _kill_now(popen, Tree(mark, (popen.pid, containment.start_ticks(popen.pid) or 0)))
+        raise
+
+
+def _kill_now(popen: subprocess.Popen[bytes], tree: Tree) -> None:
+    """KILL and reap without giving the event loop a turn: it is being torn down."""
+    for _ in range(_LAST_LOOKS):
+        if not tree.signal(signal.SIGKILL):
+            break
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        popen.wait(1.0)
+
+
 def _spawn(launch: Launch, env: Mapping[str, str], output: int) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(
@@ -172,7 +208,8 @@ def _spawn(launch: Launch, env: Mapping[str, str], output: int) -> subprocess.Po
             start_new_session=True,
         )
     except OSError as error:
-        raise CannotStart(f"cannot start {launch.argv[0]}: {error.strerror}") from error
+        where = "" if error.filename in (None, launch.argv[0]) else f": {error.filename}"  # the working folder
+        raise CannotStart(f"cannot start {launch.argv[0]}: {error.strerror}{where}") from error
     except ValueError as error:  # a NUL in an argument, an impossible name in the environment
         raise CannotStart(f"cannot start {launch.argv[0]}: {error}", retryable=False) from error
 
@@ -212,7 +249,7 @@ async def _kill_all(tree: Tree) -> None:
             await asyncio.sleep(0 if spent < _CHASE_S else _LOOK_S)
         members = tree.signal(signal.SIGKILL)
         if members and loop.time() - began > _KILL_LIMIT_S:
-            log.error("%s: KILL does not end %s", tree.run_id, [row.pid for row in members])
+            log.error("%s: KILL does not end %s", tree.mark.run, [row.pid for row in members])
             return
         empty_looks = 0 if members else empty_looks + 1
 
@@ -234,7 +271,7 @@ async def _end_group(leader: _Leader, tree: Tree, stop: StopOrder, grace_s: floa
             for member in members:
                 containment.signal_process(member, signal.SIGKILL)
         if late > _KILL_LIMIT_S:
-            log.error("%s: KILL does not end %s", tree.run_id, [row.pid for row in members])
+            log.error("%s: KILL does not end %s", tree.mark.run, [row.pid for row in members])
             break
         await asyncio.sleep(_LOOK_S)
     return status
@@ -243,9 +280,7 @@ async def _end_group(leader: _Leader, tree: Tree, stop: StopOrder, grace_s: floa
 def _leave_nothing(leader: _Leader, pump: Pump, tree: Tree, household: Household) -> None:
     """The last steps, also if the event loop is being torn down around us: then KILL without waiting."""
     if leader.popen.returncode is None and leader.reap() is None:
-        tree.signal(signal.SIGKILL)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            leader.popen.wait(1.0)
+        _kill_now(leader.popen, tree)
     pump.stop()
     household.leaders.pop(leader.popen.pid, None)
     household.reap()
@@ -274,7 +309,7 @@ def _signal_name(number: int) -> str:
 
 
 async def end_orphan(
-    run_id: str,
+    mark: Mark,
     pid: int | None,
     start_ticks: int | None,
     boot_id: str | None,
@@ -283,13 +318,13 @@ async def end_orphan(
 ) -> bool:
     """End what an attempt of a daemon that died has left; whether anything was found.
 
-    Found by boot id, pid and start ticks, else by the marker in the environment. Nothing outlives a boot.
+    Found by boot id, pid and start ticks, else by the mark in the environment. Nothing outlives a boot.
     """
     if boot_id is not None and boot_id != containment.boot_id():
         return False
     known = pid is not None and start_ticks is not None and containment.start_ticks(pid) == start_ticks
     leader = (pid, start_ticks) if known and pid is not None and start_ticks is not None else None
-    tree = Tree(run_id, leader, household or Household())
+    tree = Tree(mark, leader, household or Household())
     if not tree.signal(signal.SIGTERM):
         return False
     loop = asyncio.get_running_loop()

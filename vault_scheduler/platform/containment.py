@@ -17,9 +17,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 MARKER = "VAULT_SCHED_RUN"
+STATE_MARKER = "VAULT_SCHED_STATE"
 _PR_SET_CHILD_SUBREAPER = 36
 _PROC = Path("/proc")
 _LINUX = sys.platform.startswith("linux")
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What every process of an attempt carries in its environment.
+
+    The run id alone is not enough: two vaults on one machine may have a task of the same name at the same time.
+    """
+
+    run: str
+    state: str  # the folder where the scheduler of this vault keeps its runs
+
+    def environment(self) -> dict[str, str]:
+        """The variables."""
+        return {MARKER: self.run, STATE_MARKER: self.state}
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,34 +149,41 @@ def descendants(pids: Collection[int], table: Iterable[Process]) -> list[Process
     return found
 
 
-def marker_of(pid: int) -> str | None:
-    """The run id in the process's environment; None without one, for zombies, and for other users' processes."""
+def mark_of(pid: int) -> Mark | None:
+    """The mark in the process's environment; None without one, for zombies, and for other users' processes."""
+    environment = _environment(pid)
+    run = environment.get(MARKER)
+    return None if run is None else Mark(run, environment.get(STATE_MARKER, ""))
+
+
+def _environment(pid: int) -> dict[str, str]:
     if not _LINUX:
-        return _marker_by_psutil(pid)
+        return _environment_by_psutil(pid)
     try:
-        environment = Path(f"/proc/{pid}/environ").read_bytes()
+        raw = Path(f"/proc/{pid}/environ").read_bytes()
     except OSError:
-        return None
-    name = MARKER.encode() + b"="
-    found = [item for item in environment.split(b"\0") if item.startswith(name)]
-    return found[0][len(name) :].decode("utf-8", "replace") if found else None
+        return {}
+    if MARKER.encode() not in raw:
+        return {}
+    pairs = (os.fsdecode(item).partition("=") for item in raw.split(b"\0"))
+    return {name: value for name, _, value in pairs}
 
 
-def _marker_by_psutil(pid: int) -> str | None:
+def _environment_by_psutil(pid: int) -> dict[str, str]:
     import psutil
 
     try:
-        return psutil.Process(pid).environ().get(MARKER)
+        return psutil.Process(pid).environ()
     except (psutil.Error, OSError):
-        return None
+        return {}
 
 
-def marked_processes(run_id: str, table: Iterable[Process] | None = None) -> list[Process]:
-    """Living processes with this run's marker, without ourselves and our ancestors."""
+def marked_processes(mark: Mark, table: Iterable[Process] | None = None) -> list[Process]:
+    """Living processes with this mark, without ourselves and our ancestors."""
     rows = list(process_table() if table is None else table)
     spared = _own_line(rows)
     alive = (row for row in rows if not row.zombie and row.pid not in spared)
-    return [row for row in alive if marker_of(row.pid) == run_id]
+    return [row for row in alive if mark_of(row.pid) == mark]
 
 
 def _own_line(table: Iterable[Process]) -> set[int]:
@@ -228,7 +251,7 @@ class Household:
         """
         if self.spawning or not set(self.leaders) <= {leader}:
             return []
-        return [row for row in self.adopted() if row.start_ticks >= since_ticks and marker_of(row.pid) is None]
+        return [row for row in self.adopted() if row.start_ticks >= since_ticks and mark_of(row.pid) is None]
 
 
 def _has_ended_child() -> bool:
@@ -249,7 +272,7 @@ class Tree:
     before: when a parent dies, its children are handed to us and the line of descent is lost.
     """
 
-    run_id: str
+    mark: Mark
     leader: tuple[int, int] | None  # pid and start ticks; None if it is not known to be ours
     household: Household = field(default_factory=Household)
     seen: dict[tuple[int, int], Process] = field(default_factory=dict)
@@ -287,7 +310,7 @@ class Tree:
         row = _from_stat(pid)
         if row is None or row.zombie:
             return False
-        if not (row.session in self._sessions() or row.identity in self.seen or marker_of(pid) == self.run_id):
+        if not (row.session in self._sessions() or row.identity in self.seen or mark_of(pid) == self.mark):
             self._foreign.add(pid)
             return False
         signal_process(row, signal.SIGKILL)
@@ -303,7 +326,7 @@ class Tree:
         sessions = self._sessions()
         roots = {row.pid for row in table if row.identity in self.seen or row.identity == self.leader}
         by_session = [row for row in table if row.session in sessions or row.pid in roots]
-        marked = marked_processes(self.run_id, table)
+        marked = marked_processes(self.mark, table)
         below = descendants({row.pid for row in (*by_session, *marked)}, table)
         strays = self.household.strays(*self.leader) if self.leader is not None else []
         return [*by_session, *marked, *below, *strays]
