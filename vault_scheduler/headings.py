@@ -57,7 +57,8 @@ def outline(body: bytes) -> Outline:
 _BLANK = re.compile(rb"\A\s*\Z")
 _MAX_NESTING = 20  # as markdown-it; a line of a million dashes must not cost a million copies of itself
 _QUOTE = 0
-_SPECIAL = frozenset(b"#>`~<-+*_=0123456789 \t")
+_EMPTY = (b"", b" ")  # " " was CRLF
+_SPECIAL = frozenset(bytes([byte]) for byte in b"#>`~<-+*_=0123456789 \t")
 _FENCE = re.compile(rb"(`{3,})[^`]*\Z|(~{3,})")
 _SETEXT = re.compile(rb"(=+|-+) *\Z")
 _BREAK = re.compile(rb"(?:(?:\* *+){3,}+|(?:- *+){3,}+|(?:_ *+){3,}+)\Z")
@@ -106,6 +107,7 @@ class _Scanner:
         self.html: re.Pattern[bytes] | None = None  # what ends the HTML block; `_BLANK` for a blank line
         self.paragraph = -1  # where the open paragraph starts
         self.hidden_to = 0
+        self.literal: set[bytes] = set()  # tokens that nothing below closes: looked for once, not once a line
         self.leaf_at = 0
         self.unclosed = ""
         self.hides = any(token in self.text for token in _CLOSER)
@@ -116,8 +118,12 @@ class _Scanner:
             end = at + len(line) + 1
             if end <= self.hidden_to:
                 pass
-            elif line and line[0] not in _SPECIAL and self._plain(line):
+            elif line in _EMPTY and self._outermost():
+                self.paragraph = -1
+            elif line[:1] not in _SPECIAL and self._outermost() and not self._may_hide(line):
                 self.paragraph = at if self.paragraph < 0 else self.paragraph
+            elif self.fence and self.fence not in line and not self.containers:
+                pass
             elif at < self.hidden_to:
                 self._prose(line[self.hidden_to - at :], self.hidden_to, end)
             else:
@@ -125,10 +131,11 @@ class _Scanner:
             at = end
         return self._outline()
 
-    def _plain(self, line: bytes) -> bool:
-        if self.containers or self.fence or self.html:
-            return False
-        return not (self.hides and any(token in line for token in _CLOSER))
+    def _outermost(self) -> bool:
+        return not (self.containers or self.fence or self.html)
+
+    def _may_hide(self, line: bytes) -> bool:
+        return self.hides and any(token in line for token in _CLOSER)
 
     def _outline(self) -> Outline:
         if self.fence and not self.containers:
@@ -301,12 +308,14 @@ class _Scanner:
         if opener is None:
             return
         token, starts_line = opener
-        close = self.text.find(_CLOSER[token], end)
+        close = -1 if token in self.literal else self.text.find(_CLOSER[token], end)
         if close >= 0:
             self.hidden_to = close + len(_CLOSER[token])
             self.paragraph = -1
         elif starts_line:
             self.hidden_to, self.leaf_at, self.unclosed = len(self.text) + 2, at, _HIDER_NAME[token]
+        else:
+            self.literal.add(token)
 
 
 def _open_hider(line: bytes) -> tuple[bytes, bool] | None:

@@ -119,6 +119,8 @@ def _unreadable(data: bytes) -> Fault | None:
 
 def _conflict(data: bytes) -> Fault | None:
     """Unresolved git markers, all three in order: a lone row of `=` is a heading's underline."""
+    if b"<<<<<<< " not in data:
+        return None
     position, first = 0, 0
     for marker in _CONFLICT:
         found = marker.search(data, position)

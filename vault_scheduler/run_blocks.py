@@ -6,7 +6,7 @@ A block is ours by its shape and block id, at the top level of the section; all 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from vault_scheduler.headings import Outline, Section
@@ -90,7 +90,7 @@ class Block:
             return self.raw
         if self.text is None or self.outcome is None:
             return (f"- {self.title} ^{self.id}",)
-        text = [f"> {line}".rstrip() for line in self.text.split("\n")] if self.text else []
+        text = [f"> {line}".rstrip(" \t") for line in self.text.split("\n")] if self.text else []
         return (f"> [!{CALLOUTS[self.outcome]}]- {self.title}", *text, ">", f"> ^{self.id}")
 
     def size(self) -> int:
@@ -118,12 +118,12 @@ Piece = Block | bytes  # in the order of the section; bytes are other people's
 def new_block(entry: RunEntry) -> Block:
     """What stands for a run that is not in the note yet, or no longer in this form."""
     facts = (" ".join(fact.split()) for fact in entry.facts)
-    title = " · ".join(part for part in (entry.when, *facts) if part)
+    title = _encodable(" · ".join(part for part in (entry.when, *facts) if part))
     block = Block(
         id=entry.id,
         outcome=entry.outcome,
         title=title,
-        text="\n".join(re.split("\r\n|\r|\n", entry.text.strip("\r\n"))),
+        text=_closed(re.split("\r\n|\r|\n", _encodable(entry.text).strip("\r\n"))),
         started=entry.started,
         failed=entry.outcome.is_failed,
         fresh=True,
@@ -131,59 +131,95 @@ def new_block(entry: RunEntry) -> Block:
     return block if entry.started else block.as_line()
 
 
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
+
+
+def _closed(lines: Sequence[str]) -> str:
+    """The lines as a text whose code fence is closed, so that it cannot swallow the block id below it."""
+    fence = ""
+    for line in lines:
+        fence = _fence_after(fence, line)
+    return "\n".join([*lines, fence] if fence else lines)
+
+
 def read_pieces(body: bytes, section: Section, found: Outline) -> list[Piece]:
     """The section below its heading, cut into our blocks and everything else."""
-    lines = [_Line.of(raw, at, found) for raw, at in _lines(body, section.heading.end, section.end)]
+    reader = _Reader(body=body, end=section.end, outer=found.outer)
     pieces: list[Piece] = []
-    number = 0
-    while number < len(lines):
-        block, number_after = _block_at(lines, number)
-        if block is None:
-            pieces.append(lines[number].raw)
-            number += 1
-        else:
-            pieces.append(replace(block, pinned=_is_written_on(lines, number_after)))
-            number = number_after
-    return joined(pieces)
+    position = section.heading.end
+    for at in sorted(start for start in found.outer if position <= start < section.end):
+        if at < position:
+            continue
+        block, after = reader.block(at)
+        if block is not None:
+            pieces += [body[position:at], block] if at > position else [block]
+            position = after
+    if position < section.end:
+        pieces.append(body[position : section.end])
+    return pieces
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Line:
-    raw: bytes
-    text: str  # without line end; "" unless it is a top-level list item or quote
+class _Reader:
+    """Finds a block of ours at an offset; only lines that belong to top-level list items and quotes are looked at."""
 
-    @classmethod
-    def of(cls, raw: bytes, at: int, found: Outline) -> _Line:
-        outer = at in found.outer
-        return cls(raw=raw, text=raw.decode("utf-8", "surrogateescape").rstrip("\r\n") if outer else "")
+    body: bytes
+    end: int
+    outer: frozenset[int]
+
+    def block(self, at: int) -> tuple[Block | None, int]:
+        """The block that starts here and the offset below it; pinned if the line below continues it."""
+        block, after = self._unpinned(at)
+        if block is None or after >= self.end:
+            return block, after
+        continued = self._raw(after)[0].strip() and self._unpinned(after)[0] is None
+        return (replace(block, pinned=True) if continued else block), after
+
+    def _raw(self, at: int) -> tuple[bytes, int]:
+        stop = self.body.find(b"\n", at, self.end) + 1 or self.end
+        return self.body[at:stop], stop
+
+    def _line(self, at: int) -> tuple[str, int]:
+        """The line without its end, "" unless it may be ours; and where the next one starts."""
+        raw, after = self._raw(at)
+        return (raw.decode("utf-8", "surrogateescape").rstrip("\r\n") if at in self.outer else ""), after
+
+    def _unpinned(self, at: int) -> tuple[Block | None, int]:
+        text, after = self._line(at)
+        if line := _LINE.fullmatch(text):
+            return _line_block(line), after
+        header = _HEADER.fullmatch(text)
+        if header is None or header[1] not in _OUTCOME_OF_CALLOUT:
+            return None, at
+        return self._callout(header, after)
+
+    def _callout(self, header: re.Match[str], at: int) -> tuple[Block | None, int]:
+        """The callout down to its block id; an id inside a code fence of its text is output, not ours."""
+        raw = [header[0]]
+        fence = ""
+        while at < self.end:
+            text, at = self._line(at)
+            if not text.startswith(">"):
+                break
+            raw.append(text)
+            inner = text[1:].removeprefix(" ")
+            if not fence and (footer := _FOOTER.fullmatch(inner)):
+                return _callout_block(header, footer[1], tuple(raw)), at
+            fence = _fence_after(fence, inner)
+        return None, at
 
 
-def _lines(body: bytes, start: int, end: int) -> Iterator[tuple[bytes, int]]:
-    while start < end:
-        stop = body.find(b"\n", start, end)
-        stop = end if stop < 0 else stop + 1
-        yield body[start:stop], start
-        start = stop
-
-
-def _block_at(lines: list[_Line], number: int) -> tuple[Block | None, int]:
-    """Our block that starts with this line, and the number of the line after it."""
-    text = lines[number].text
-    if line := _LINE.fullmatch(text):
-        title = line[1]
-        ranged = "…" in title
-        return Block(
-            id=line[2],
-            outcome=None,
-            title=title,
-            started=not ranged and _has_sign(title, _STARTED_SIGNS),
-            failed=_has_sign(title, _FAILED_SIGNS),
-            raw=(text,),
-        ), number + 1
-    header = _HEADER.fullmatch(text)
-    if header is None or header[1] not in _OUTCOME_OF_CALLOUT:
-        return None, number
-    return _callout_at(lines, number, _OUTCOME_OF_CALLOUT[header[1]], header[2])
+def _line_block(line: re.Match[str]) -> Block:
+    title = line[1]
+    return Block(
+        id=line[2],
+        outcome=None,
+        title=title,
+        started="…" not in title.split(" · ")[0] and _has_sign(title, _STARTED_SIGNS),
+        failed=_has_sign(title, _FAILED_SIGNS),
+        raw=(line[0],),
+    )
 
 
 def _has_sign(title: str, signs: tuple[str, ...]) -> bool:
@@ -191,29 +227,20 @@ def _has_sign(title: str, signs: tuple[str, ...]) -> bool:
     return len(words) > 2 and words[2] in signs
 
 
-def _callout_at(lines: list[_Line], number: int, outcome: Outcome, title: str) -> tuple[Block | None, int]:
-    """The callout down to its block id; an id inside a code fence of its text is output, not ours."""
-    content: list[str] = []
-    fence = ""
-    for after in range(number + 1, len(lines)):
-        text = lines[after].text
-        if not text.startswith(">"):
-            break
-        inner = text[1:].removeprefix(" ")
-        if not fence and (footer := _FOOTER.fullmatch(inner)):
-            block = Block(
-                id=footer[1],
-                outcome=outcome,
-                title=title,
-                text="\n".join(content).removesuffix("\n") if content != [""] else "",
-                started=True,
-                failed=outcome.is_failed,
-                raw=tuple(line.text for line in lines[number : after + 1]),
-            )
-            return block, after + 1
-        fence = _fence_after(fence, inner)
-        content.append(inner)
-    return None, number
+def _callout_block(header: re.Match[str], block_id: str, raw: tuple[str, ...]) -> Block:
+    outcome = _OUTCOME_OF_CALLOUT[header[1]]
+    inner = [line[1:].removeprefix(" ") for line in raw[1:-1]]
+    if inner and not inner[-1]:
+        inner.pop()  # the blank line above the block id
+    return Block(
+        id=block_id,
+        outcome=outcome,
+        title=header[2],
+        text="\n".join(inner),
+        started=True,
+        failed=outcome.is_failed,
+        raw=raw,
+    )
 
 
 def _fence_after(fence: str, line: str) -> str:
@@ -223,13 +250,6 @@ def _fence_after(fence: str, line: str) -> str:
         return found[1] if found and not (found[1][0] == "`" and "`" in line[found.end() :]) else ""
     closes = found and found[1].startswith(fence) and not line[found.end() :].strip()
     return "" if closes else fence
-
-
-def _is_written_on(lines: list[_Line], number: int) -> bool:
-    """Whether the line below a block of ours continues it with somebody's text."""
-    if number == len(lines) or not lines[number].raw.strip():
-        return False
-    return _block_at(lines, number)[0] is None
 
 
 def joined(pieces: Sequence[Piece]) -> list[Piece]:
@@ -249,13 +269,17 @@ def blocks_of(pieces: Sequence[Piece]) -> list[Block]:
 
 
 def _shorten(text: str, limit: int) -> str:
-    """The first lines of a text, with its code fence closed, and a mark that something is missing."""
-    kept: list[str] = []
-    fence, size = "", 0
-    for line in text.split("\n"):
+    """The beginning of a text and a mark that something is missing.
+
+    Cut between paragraphs or inside a code fence only: half a code span would let loose what it holds.
+    """
+    lines = text.split("\n")
+    fence, size, kept = "", 0, 0
+    for number, line in enumerate(lines):
+        if fence or not line.strip():
+            kept = number
         size += len(line.encode("utf-8", "replace")) + 1
         if size > limit:
             break
-        kept.append(line)
         fence = _fence_after(fence, line)
-    return "\n".join([*kept, *([fence] if fence else []), "…"])
+    return "\n".join([*_closed(lines[:kept]).split("\n"), "…"] if kept else ["…"])

@@ -14,7 +14,7 @@ __all__ = ["SECTION_LIMIT", "RunEntry", "insert_runs", "run_ids"]
 
 SECTION_LIMIT = 10 * 1024
 """Bytes that our blocks of one note may take; Obsidian Sync uploads larger notes less often."""
-_TEXT_LIMITS = (4000, 1500, 0)  # bytes of a callout's text, tried in turn while the section is too large
+_TEXT_LIMITS = (4000, 1500)  # bytes of a callout's text, tried in turn while the section is too large
 
 
 def run_ids(data: bytes) -> set[str]:
@@ -51,7 +51,7 @@ def _insert(doc: Document, entries: Sequence[RunEntry], keep: int) -> bytes:
     found = outline(body)
     section = runs_section(body, found)
     old = read_pieces(body, section, found) if section else []
-    planned = _bounded(_merged(old, entries), keep)
+    planned = _settled(_bounded(_merged(old, entries), keep), old)
     if planned == old:
         return doc.data
     if section is None:
@@ -101,18 +101,24 @@ def _bounded(pieces: Sequence[Piece], keep: int) -> list[Piece]:
     failure = max((b.age for b in blocks if b.failed), default="")
     shown = {newest, failure}
     current = [p if isinstance(p, bytes) or p.pinned or p.age in shown else p.as_line() for p in pieces]
-    current = _settled(current, pieces)
     current = _without(current, keep, shown, newest)
     for limit in _TEXT_LIMITS:
-        if sum(block.size() for block in blocks_of(current)) <= SECTION_LIMIT:
-            break
-        current = [p if isinstance(p, bytes) or p.pinned else p.shortened(limit) for p in current]
+        for role in (failure, newest):
+            if _size(current) > SECTION_LIMIT:
+                current = [p if isinstance(p, bytes) or p.age != role else p.shortened(limit) for p in current]
     return _within_limit(current, shown, newest)
 
 
-def _settled(pieces: list[Piece], old: Sequence[Piece]) -> list[Piece]:
-    """Blocks that would be written exactly as they stand are not fresh: no write, no change of spacing."""
-    return [p if isinstance(p, bytes) or p.lines() != p.raw else replace(p, fresh=False) for p in pieces]
+def _size(pieces: Sequence[Piece]) -> int:
+    return sum(block.size() for block in blocks_of(pieces))
+
+
+def _settled(pieces: Sequence[Piece], old: Sequence[Piece]) -> list[Piece]:
+    """What would be written exactly as it stands is what stands: no write, no change of spacing."""
+    there = {block.id: block for block in blocks_of(old)}
+    return [
+        there[p.id] if isinstance(p, Block) and p.id in there and there[p.id].raw == p.lines() else p for p in pieces
+    ]
 
 
 def _expendable(pieces: Sequence[Piece], shown: set[str], newest: str) -> list[Block]:
@@ -127,7 +133,7 @@ def _without(pieces: list[Piece], keep: int, shown: set[str], newest: str) -> li
 
 
 def _within_limit(pieces: list[Piece], shown: set[str], newest: str) -> list[Piece]:
-    size = sum(block.size() for block in blocks_of(pieces))
+    size = _size(pieces)
     gone: set[str] = set()
     for block in _expendable(pieces, shown, newest):
         if size <= SECTION_LIMIT:
@@ -216,17 +222,19 @@ def _verify(doc: Document, new: bytes, section: Section | None, old: list[Piece]
     pieces = read_pieces(body, there, found)
     if [(b.id, b.lines()) for b in blocks_of(pieces)] != [(b.id, b.lines()) for b in blocks_of(planned)]:
         raise NoteRefused("the runs would not read back as written; nothing was written")
-    if again.definition_body != doc.definition_body or not _same_outside(doc, new, again, section, there):
+    if not _same_outside(doc, new, again, section, there):
         raise NoteRefused("text outside the runs would have changed; nothing was written")
     if _other_lines(pieces) != _other_lines(old):
         raise NoteRefused("text between the runs would have changed; nothing was written")
 
 
 def _same_outside(doc: Document, new: bytes, again: Document, before: Section | None, after: Section) -> bool:
+    """Byte for byte; and what the note defines is still what stands above the section."""
+    above = again.body[: after.heading.start]
     if before is None:
-        return new.startswith(doc.data) and after.end == len(again.body)
-    same_head = doc.body[: before.heading.start] == again.body[: after.heading.start]
-    return same_head and doc.body[before.end :] == again.body[after.end :]
+        at_end = new.startswith(doc.data) and after.end == len(again.body)
+        return at_end and above.rstrip(b" \t\r\n") == doc.body.rstrip(b" \t\r\n")
+    return doc.body[: before.heading.start] == above and doc.body[before.end :] == again.body[after.end :]
 
 
 def _other_lines(pieces: Sequence[Piece]) -> list[bytes]:
