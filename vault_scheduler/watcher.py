@@ -70,7 +70,7 @@ class Watcher:
         return (
             running
             and observer is not None
-            and observer.is_alive()
+            and _is_running(observer)
             and all(folder in self._armed for folder in self._folders if folder.is_dir())
         )
 
@@ -124,7 +124,7 @@ class Watcher:
     def _keep_up(self) -> None:
         """Replace an observer that died, and arm or disarm folders that came, went or were replaced."""
         for _ in range(2):  # once more if the first try ended in falling back to polling
-            if self._observer is None or not self._observer.is_alive():
+            if self._observer is None or not _is_running(self._observer):
                 self._drop_observer()
                 self._start_observer()
             self._arm_all()
@@ -234,6 +234,12 @@ class _Hints(FileSystemEventHandler):
             paths, self._paths = self._paths, set()
         self.changed.clear()
         return paths
+
+
+def _is_running(observer: BaseObserver) -> bool:
+    """Whether events can come. The thread that reads inotify is a third one, and its death is silent."""
+    reader = getattr(observer, "_inotify_fd", None)
+    return observer.is_alive() and (not isinstance(reader, threading.Thread) or reader.is_alive())
 
 
 def _identity(folder: Path) -> Identity | None:
