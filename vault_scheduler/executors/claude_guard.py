@@ -112,7 +112,8 @@ def _own_note(write: Write) -> str:
     if after is None:
         return "the text to replace was not found exactly, and this is the task's own note"
     before, now = (Document.parse(_unix(data)) for data in (write.before, after))
-    if before.data[: before.body_start] != now.data[: now.body_start]:
+    same = before.data[: before.body_start] == now.data[: now.body_start]
+    if not same or (before.block is None) != (now.block is None):
         return "the properties of the task's own note are protected; change only the text below them"
     return ""
 
@@ -129,6 +130,8 @@ def _new_task(write: Write) -> str:
         return "a new task note must say `status: paused`; a person makes it active"
     if document.mapping.get("run_now") not in (None, False):
         return "a new task note must not say `run_now: true`"
+    if "id" in document.mapping:
+        return "a new task note must not say `id`: with another task's, neither would run"
     return ""
 
 

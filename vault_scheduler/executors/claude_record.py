@@ -27,6 +27,8 @@ _PRICES = {
 
 _REFUSED_BY_CLI = ("No such tool available", "denied by your permission settings")
 _DETAIL = 80
+_MOST_DENIALS = 50
+_TEXT_LIMIT = 200_000  # characters; the record is written again at every step
 _SECOND_WORD = frozenset({"git", "gh", "npm", "uv", "pip", "docker", "cargo", "go", "make", "systemctl", "brew"})
 
 
@@ -104,16 +106,20 @@ class Record:
         self.denied.append(call)
         reason = why or f"not allowed; allowed_tools: {rule_for(tool, arguments)}"
         line = f"{_call_line(tool, arguments)} ({reason})"
-        if line not in self.denials:
+        if line not in self.denials and len(self.denials) < _MOST_DENIALS:
             self.denials.append(line)
 
     def saw_end(self, *, subtype: str, is_error: bool, text: str, cost_usd: float, turns: int) -> None:
         """One end of possibly several: background work can wake a session up again."""
         self.answered = True
         self.subtype, self.is_error = subtype, is_error
-        self.text = text or self.text
+        self.say(text)
         self.cost_usd = max(self.cost_usd, cost_usd)
         self.turns += turns
+
+    def say(self, text: str) -> None:
+        """The latest words: the answer, or where there is none, what came nearest to it."""
+        self.text = text[:_TEXT_LIMIT] or self.text
 
 
 def rule_for(tool: str, arguments: Mapping[str, Any]) -> str:

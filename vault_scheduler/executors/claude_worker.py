@@ -200,6 +200,8 @@ class Worker:
         words = "\n".join(block.text for block in message.content if hasattr(block, "text"))
         if message.error:
             self.record.error = words or message.error
+        elif words and message.parent_tool_use_id is None:
+            self.record.say(words)
         if message.error in ("authentication_failed", "billing_error"):
             self.record.refused_login = words or message.error
         if words:
@@ -246,6 +248,9 @@ class Worker:
         if subtype == "init":
             self.record.session_id = data.get("session_id") or self.record.session_id
             self.record.model = data.get("model") or self.record.model
+            for server in data.get("mcp_servers") or ():
+                if server.get("status") == "failed":
+                    print(f"the MCP server {server.get('name')} did not start")
         elif subtype == "api_retry":
             print(f"the API answered {data.get('error_status')}: {data.get('error')}; trying again")
             if data.get("error_status") in (401, 403):  # no retry helps, and they would take minutes

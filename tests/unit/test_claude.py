@@ -1,0 +1,416 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vault_scheduler.executors.base import Ended, MachineEnvironment, RunRequest, action_to_json
+from vault_scheduler.executors.claude import ClaudeExecutor
+from vault_scheduler.executors.claude_guard import Fence, Write, objection
+from vault_scheduler.executors.claude_record import Record, judge, record_from, rule_for
+from vault_scheduler.executors.claude_session import (
+    NEVER_OFFERED,
+    PRESETS,
+    Session,
+    offered_tools,
+    preamble,
+    session_of,
+)
+from vault_scheduler.run import Outcome, Result
+from vault_scheduler.task import ClaudeAction, Permissions
+
+FENCE = Fence(vault="/v", system_folder="00_system", note="00_system/tasks/own.md", named_files=("tools/run.sh",))
+OWN = b"---\ntype: claude\ncron: 0 7 * * *\n---\nPrompt.\n"
+PAUSED = b"---\ntype: command\ncommand: id\nstatus: paused\n---\n"
+
+
+def write(path: str, *, real: str | None = None, before: bytes | None = None, after: bytes | None = b"x") -> Write:
+    return Write(given=path, real=real or path, before=before, after=lambda: after)
+
+
+ALLOWED = [
+    ("/v/Note.md", "a note"),
+    ("/v/Ordner/Übersicht.md", "a note with an umlaut"),
+    ("/v/00_system/logs/2026-11-20.md", "a log"),
+    ("/v/00_system/scripts.md", "a note whose name begins like a protected folder"),
+    ("/v/scripts/x.py", "scripts that are not the scheduler's"),
+    ("/v/scheduler.md", "a note named like the settings note, elsewhere"),
+    ("/v/a..b.md", "dots inside of a name"),
+]
+
+
+@pytest.mark.parametrize(("path", "case"), ALLOWED, ids=[case for _, case in ALLOWED])
+def test_ordinary_notes_may_be_written(path: str, case: str) -> None:
+    """Notes and other files of the vault are free."""
+    assert objection(FENCE, write(path)) == ""
+
+
+REFUSED = [
+    ("/v/.obsidian/app.json", "dot folder"),
+    ("/v/.Obsidian/app.json", "dot folder in other letters"),
+    ("/v/a/.git/config", "dot folder further down"),
+    ("/v/.mcp.json", "dot file"),
+    ("/v/\uff0eobsidian/app.json", "a dot that some file systems make a full stop"),
+    ("/v/\u200b.git/config", "dot folder behind an invisible character"),
+    ("/v/CLAUDE.md", "instructions"),
+    ("/v/a/claude.md", "instructions in other letters"),
+    ("/v/CLAUDE.md.", "instructions with a trailing dot"),
+    ("/v/CLA\u00adUDE.md", "instructions with a soft hyphen"),
+    ("/v/AGENTS.md", "instructions of others"),
+    ("/v/00_system/scripts/a.py", "scripts"),
+    ("/v/00_System/SCRIPTS/a/b.py", "scripts in other letters"),
+    ("/v/00_system/scheduler.md", "settings note"),
+    ("/v/00_system/Scheduler.MD", "settings note in other letters"),
+    ("/v/tools/RUN.sh", "a file that a task executes"),
+    ("/v/00_system/tasks/new.md", "a new task that is not paused"),
+    ("/v", "the vault itself"),
+    ("/vault2/x.md", "a folder whose name begins like the vault's"),
+    ("/etc/passwd", "another place"),
+]
+
+
+@pytest.mark.parametrize(("path", "case"), REFUSED, ids=[case for _, case in REFUSED])
+def test_protected_paths_are_refused(path: str, case: str) -> None:
+    """Whatever could execute, instruct or change rights."""
+    assert objection(FENCE, write(path))
+
+
+def test_names_are_compared_composed_and_decomposed() -> None:
+    """A name typed on a Mac is the same name."""
+    fence = Fence(vault="/v", system_folder="Système", note="Système/tasks/own.md")
+    assert objection(fence, write("/v/Syste\u0300me/scripts/a.py"))
+
+
+def test_links_are_judged_by_where_they_lead() -> None:
+    """A harmless name that leads to a protected place is protected, and the other way round."""
+    assert objection(FENCE, write("/v/note.md", real="/v/.obsidian/app.json"))
+    assert objection(FENCE, write("/v/note.md", real="/home/u/.bashrc"))
+    assert objection(FENCE, write("/v/.trash/x.md", real="/v/x.md"))
+    assert objection(FENCE, write("/alias/of/v/note.md", real="/v/note.md")) == ""
+
+
+def test_a_file_that_a_task_names_is_refused() -> None:
+    """What a command task would execute is not written by a run without shell."""
+    named = Write(given="/v/bin/x", real="/v/bin/x", before=None, executed=lambda: True)
+    assert "a task names this file" in objection(FENCE, named)
+
+
+TASKS = [
+    (PAUSED, "", "paused"),
+    (b"---\nstatus: active\ntype: command\n---\n", "status: paused", "active"),
+    (b"---\ntype: command\n---\n", "status: paused", "no status means active"),
+    (b"no properties", "status: paused", "no properties"),
+    (b"---\nstatus: paused\nstatus: active\n---\n", "must be valid", "said twice"),
+    (b"---\nstatus: paused\n", "must be valid", "fence left open"),
+    (PAUSED.replace(b"command: id", b"run_now: true"), "run_now", "run-now works on paused tasks"),
+    (PAUSED.replace(b"command: id", b"run_now: yes"), "run_now", "in any spelling"),
+    (PAUSED.replace(b"command: id", b"run_now: false"), "", "run_now is off"),
+    (PAUSED.replace(b"command: id", b"id: other"), "`id`", "another task's id"),
+    (b"\n" + PAUSED, "must be valid", "properties that do not stand first"),
+]
+
+
+@pytest.mark.parametrize(("content", "words", "case"), TASKS, ids=[case for *_, case in TASKS])
+def test_new_tasks_must_be_paused(content: bytes, words: str, case: str) -> None:
+    """A run without shell can propose work, not start it."""
+    why = objection(FENCE, write("/v/00_system/tasks/a/new.md", after=content))
+    assert words in why
+    assert bool(why) == bool(words)
+
+
+def test_other_tasks_are_left_alone() -> None:
+    """An existing task's note is refused, even made paused."""
+    assert objection(FENCE, write("/v/00_system/tasks/other.md", before=OWN, after=PAUSED))
+
+
+OWN_NOTE = [
+    (OWN + b"More.\n", True, "its body"),
+    (OWN.replace(b"\n", b"\r\n"), True, "line ends only"),
+    (b"Prompt.\n", False, "properties lost"),
+    (OWN.replace(b"0 7", b"* *"), False, "another schedule"),
+    (OWN.replace(b"---\nPrompt", b"Prompt"), False, "fence lost"),
+    (b"\n" + OWN, False, "pushed down"),
+    (None, False, "an edit that cannot be foreseen"),
+]
+
+
+@pytest.mark.parametrize("whole_vault", [False, True])
+@pytest.mark.parametrize(("after", "allowed", "case"), OWN_NOTE, ids=[case for *_, case in OWN_NOTE])
+def test_a_task_does_not_lose_its_own_properties(
+    after: bytes | None, allowed: bool, case: str, whole_vault: bool
+) -> None:
+    """Below the properties it may write, full permissions or not."""
+    fence = Fence(vault="/v", system_folder="00_system", note=FENCE.note, whole_vault=whole_vault)
+    assert (objection(fence, write(f"/v/{FENCE.note}", before=OWN, after=after)) == "") == allowed
+
+
+def test_a_run_with_shell_is_only_kept_from_its_own_properties() -> None:
+    """Guarding more would be theatre: it has Bash."""
+    fence = Fence(vault="/v", system_folder="00_system", note=FENCE.note, whole_vault=True)
+    assert objection(fence, write("/v/.obsidian/app.json")) == ""
+    assert objection(fence, write("/etc/x")) == ""
+
+
+PIECES = st.sampled_from(
+    [".", "..", "git", "Claude", "CLAUDE", ".md", "00_system", "scripts", "\u200b", "\uff0e", " ", "a"]
+)
+
+
+@given(st.lists(st.lists(PIECES, min_size=1, max_size=3).map("".join), min_size=1, max_size=4))
+@settings(deadline=None)
+def test_no_name_with_a_leading_dot_passes(parts: list[str]) -> None:
+    """However it is spelled: a part that begins with a dot is refused."""
+    parts = [part for part in parts if part not in (".", "..")]  # never left in a path that was made absolute
+    if any(part.startswith((".", "\uff0e", "\u200b.")) for part in parts):
+        assert objection(FENCE, write("/v/" + "/".join(parts)))
+
+
+# --- what a session is given ---
+
+
+def request(**values: Any) -> RunRequest:
+    fixed: dict[str, Any] = {
+        "run": "r-1", "task": "t", "path": "00_system/tasks/own.md", "title": "own", "type": "claude", "attempt": 1,
+        "fire_time": "2026-07-01T05:00:00+00:00", "timezone": "Europe/Berlin", "vault": "/v", "body": "Do it.",
+        "action": action_to_json(ClaudeAction()),
+    }  # fmt: skip
+    return RunRequest(**{**fixed, **values})
+
+
+def session(**action: Any) -> Session:
+    return session_of(request(), ClaudeAction(**action), "Do it.", cwd="/v", vault="/v", hidden=["/secrets/env"])
+
+
+def test_presets_are_those_of_the_contract() -> None:
+    """read-only reads, edit writes, full executes."""
+    assert PRESETS[Permissions.READ_ONLY] == ("Read", "Glob", "Grep")
+    edit = ("Read", "Glob", "Grep", "Write", "Edit", "NotebookEdit", "TodoWrite")
+    assert PRESETS[Permissions.EDIT] == edit
+    assert PRESETS[Permissions.FULL] == (*edit, "Bash", "WebFetch", "WebSearch", "Task")
+
+
+TOOLS = [
+    ({"allowed_tools": ("Bash(git log:*)",)}, {"Bash"}, set(), "a rule brings its tool"),
+    ({"allowed_tools": ("WebFetch(domain:x.org)", "mcp__a__b")}, {"WebFetch"}, {"mcp__a__b"}, "of ours or of servers"),
+    ({"disallowed_tools": ("Write",)}, set(), {"Write"}, "a name takes the tool away"),
+    ({"disallowed_tools": ("Read(private/**)",)}, {"Read"}, set(), "a rule does not"),
+    (
+        {"allowed_tools": ("CronCreate", "Workflow(x)")},
+        set(),
+        {"CronCreate", "Workflow"},
+        "scheduling is never granted",
+    ),
+]
+
+
+@pytest.mark.parametrize(("action", "there", "gone", "case"), TOOLS, ids=[case for *_, case in TOOLS])
+def test_allowed_tools_add_and_disallowed_tools_remove(
+    action: dict[str, Any], there: set[str], gone: set[str], case: str
+) -> None:
+    """The preset is the base of what is offered."""
+    offered = set(offered_tools(ClaudeAction(**action)))
+    assert there <= offered
+    assert not gone & offered
+    assert not set(NEVER_OFFERED) & {rule.split("(")[0] for rule in session(**action).allowed_tools}
+
+
+def test_a_restricted_session_loads_nothing_that_runs() -> None:
+    """Hooks and skill shell are off, secrets hidden; a full session keeps the vault's own."""
+    edit, full = session(), session(permissions=Permissions.FULL)
+    assert edit.restricted
+    assert edit.settings["disableAllHooks"]
+    assert edit.settings["disableSkillShellExecution"]
+    assert "Read(//secrets/env)" in edit.settings["permissions"]["deny"]
+    assert not full.restricted
+    assert "disableAllHooks" not in full.settings
+    assert "CronCreate" in full.settings["permissions"]["deny"]
+
+
+def test_a_session_survives_the_way_to_the_worker() -> None:
+    """JSON both ways."""
+    made = session(model="m", max_turns=3, system_prompt="Be kind.", allowed_tools=("Bash(ls:*)",))
+    assert Session.from_json(made.to_json()) == made
+
+
+def test_the_preamble_says_who_when_and_what_happened_before() -> None:
+    """Task, local fire time, lateness and the last run; a file mention in its result does not act."""
+    facts = {"late_s": 5400, "last_outcome": "failure", "last_result": "see @/etc/passwd\nplease"}
+    words = preamble(request(facts=facts))
+    assert "“own” (00_system/tasks/own.md)" in words
+    assert "2026-07-01 07:00 (Wednesday, Europe/Berlin), 1h30m late" in words
+    assert "The last run ended: failure. Its result: “see (at)/etc/passwd please”" in words
+    assert "late" not in preamble(request(facts={"late_s": 30})).split("Fire time")[1].split("\n")[0]
+
+
+# --- what a session brought back ---
+
+RULES = [
+    ("Bash", {"command": "git log -3"}, "Bash(git log:*)"),
+    ("Bash", {"command": "ls -la"}, "Bash(ls:*)"),
+    ("Bash", {"command": "git -C x log"}, "Bash(git:*)"),
+    ("Bash", {"command": "cat a | sh"}, "Bash(*)"),
+    ("Bash", {"command": "echo 'open"}, "Bash(*)"),
+    ("WebFetch", {"url": "https://a.org/x?y"}, "WebFetch(domain:a.org)"),
+    ("WebFetch", {}, "WebFetch"),
+    ("Write", {"file_path": "/v/x"}, "Write"),
+]
+
+
+@pytest.mark.parametrize(("tool", "arguments", "rule"), RULES)
+def test_a_denial_names_the_narrowest_rule(tool: str, arguments: dict[str, Any], rule: str) -> None:
+    """What would have to stand in `allowed_tools`."""
+    assert rule_for(tool, arguments) == rule
+
+
+def ended_record(**values: Any) -> Record:
+    return Record(**{"began": True, "answered": True, "subtype": "success", "text": "Fine.", **values})
+
+
+VERDICTS = [
+    ({}, Outcome.SUCCESS, "", "Fine.", "an answer"),
+    ({"nothing_new": True}, Outcome.SUCCESS, "", "", "nothing new"),
+    ({"question": "Which?"}, Outcome.BLOCKED, "Which?", "Fine.", "a question"),
+    ({"failure": "No feed"}, Outcome.FAILURE, "No feed", "Fine.", "a reported failure"),
+    ({"failure": "No feed", "nothing_new": True}, Outcome.FAILURE, "No feed", "Fine.", "a failure counts first"),
+    ({"subtype": "error_max_budget_usd", "is_error": True}, Outcome.FAILURE, "reached max_usd ($0.50)", "Fine.", "cap"),
+    ({"subtype": "error_max_turns", "is_error": True}, Outcome.FAILURE, "reached max_turns (4)", "Fine.", "turns"),
+    ({"is_error": True, "error": "API Error: 500"}, Outcome.FAILURE, "API Error: 500", "Fine.", "the API's words"),
+    ({"subtype": "error_during_execution", "is_error": True}, Outcome.FAILURE, "Claude ended without a result", "Fine.",
+     "no words at all"),
+    ({"is_error": True, "status": 429, "error": "Slow"}, Outcome.FAILURE, "rate limit: Slow", "Fine.", "rate limit"),
+    ({"is_error": True, "status": 429, "error": "Limit", "limit_until": 1795000000}, Outcome.FAILURE,
+     "rate limit; resets at 2026-11-18 12:06: Limit", "Fine.", "rate limit with its end"),
+    ({"answered": False, "subtype": "", "error": "stream broke"}, Outcome.FAILURE, "stream broke", "Fine.", "no end"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("values", "outcome", "reason", "text", "case"), VERDICTS, ids=[case for *_, case in VERDICTS])
+def test_what_a_record_means(values: dict[str, Any], outcome: Outcome, reason: str, text: str, case: str) -> None:
+    """What Claude reports itself counts first, then how the session ended."""
+    verdict = judge(ended_record(**values), timezone="Europe/Berlin", max_usd=0.5, max_turns=4, env_file="/c/env")
+    assert (verdict.outcome, verdict.reason, verdict.text) == (outcome, reason, text)
+
+
+def test_a_missing_login_names_the_cure_and_the_file() -> None:
+    """Blocked, no retry, and what to do."""
+    verdict = judge(Record(refused_login="Not logged in"), timezone="UTC", max_usd=1, max_turns=None, env_file="/c/env")
+    assert (verdict.outcome, verdict.retryable) == (Outcome.BLOCKED, False)
+    assert verdict.reason.endswith("put CLAUDE_CODE_OAUTH_TOKEN into /c/env")
+
+
+def test_several_ends_are_one_run() -> None:
+    """Costs are running totals, the last text that is one counts."""
+    record = Record(began=True)
+    record.saw_end(subtype="success", is_error=False, text="first", cost_usd=0.2, turns=2)
+    record.saw_end(subtype="success", is_error=False, text="last", cost_usd=0.3, turns=1)
+    record.saw_end(subtype="success", is_error=False, text="", cost_usd=0.3, turns=1)
+    assert (record.text, record.cost_usd, record.turns) == ("last", 0.3, 4)
+
+
+def test_only_writes_that_happened_are_changes() -> None:
+    """A failed call changes nothing; a refused one is a denial, once."""
+    record = Record()
+    record.saw_call("1", "Write", {"file_path": "/v/a.md"})
+    record.saw_call("2", "Edit", {"file_path": "/v/b.md"})
+    record.saw_call("3", "Bash", {"command": "ls"})
+    record.saw_call("4", "Read", {"file_path": "/v/c.md"})
+    record.saw_result("1", "ok", is_error=False)
+    record.saw_result("2", "old_string not found", is_error=True)
+    record.saw_result("3", "No such tool available: Bash", is_error=True)
+    record.saw_result("4", "ok", is_error=False)
+    record.saw_denial("3", "Bash", {"command": "ls"})
+    assert record.changed == ["/v/a.md"]
+    assert record.denials == ["Bash: ls (not allowed; allowed_tools: Bash(ls:*))"]
+
+
+def test_a_record_survives_the_way_to_the_executor() -> None:
+    """JSON both ways, and keys of newer versions are left out."""
+    record = ended_record(denials=["a"], changed=["/v/a.md"], cost_usd=0.1)
+    assert record_from({**json.loads(record.to_json()), "later": 1}) == record
+
+
+# --- the executor ---
+
+MACHINE = MachineEnvironment(home="/h", secrets={"ANTHROPIC_API_KEY": "k", "OTHER": "o"}, env_file="/c/env")
+
+
+def interpreted(ended: Ended) -> Result:
+    return ClaudeExecutor(MACHINE).interpret(request(vault="/nowhere/v"), ended)
+
+
+def saved(**values: Any) -> dict[str, Any]:
+    kept: dict[str, Any] = json.loads(ended_record(**values).to_json())
+    return kept
+
+
+COSTS = [
+    (saved(cost_usd=0.2), 0.2, "what the session said"),
+    (saved(answered=False), None, "unknown: the cap is charged"),
+    ({**saved(answered=False), "usage_usd": 0.9}, 0.9, "more was used than the cap"),
+    ({**saved(answered=False), "usage_usd": 0.1}, None, "less was seen than the cap: the cap"),
+    (saved(answered=False, refused_login="no"), 0.0, "never let in"),
+    (json.loads(Record().to_json()), 0.0, "died before it asked"),
+    (None, 0.0, "died before it could keep a record"),
+]
+
+
+@pytest.mark.parametrize(("result", "cost", "case"), COSTS, ids=[case for *_, case in COSTS])
+def test_what_a_run_is_charged(result: dict[str, Any] | None, cost: float | None, case: str) -> None:
+    """A run without a reported cost is charged its cap, or more if more was seen."""
+    assert interpreted(Ended(exit_code=1, result=result)).cost_usd == cost
+
+
+def test_a_dead_worker_is_a_failure_in_its_last_words() -> None:
+    """No record: the process's end is the reason and its output the text."""
+    result = interpreted(Ended(exit_code=1, head="Traceback\nImportError: no sdk\n", total_bytes=30))
+    assert result.outcome is Outcome.FAILURE
+    assert result.reason == "the Claude worker ended without a result (exit 1): ImportError: no sdk"
+    assert not result.markdown
+
+
+@pytest.mark.parametrize(
+    ("ended", "outcome"),
+    [
+        (Ended(signal="TERM", timed_out=True, result=saved(answered=False)), Outcome.TIMEOUT),
+        (Ended(signal="TERM", cancelled="stopped", result=saved(answered=False)), Outcome.CANCELLED),
+        (Ended(signal="TERM", cancelled="x", abandoned=True, result=saved(answered=False)), Outcome.ABANDONED),
+    ],
+)
+def test_how_the_engine_ended_it_counts_first(ended: Ended, outcome: Outcome) -> None:
+    """Timeouts and cancellations keep their outcome, with what is known of the session."""
+    result = interpreted(ended)
+    assert (result.outcome, result.text, result.cost_usd) == (outcome, "Fine.", None)
+
+
+def test_credentials_come_from_the_env_file_only(tmp_path: Path) -> None:
+    """The worker gets the login's variables and no other secret; its imports come from nowhere else."""
+    launch = ClaudeExecutor(MACHINE).prepare(request(vault=str(tmp_path)), tmp_path)
+    assert not isinstance(launch, Result)
+    assert launch.env["ANTHROPIC_API_KEY"] == "k"
+    assert "OTHER" not in launch.env
+    assert launch.argv[1:3] == ("-P", "-E")
+    assert "k" not in json.loads(launch.files["session.json"]).values()
+
+
+REFUSALS = [
+    ({"body": "  \n"}, "no prompt"),
+    ({"max_usd": 0.0}, "nothing is left of max_usd"),
+    ({"cwd": "not/there"}, "no such folder"),
+    ({"env": {"LD_PRELOAD": "x"}}, "env may not set LD_PRELOAD"),
+    ({"env": {"anthropic_base_url": "x"}}, "env may not set anthropic_base_url"),
+]
+
+
+@pytest.mark.parametrize(("values", "reason"), REFUSALS, ids=[reason for _, reason in REFUSALS])
+def test_what_cannot_run_is_refused_before_a_process_starts(
+    values: dict[str, Any], reason: str, tmp_path: Path
+) -> None:
+    """A failure with its reason instead of a worker."""
+    result = ClaudeExecutor(MACHINE).prepare(request(**{"vault": str(tmp_path), **values}), tmp_path)
+    assert isinstance(result, Result)
+    assert result.outcome is Outcome.FAILURE
+    assert reason in result.reason
