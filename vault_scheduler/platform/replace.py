@@ -157,7 +157,7 @@ class _Replacement:
 
     def _place(self, content: Content, new: bytes) -> Replaced:
         """Put `new` where `content` stands. Raises Overtaken if something else stands there."""
-        if not os.access(self._target, os.W_OK):
+        if self._target.exists() and not os.access(self._target, os.W_OK):
             raise NoteUnreadable(str(self._target), "it is read-only, and so it is not written")
         temp = write_temp(self._target, new, content.data, content.stat)
         written_ns = temp.stat().st_mtime_ns

@@ -1,0 +1,564 @@
+"""Compare and replace against real writers: no text of anybody is lost, nothing is left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from vault_scheduler.errors import NoteChanged, NoteRefused, NoteTooBig, NoteUnreadable
+from vault_scheduler.platform import exchange as exchange_module
+from vault_scheduler.platform import replace as replace_module
+from vault_scheduler.platform.exchange import NoExchange
+from vault_scheduler.platform.late_writes import Settled, Settlement, restore_leftover, settle
+from vault_scheduler.platform.replace import Replaced, read_regular, replace_file
+from vault_scheduler.platform.temp_files import LeftoverKind, clean, create_file, leftovers
+
+LIMIT = 1 << 20
+NOTE = b"---\ntype: command\n---\nbody\n"
+HEAD = b"---\ntype: command\n---\n"
+
+WRITER = r"""
+import os, random, sys, time
+path, kind, rounds = sys.argv[1], sys.argv[2], int(sys.argv[3])
+dice = random.Random(rounds)
+buffer = open(path, "rb").read()
+for i in range(rounds):
+    token = b"user-%d\n" % i
+    if kind == "editor":  # keeps its own text and writes all of it, truncating first
+        buffer += token
+        with open(path, "wb", buffering=0) as file:
+            file.write(buffer[: len(buffer) // 2])
+            file.write(buffer[len(buffer) // 2 :])
+    elif kind == "in-place":
+        text = open(path, "rb").read() + token
+        with open(path, "wb", buffering=0) as file:
+            file.write(text)
+    elif kind == "rename":
+        text = open(path, "rb").read() + token
+        with open(path + ".theirs", "wb") as file:
+            file.write(text)
+        os.replace(path + ".theirs", path)
+    else:  # append; it may hold the file open for a while before it writes
+        with open(path, "ab", buffering=0) as file:
+            if dice.random() < 0.2:
+                time.sleep(0.002 * dice.random())
+            file.write(token)
+    time.sleep(0.0015 * dice.random())
+"""
+
+
+@pytest.fixture
+def note(tmp_path: Path) -> Path:
+    """A note alone in a folder."""
+    path = tmp_path / "tasks" / "a.md"
+    path.parent.mkdir()
+    path.write_bytes(NOTE)
+    return path
+
+
+@pytest.fixture(params=["exchange", "rename"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both ways to replace: with the system's exchange, and where there is none."""
+    if request.param == "rename":
+        monkeypatch.setattr(exchange_module, "_call", None)
+    return str(request.param)
+
+
+def insert(line: bytes) -> Callable[[bytes], bytes]:
+    """A re-appliable change: the line below the frontmatter, once; refused where that is not whole."""
+
+    def change(data: bytes) -> bytes:
+        if not data.startswith(HEAD):
+            raise NoteRefused("no frontmatter")
+        return data if line in data else data.replace(HEAD, HEAD + line, 1)
+
+    return change
+
+
+def later(seconds: float = 10.0) -> datetime:
+    """A moment after now."""
+    return datetime.now(UTC) + timedelta(seconds=seconds)
+
+
+def beside(note: Path) -> set[str]:
+    """What lies beside the note."""
+    return {path.name for path in note.parent.iterdir()} - {note.name}
+
+
+def finish(done: Replaced) -> Settlement:
+    """Settle a replacement as if some seconds had passed."""
+    return settle(done, later(), limit=LIMIT)
+
+
+@pytest.mark.usefixtures("way")
+def test_writes_the_change_and_leaves_nothing_behind(note: Path) -> None:
+    """After the second look only the note is there."""
+    done = replace_file(note, insert(b"run\n"), limit=LIMIT)
+    assert done.changed
+    assert note.read_bytes() == HEAD + b"run\nbody\n"
+    assert finish(done).state is Settled.DONE
+    assert beside(note) == set()
+
+
+def test_writes_nothing_where_nothing_changes(note: Path) -> None:
+    """The same text again is no write, not even of the mtime."""
+    before = note.stat()
+    done = replace_file(note, lambda data: data, limit=LIMIT)
+    assert not done.changed
+    assert (note.stat().st_mtime_ns, note.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
+    assert beside(note) == set()
+
+
+@pytest.mark.usefixtures("way")
+def test_a_refused_change_touches_nothing(note: Path) -> None:
+    """What the change raises passes through; no temp file is left."""
+    note.write_bytes(b"no frontmatter")
+    with pytest.raises(NoteRefused):
+        replace_file(note, insert(b"run\n"), limit=LIMIT)
+    assert note.read_bytes() == b"no frontmatter"
+    assert beside(note) == set()
+
+
+def test_says_that_a_note_is_gone(tmp_path: Path) -> None:
+    """A note that is not there is not made."""
+    with pytest.raises(FileNotFoundError):
+        replace_file(tmp_path / "none.md", insert(b"run\n"), limit=LIMIT)
+
+
+@pytest.mark.usefixtures("way")
+def test_keeps_mode_owner_attributes_and_links(note: Path, tmp_path: Path) -> None:
+    """The new file is dressed as the old one, and a symlinked note stays a symlink."""
+    note.chmod(0o640)
+    if os.getuid() == 0:
+        os.chown(note, 12345, 12346)
+    has_attributes = True
+    try:
+        os.setxattr(note, "user.tag", b"red")
+    except (OSError, AttributeError):
+        has_attributes = False
+    link = tmp_path / "link.md"
+    link.symlink_to(note)
+    before = note.stat()
+    replace_file(link, insert(b"run\n"), limit=LIMIT)
+    after = note.stat()
+    assert link.is_symlink()
+    assert note.read_bytes() == HEAD + b"run\nbody\n"
+    assert (stat.S_IMODE(after.st_mode), after.st_uid, after.st_gid) == (0o640, before.st_uid, before.st_gid)
+    if has_attributes:
+        assert os.getxattr(note, "user.tag") == b"red"
+
+
+@pytest.mark.parametrize("ahead", [0, 3600], ids=["now", "an hour in the future"])
+def test_mtime_advances(note: Path, ahead: int) -> None:
+    """A program that compares mtimes in milliseconds sees every write, even of equal length."""
+    start = note.stat().st_mtime_ns + ahead * 10**9
+    os.utime(note, ns=(start, start))
+    seen = [start // 10**6]
+    for word in (b"idle", b"done", b"busy"):
+        replace_file(note, lambda data, word=word: HEAD + word, limit=LIMIT)  # type: ignore[misc]
+        seen.append(note.stat().st_mtime_ns // 10**6)
+    assert seen == sorted(set(seen))
+
+
+def test_respects_a_read_only_note(note: Path) -> None:
+    """Who takes away the right to write does not want to be written over."""
+    note.chmod(0o444)
+    if os.access(note, os.W_OK):
+        pytest.skip("this user may write everything")
+    with pytest.raises(NoteUnreadable, match="read-only"):
+        replace_file(note, insert(b"run\n"), limit=LIMIT)
+
+
+@dataclass
+class Intruder:
+    """A change during which somebody else acts, for the first `times` times."""
+
+    change: Callable[[bytes], bytes]
+    act: Callable[[], object]
+    times: int = 1
+    seen: list[bytes] = field(default_factory=list)
+
+    def __call__(self, data: bytes) -> bytes:
+        self.seen.append(data)
+        if len(self.seen) <= self.times:
+            self.act()
+        return self.change(data)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No long pauses between the tries."""
+    monkeypatch.setattr(replace_module, "FIRST_PAUSE_S", 0.0005)
+
+
+@pytest.mark.usefixtures("way", "quick")
+@pytest.mark.parametrize("saving", ["in place", "rename"])
+def test_an_edit_between_read_and_write_stays(note: Path, saving: str) -> None:
+    """The change is laid over the new text, not over the one that was read first."""
+
+    def save() -> None:
+        if saving == "in place":
+            note.write_bytes(NOTE + b"theirs\n")
+        else:
+            (note.parent / "b").write_bytes(NOTE + b"theirs\n")
+            (note.parent / "b").replace(note)
+
+    intruder = Intruder(insert(b"run\n"), save)
+    finish(replace_file(note, intruder, limit=LIMIT))
+    assert note.read_bytes() == HEAD + b"run\nbody\ntheirs\n"
+    assert intruder.seen[-1] == NOTE + b"theirs\n"
+    assert beside(note) == set()
+
+
+@pytest.mark.usefixtures("way", "quick")
+def test_gives_up_when_somebody_never_stops_writing(note: Path) -> None:
+    """After some tries the other's text is in place, and nothing else."""
+    count = iter(range(1000))
+    intruder = Intruder(insert(b"run\n"), lambda: note.write_bytes(NOTE + b"%d" % next(count)), times=1000)
+    with pytest.raises(NoteChanged):
+        replace_file(note, intruder, limit=LIMIT)
+    assert note.read_bytes() == NOTE + b"%d" % (next(count) - 1)
+    assert beside(note) == set()
+
+
+@pytest.mark.usefixtures("way", "quick")
+def test_a_note_deleted_meanwhile_stays_deleted(note: Path) -> None:
+    """A write never brings a note back."""
+    with pytest.raises(FileNotFoundError):
+        replace_file(note, Intruder(insert(b"run\n"), note.unlink), limit=LIMIT)
+    assert list(note.parent.iterdir()) == []
+
+
+@contextmanager
+def during_exchange(monkeypatch: pytest.MonkeyPatch, *acts: Callable[[], object]) -> Iterator[None]:
+    """Somebody acts right before each of the first exchanges: the moments that a re-read cannot see."""
+    waiting = list(acts)
+    real = exchange_module.exchange
+
+    def exchange(one: Path, other: Path) -> None:
+        if waiting:
+            waiting.pop(0)()
+        real(one, other)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(replace_module, "exchange", exchange)
+        yield
+    assert not waiting
+
+
+def needs_exchange(folder: Path) -> None:
+    """Skip where the file system cannot exchange files."""
+    one, other = folder / "one", folder / "other"
+    one.touch()
+    other.touch()
+    try:
+        exchange_module.exchange(one, other)
+    except NoExchange:
+        pytest.skip("no exchange here")
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_write_in_the_last_moment_is_put_back(note: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What came out of the exchange was not what was read: it returns to its place, then ours is laid over it."""
+    needs_exchange(tmp_path)
+    with during_exchange(monkeypatch, lambda: note.write_bytes(NOTE + b"theirs\n")):
+        done = replace_file(note, insert(b"run\n"), limit=LIMIT)
+    finish(done)
+    assert note.read_bytes() == HEAD + b"run\nbody\ntheirs\n"
+    assert beside(note) == set()
+
+
+@pytest.mark.usefixtures("quick")
+def test_two_writes_in_the_last_moment_are_both_kept(
+    note: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One wrote before our exchange, another read ours and wrote before we put the first one's text back."""
+    needs_exchange(tmp_path)
+
+    def first() -> None:
+        note.write_bytes(NOTE + b"first\n")
+
+    def second() -> None:
+        note.write_bytes(note.read_bytes() + b"second\n")
+
+    with during_exchange(monkeypatch, first, second):
+        done = replace_file(note, insert(b"run\n"), limit=LIMIT)
+    finish(done)
+    text = note.read_bytes()
+    assert all(line in text for line in (b"run\n", b"body\n", b"first\n", b"second\n"))
+    assert text.count(b"run\n") == 1
+    assert beside(note) == set()
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_text_that_cannot_be_read_after_the_exchange_is_put_back(
+    note: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody pasted megabytes in the last moment: their file is in its place, and ours is gone."""
+    needs_exchange(tmp_path)
+    with (
+        during_exchange(monkeypatch, lambda: note.write_bytes(b"x" * (LIMIT + 1))),
+        pytest.raises(NoteTooBig),
+    ):
+        replace_file(note, insert(b"run\n"), limit=LIMIT)
+    assert note.read_bytes() == b"x" * (LIMIT + 1)
+    assert beside(note) == set()
+
+
+@pytest.mark.usefixtures("way")
+def test_a_late_write_into_the_displaced_file_is_merged(note: Path) -> None:
+    """An editor that had the old file open writes after us: its text and ours are both in the note."""
+    with note.open("r+b", buffering=0) as editor:
+        done = replace_file(note, insert(b"run\n"), limit=LIMIT)
+        editor.seek(0, os.SEEK_END)
+        editor.write(b"late\n")
+    assert settle(done, later(0), limit=LIMIT).state is Settled.WAIT
+    settlement = finish(done)
+    assert settlement.state is Settled.MERGED
+    assert note.read_bytes() == HEAD + b"run\nbody\nlate\n"
+    assert settlement.written is not None
+    assert finish(settlement.written).state is Settled.DONE
+    assert beside(note) == set()
+
+
+@pytest.mark.usefixtures("way")
+def test_a_late_write_is_merged_with_a_newer_text(note: Path) -> None:
+    """Somebody wrote to the new file and somebody else to the old one: both texts are kept."""
+    with note.open("ab", buffering=0) as editor:
+        done = replace_file(note, insert(b"run\n"), limit=LIMIT)
+        note.write_bytes(note.read_bytes().replace(b"type: command", b"type: claude"))
+        editor.write(b"late\n")
+    settlement = finish(done)
+    assert settlement.state is Settled.MERGED
+    assert note.read_bytes() == b"---\ntype: claude\n---\nrun\nbody\nlate\n"
+
+
+@pytest.mark.usefixtures("way")
+def test_a_late_write_that_contradicts_becomes_a_conflict_copy(note: Path) -> None:
+    """Nobody guesses whose line counts: the late text is a note of its own, and the note stays."""
+    with note.open("r+b", buffering=0) as editor:
+        done = replace_file(note, insert(b"run\n"), limit=LIMIT)
+        note.write_bytes(note.read_bytes().replace(b"body", b"newer"))
+        editor.write(NOTE.replace(b"body", b"later"))
+    settlement = finish(done)
+    assert settlement.state is Settled.COPIED
+    assert settlement.copy is not None
+    assert settlement.copy.name.startswith("a (conflicted copy ")
+    assert settlement.copy.read_bytes() == NOTE.replace(b"body", b"later")
+    assert note.read_bytes() == HEAD + b"run\nnewer\n"
+    assert beside(note) == {settlement.copy.name}
+
+
+@pytest.mark.usefixtures("way")
+def test_a_truncation_that_was_never_filled_is_no_edit(note: Path) -> None:
+    """A program that emptied the old file and died does not empty the note."""
+    with note.open("r+b", buffering=0) as editor:
+        done = replace_file(note, insert(b"run\n"), limit=LIMIT)
+        editor.truncate(0)
+    assert finish(done).state is Settled.DONE
+    assert note.read_bytes() == HEAD + b"run\nbody\n"
+
+
+def test_a_late_write_to_a_deleted_note_goes_with_it(note: Path) -> None:
+    """Who deletes a note after our write deletes what was written late as well."""
+    with note.open("ab", buffering=0) as editor:
+        done = replace_file(note, insert(b"run\n"), limit=LIMIT)
+        editor.write(b"late\n")
+    note.unlink()
+    assert finish(done).state is Settled.DONE
+    assert list(note.parent.iterdir()) == []
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("kind", ["editor", "in-place", "rename", "append"])
+def test_no_line_of_a_busy_writer_is_lost(note: Path, kind: str) -> None:
+    """A thousand saves by another process, hundreds of edits of ours: every line of theirs is in the note."""
+    rounds = 1000
+    pending: list[Replaced] = []
+    with subprocess.Popen([sys.executable, "-c", WRITER, str(note), kind, str(rounds)]) as writer:
+        number = 0
+        while writer.poll() is None:
+            number += 1
+            # Refused: read in the middle of a save. Changed: overtaken too often.
+            with contextlib.suppress(NoteRefused, NoteChanged):
+                pending.append(replace_file(note, insert(b"ours-%d\n" % number), limit=LIMIT))
+    assert writer.returncode == 0
+    settle_all(pending)  # only now, for it is the writer's end that makes sure that no file is open any more
+    text = note.read_bytes()
+    assert [i for i in range(rounds) if text.count(b"user-%d\n" % i) != 1] == []
+    assert len(pending) > 10
+    assert beside(note) == set()
+
+
+def settle_all(pending: list[Replaced]) -> None:
+    """Settle replacements and the merges that follow from them, however often others are in the way."""
+    work = list(pending)
+    while work:
+        done = work.pop(0)
+        settlement = finish(done)
+        if settlement.state is Settled.WAIT:
+            work.append(done)
+        if settlement.written is not None:
+            work.append(settlement.written)
+
+
+def test_readers_see_a_whole_text_at_any_time(note: Path) -> None:
+    """While we write, nobody ever finds the note missing, empty or cut short."""
+    stop, bad = threading.Event(), []
+
+    def read() -> None:
+        while not stop.is_set():
+            try:
+                data = note.read_bytes()
+            except FileNotFoundError:
+                data = b""
+            if not (data.startswith(HEAD) and data.endswith(b"body\n")):
+                bad.append(data)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        for number in range(300):
+            finish(replace_file(note, insert(b"run-%d\n" % number), limit=LIMIT))
+    finally:
+        stop.set()
+        reader.join()
+    assert bad == []
+
+
+CRASH = """
+import os, sys
+from pathlib import Path
+from vault_scheduler.platform import replace, temp_files
+note, moment = Path(sys.argv[1]), sys.argv[2]
+real = replace.exchange
+calls = []
+
+def exchange(one, other):
+    calls.append(one)
+    if moment == "before the exchange":
+        os._exit(9)
+    if moment == "before putting back" and len(calls) == 1:
+        note.write_bytes(note.read_bytes() + b"theirs\\n")
+    real(one, other)
+    if moment in ("after the exchange", "before putting back"):
+        os._exit(9)
+
+replace.exchange = exchange
+if moment == "while writing":
+    temp_files.os.fsync = lambda fd: os._exit(9)
+replace.replace_file(note, lambda data: data + b"run\\n", limit=1 << 20)
+"""
+
+
+def crash(note: Path, moment: str) -> None:
+    """A process that dies during a replacement."""
+    done = subprocess.run([sys.executable, "-c", CRASH, str(note), moment], check=False, timeout=30)
+    assert done.returncode == 9
+
+
+@pytest.mark.parametrize(
+    ("moment", "text"),
+    [
+        ("while writing", NOTE),
+        ("before the exchange", NOTE),
+        ("after the exchange", NOTE + b"run\n"),
+    ],
+)
+def test_a_crash_leaves_the_old_or_the_new_text_and_a_temp_of_ours(note: Path, moment: str, text: bytes) -> None:
+    """The temp is known as ours by its name and content, and removed after a day."""
+    crash(note, moment)
+    assert note.read_bytes() == text
+    (leftover,) = leftovers(note.parent)
+    assert leftover.kind is LeftoverKind.OURS
+    assert leftover.belongs_to("a.md")
+    assert not leftover.belongs_to("b.md")
+    assert [left.path for left in clean(note.parent, later(3600))] == [leftover.path]
+    assert clean(note.parent, later(2 * 86_400)) == []
+    assert beside(note) == set()
+
+
+def test_a_crash_with_somebodys_text_in_the_temp_gives_it_back(note: Path, tmp_path: Path) -> None:
+    """Their text is told from ours, is never cleaned away, and returns to its note."""
+    needs_exchange(tmp_path)
+    crash(note, "before putting back")
+    assert note.read_bytes() == NOTE + b"run\n"
+    (leftover,) = clean(note.parent, later(10 * 86_400))
+    assert leftover.kind is LeftoverKind.LATE
+    assert restore_leftover(leftover, later(), limit=LIMIT) == note
+    assert note.read_bytes() == NOTE + b"theirs\n"
+    assert beside(note) == set()
+
+
+def test_somebodys_text_in_a_temp_becomes_a_copy_if_the_note_went_on(note: Path, tmp_path: Path) -> None:
+    """A newer text is not overwritten by an older one."""
+    needs_exchange(tmp_path)
+    crash(note, "before putting back")
+    note.write_bytes(NOTE + b"newer\n")
+    (leftover,) = leftovers(note.parent)
+    copy = restore_leftover(leftover, later(), limit=LIMIT)
+    assert copy is not None
+    assert "conflicted copy" in copy.name
+    assert copy.read_bytes() == NOTE + b"theirs\n"
+    assert note.read_bytes() == NOTE + b"newer\n"
+
+
+def test_foreign_dot_files_are_not_ours(note: Path) -> None:
+    """Only names of exactly our form are looked at."""
+    for name in (".vault-sched.x.tmp", ".a.md.swp", ".vault-sched.md"):
+        (note.parent / name).write_text("x")
+    (note.parent / f".vault-sched.{'0' * 8}.{'0' * 16}.{'0' * 16}.{'0' * 8}.tmp").mkdir()
+    assert list(leftovers(note.parent)) == []
+    assert list(leftovers(note.parent / "none")) == []
+
+
+def test_a_new_file_appears_whole_and_never_over_another(note: Path) -> None:
+    """Of two that make the same note, one succeeds; the other is told and changes nothing."""
+    made = note.with_name("b.md")
+    create_file(made, b"first")
+    with pytest.raises(FileExistsError):
+        create_file(made, b"second")
+    assert made.read_bytes() == b"first"
+    assert beside(note) == {"b.md"}
+
+
+def test_a_new_file_is_made_where_there_are_no_hard_links(note: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on FAT drives and some network shares."""
+
+    def link(source: Path, target: Path) -> None:
+        raise PermissionError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr("vault_scheduler.platform.temp_files.os.link", link)
+    create_file(note.with_name("b.md"), b"first")
+    with pytest.raises(FileExistsError):
+        create_file(note.with_name("b.md"), b"second")
+    assert note.with_name("b.md").read_bytes() == b"first"
+    assert beside(note) == {"b.md"}
+
+
+def test_never_waits_for_a_pipe_or_a_device(tmp_path: Path) -> None:
+    """What is not a regular file is refused at once."""
+    os.mkfifo(tmp_path / "pipe.md")
+    for path in (tmp_path / "pipe.md", tmp_path, Path("/dev/zero")):
+        with pytest.raises(NoteUnreadable, match="regular file"):
+            read_regular(path, LIMIT)
+
+
+def test_reads_no_more_than_the_limit(tmp_path: Path) -> None:
+    """At the limit it is read, a byte above refused."""
+    (tmp_path / "a.md").write_bytes(b"x" * 100)
+    assert read_regular(tmp_path / "a.md", 100).data == b"x" * 100
+    with pytest.raises(NoteTooBig):
+        read_regular(tmp_path / "a.md", 99)
