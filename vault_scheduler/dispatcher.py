@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from vault_scheduler.budget import charge
 from vault_scheduler.engine import AttemptEnded, AttemptStarted, Engine
 from vault_scheduler.executors.base import RunRequest, action_to_json
 from vault_scheduler.planner import Candidate, Limits, State, is_going, retry_delay, take_turns
 from vault_scheduler.run import Outcome, Result, Run, RunState, TriggerKind, fire_key, run_id, run_key
 from vault_scheduler.settings import Settings
-from vault_scheduler.store import Claim, Store
+from vault_scheduler.store import TRANSIENT, Claim, Store
 from vault_scheduler.task import ClaudeAction, Overlap, Policies, Task, TaskType, fingerprint
 
+DIED = "vault-sched died while it ran"
 LONGEST_SETTLING = timedelta(seconds=60)
 """A run waits at most this long for a note that is being edited (rule 5)."""
 
@@ -42,7 +44,7 @@ class Budget(Protocol):
         """Why a run that reserves `run.reserved_usd` may not start now; "" if it may."""
 
     def charge(self, run: Run, attempt: int, usd: float, now: datetime) -> None:
-        """Book what an attempt cost."""
+        """Book what an attempt cost; booking it again changes nothing."""
 
     def spent_by(self, run: Run) -> float:
         """What the attempts of a run have cost so far (US dollars)."""
@@ -146,7 +148,7 @@ class Dispatcher:
             fire_time=fire_time,
             claimed_at=now,
             snapshot=digest,
-            reserved_usd=task.action.max_usd if isinstance(task.action, ClaudeAction) else 0.0,
+            reserved_usd=_cap(task),
         )
         return Claim(run=run), {digest: json.dumps(snapshot, sort_keys=True)}
 
@@ -160,8 +162,7 @@ class Dispatcher:
     async def start_what_may(self, settings: Settings, now: datetime) -> None:
         """Start each waiting run whose turn it is; write down what the others wait for."""
         for run in [r for r in self._active.values() if not is_going(r)]:
-            if run.waiting_for != "retry" or (run.not_before and run.not_before <= now):
-                await self._give_up_if_pointless(run, now)
+            await self._give_up_if_pointless(run, now)
         candidates = [await self._candidate(run) for run in self._active.values()]
         going = [c for c in candidates if is_going(c.run)]
         waiting = [c for c in candidates if not is_going(c.run)]
@@ -239,8 +240,10 @@ class Dispatcher:
         digest = fingerprint(snapshot)
         if digest == run.snapshot:
             return run
-        await self._store.renew_snapshot(run.id, digest, json.dumps(snapshot, sort_keys=True))
-        return replace(run, snapshot=digest)
+        reserved = _cap(view.task)
+        await self._store.renew_snapshot(run.id, digest, json.dumps(snapshot, sort_keys=True), reserved)
+        self._active[run.id] = run = replace(run, snapshot=digest, reserved_usd=reserved)
+        return run
 
     def _request(self, run: Run, snapshot: Mapping[str, Any], number: int, now: datetime) -> RunRequest:
         reserved = run.reserved_usd or None
@@ -282,11 +285,18 @@ class Dispatcher:
         run = self._active.get(event.run)
         if run is None:
             return
-        await self._store.end_attempt(event.run, event.number, event.result, event.at)
-        if run.reserved_usd:
-            cost = event.result.cost_usd
-            self._budget.charge(run, event.number, run.reserved_usd if cost is None else cost, event.at)
-        await self._conclude(replace(run, result=event.result), event.at)
+        spawned = run.state is RunState.RUNNING
+        ended = await self._store.end_attempt(event.run, event.number, event.result, event.at)
+        await self._settle(ended, spawned=spawned, now=event.at)
+
+    async def _settle(self, run: Run, *, spawned: bool, now: datetime) -> None:
+        """The run's last attempt has ended, as the ledger says: pay for it, then retry or end the run."""
+        assert run.result is not None, "an attempt ends with a result"
+        if run.reserved_usd and spawned:
+            left = max(0.0, run.reserved_usd - self._budget.spent_by(run))
+            cost = run.result.cost_usd
+            self._budget.charge(run, run.attempts, charge(cost, left, complete=cost is not None), now)
+        await self._conclude(run, now)
 
     async def _conclude(self, run: Run, now: datetime) -> None:
         result = run.result
@@ -303,13 +313,14 @@ class Dispatcher:
 
     async def _finish(self, run: Run, outcome: Outcome, reason: str, now: datetime) -> None:
         snapshot = await self._snapshot(run)
-        before = await self._store.last_run_of(run.task)
+        before = await self._store.last_run_of(run.task, started=bool(run.attempts))
         changed = before is None or before.outcome != outcome or _text(before.result) != _text(run.result)
         targets = deliveries_for(run, outcome, snapshot, changed=changed)
-        await self._store.finish(run.id, outcome, run.result, reason, now, targets)
+        extra = {TRANSIENT: "1"} if run.result is not None and run.result.transient else None
+        ended = await self._store.finish(run.id, outcome, run.result, reason, now, targets, extra)
         self._active.pop(run.id, None)
         self._cancelling.discard(run.id)
-        self._report(replace(run, state=RunState.ENDED, outcome=outcome, reason=reason, ended_at=now), "ended")
+        self._report(ended, "ended")
 
     # cancel, crash
 
@@ -332,22 +343,24 @@ class Dispatcher:
         """After a crash: what was claimed or waits goes on; what was starting or running is ended, abandoned."""
         self.take_over(await self._store.active())
         for run in [r for r in self._active.values() if is_going(r)]:
-            attempts: Sequence[Any] = await self._store.attempts(run.id)
-            last = attempts[-1] if attempts else None
-            await self._engine.end_orphan(
-                run.id,
-                last.pid if last else None,
-                last.start_ticks if last else None,
-                last.boot_id if last else None,
-                grace_s,
-            )
-            result = Result(outcome=Outcome.ABANDONED, reason="vault-sched died while it ran")
-            await self.attempt_ended(AttemptEnded(run=run.id, number=run.attempts, result=result, at=now))
+            self._report(run, "found")
+            attempts = await self._store.attempts(run.id)
+            last = attempts[-1]  # a run is `starting` together with its attempt
+            if last.state is not RunState.ENDED:
+                await self._engine.end_orphan(run.id, last.pid, last.start_ticks, last.boot_id, grace_s)
+                result = Result(outcome=Outcome.ABANDONED, reason=DIED)
+                run = await self._store.end_attempt(run.id, last.number, result, now)
+            # Nobody knows whether a `starting` one was spawned: what it may have cost is charged.
+            await self._settle(run, spawned=True, now=last.ended_at or now)
 
 
 def _runs_while(run: Run, view: View) -> bool:
     """Run-now works on a paused task, not on a stopped one and not in a paused vault (rule 2)."""
     return run.trigger is TriggerKind.REQUEST and view.state in (State.PAUSED, State.DONE) and not view.vault_is_off
+
+
+def _cap(task: Task) -> float:
+    return task.action.max_usd if isinstance(task.action, ClaudeAction) else 0.0
 
 
 def _text(result: Result | None) -> str:

@@ -5,13 +5,24 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from vault_scheduler.approvals import Held, Rights, TrustMode, pin_hash, restricting, rights_of, verdict
+from vault_scheduler.approvals import (
+    AFTERMATH,
+    Held,
+    Rights,
+    TrustMode,
+    pin_hash,
+    restricting,
+    rights_of,
+    verdict,
+)
 from vault_scheduler.budget import affordable
 from vault_scheduler.errors import VaultSchedError
+from vault_scheduler.planner import is_going
 from vault_scheduler.run import Run
 from vault_scheduler.settings import Settings
 from vault_scheduler.task import ClaudeAction, CommandAction, PythonAction, Task
@@ -20,6 +31,15 @@ from vault_scheduler.vault import Vault
 
 _REMEMBERED = timedelta(minutes=5)
 """An edit is judged once its note has been left alone; so long we know which restricted runs there were."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Restricted:
+    """A run without shell, while it is alive and for a while after. Times in UTC."""
+
+    rights: Rights
+    started_at: datetime
+    ended_at: datetime | None = None
 
 
 class Guard:
@@ -39,7 +59,7 @@ class Guard:
         self._vault = vault
         self._rebuild = rebuild
         self._timezone = timezone
-        self._restricted: dict[str, tuple[Rights, datetime | None]] = {}
+        self._restricted: dict[str, Restricted] = {}
         self._active: Callable[[], list[Run]] = list
         self._holds = {task: hold.why for task, hold in trust.holds().items()}
 
@@ -61,7 +81,7 @@ class Guard:
             pinned=pin.hash if pin else None,
             old=self._rebuild(json.loads(pin.source), task.path) if pin and pin.source else None,
             held=hold.hash if hold else None,
-            restricting=restricting(self._restricted.values(), seen_at),
+            restricting=self._restricting(seen_at),
             at=seen_at,
             pins_known=self._trust.pins_known(),
         )
@@ -89,21 +109,32 @@ class Guard:
             self._holds[new] = self._holds.pop(old)
 
     def run_started(self, run: Run, task: Task | None) -> None:
-        """A run without shell is alive: what is written now may be its doing."""
+        """A run without shell is alive: what is written now may be its doing.
+
+        `task` None: it was found after a crash, and its note has not been read yet; the pin tells what it could do.
+        """
+        if task is None:
+            pin = self._trust.pin_of(run.task)
+            task = self._rebuild(json.loads(pin.source), run.path) if pin and pin.source else None
         rights = rights_of(task) if task is not None else None
-        if rights is not None:
-            self._restricted[run.id] = (rights, None)
+        if rights is not None and run.started_at is not None:
+            self._restricted[run.id] = Restricted(rights=rights, started_at=run.started_at)
 
     def run_ended(self, run: Run, at: datetime) -> None:
         """It is over."""
         if run.id in self._restricted:
-            self._restricted[run.id] = (self._restricted[run.id][0], at)
+            self._restricted[run.id].ended_at = at
+
+    def _restricting(self, seen_at: datetime) -> tuple[Rights, ...]:
+        """The rights of the runs that may have made a change of `seen_at`: not of those that began later."""
+        suspects = [run for run in self._restricted.values() if run.started_at <= seen_at + AFTERMATH]
+        return restricting([(run.rights, run.ended_at) for run in suspects], seen_at)
 
     def _forget_old(self, now: datetime) -> None:
         self._restricted = {
-            run: (rights, ended)
-            for run, (rights, ended) in self._restricted.items()
-            if ended is None or now - ended < _REMEMBERED
+            run_id: run
+            for run_id, run in self._restricted.items()
+            if run.ended_at is None or now - run.ended_at < _REMEMBERED
         }
 
     def _named_files(self, task: Task) -> dict[str, bytes]:
@@ -123,7 +154,10 @@ class Guard:
     def refusal(self, run: Run, task_cap: float | None, settings: Settings, now: datetime) -> str:
         """Why a run that reserves `run.reserved_usd` may not start now; "" if it may."""
         spent = self._trust.spent(self._day(now))
-        others = [other for other in self._active() if other.id != run.id]
+        # Of those that wait only the ones before this one count: else twenty that are due together, of which ten
+        # can be paid for, would refuse each other.
+        turn = (run.fire_time, run.id)
+        others = [o for o in self._active() if o.id != run.id and (is_going(o) or (o.fire_time, o.id) < turn)]
         return (
             affordable(
                 spent_task=spent.of(run.task),

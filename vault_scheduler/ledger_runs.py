@@ -28,12 +28,12 @@ class RunTable:
         row = self._file.one("SELECT definition FROM snapshots WHERE hash = ?", definition)
         return None if row is None else str(row[0])
 
-    async def renew_snapshot(self, run: str, definition: str, source: str) -> None:
+    async def renew_snapshot(self, run: str, definition: str, source: str, reserved_usd: float = 0.0) -> None:
         """See `Store.renew_snapshot`."""
         with self._file.write(durable=True) as change:
             _require_active(change, run)
             change.insert("snapshots", {"hash": definition, "definition": source}, "ON CONFLICT DO NOTHING")
-            change.run("UPDATE runs SET snapshot = ? WHERE id = ?", definition, run)
+            change.run("UPDATE runs SET snapshot = ?, reserved_usd = ? WHERE id = ?", definition, reserved_usd, run)
 
     async def active(self) -> list[Run]:
         """See `Store.active`."""

@@ -85,6 +85,7 @@ class Result:
     denials: tuple[str, ...] = ()
     changed_notes: tuple[str, ...] = ()  # vault-relative paths
     retryable: bool = True  # False where another attempt cannot help (no login, missing callable)
+    transient: bool = False  # the network's or the provider's fault: `pause_after` does not count it (rule 5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

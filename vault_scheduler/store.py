@@ -113,8 +113,11 @@ class Store(Protocol):
     async def snapshot(self, definition: str) -> str | None:
         """The JSON of a definition that a run was claimed with, by its hash."""
 
-    async def renew_snapshot(self, run: str, definition: str, source: str) -> None:
-        """The run will be made with this definition (its hash and JSON) instead. Raises RunNotFound, Refused."""
+    async def renew_snapshot(self, run: str, definition: str, source: str, reserved_usd: float = 0.0) -> None:
+        """The run will be made with this definition (its hash and JSON) instead, and may cost this much.
+
+        Raises RunNotFound, Refused.
+        """
 
     async def active(self) -> list[Run]:
         """Runs that have not ended, by fire time."""
