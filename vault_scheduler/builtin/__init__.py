@@ -1,0 +1,1 @@
+"""The built-in python tasks: `call: NAME` runs the function `run` of the module of that name."""
