@@ -19,6 +19,7 @@ from vault_scheduler.config import ENV_NAME
 from vault_scheduler.engine import LocalEngine
 from vault_scheduler.errors import LockHeld, Refused, SettingsMissing
 from vault_scheduler.executors.base import Executor, MachineEnvironment
+from vault_scheduler.executors.claude import ClaudeExecutor
 from vault_scheduler.executors.command import CommandExecutor
 from vault_scheduler.executors.python import PythonExecutor, callable_problem
 from vault_scheduler.guard import Guard
@@ -229,6 +230,7 @@ def _engine(place: Place, post: Callable[[Any], None]) -> LocalEngine:
     executors: dict[str, Executor] = {
         "command": CommandExecutor(machine),
         "python": PythonExecutor(machine),
+        "claude": ClaudeExecutor(machine),
     }
     return LocalEngine(
         executors=executors,

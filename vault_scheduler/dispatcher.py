@@ -99,6 +99,7 @@ class Dispatcher:
         vault: str,
         system_folder: str,
         report: Callable[[Run, str], None],
+        named_files: Callable[[], list[str]] = list,
     ) -> None:
         self._store = store
         self._engine = engine
@@ -107,6 +108,7 @@ class Dispatcher:
         self._vault = vault
         self._system_folder = system_folder
         self._report = report
+        self._named_files = named_files
         self._active: dict[str, Run] = {}
         self._cancelling: set[str] = set()
         self._snapshots: dict[str, dict[str, Any]] = {}
@@ -230,7 +232,8 @@ class Dispatcher:
             waiting_for="",
         )
         self._report(run, "started")
-        await self._engine.submit(self._request(run, snapshot, number, now))
+        facts = await self._facts(run, snapshot, now)
+        await self._engine.submit(self._request(run, snapshot, number, facts))
 
     async def _follow_edit(self, run: Run, view: View) -> Run:
         """A first attempt that waited for an edit to settle runs what the note says now."""
@@ -245,7 +248,7 @@ class Dispatcher:
         self._active[run.id] = run = replace(run, snapshot=digest, reserved_usd=reserved)
         return run
 
-    def _request(self, run: Run, snapshot: Mapping[str, Any], number: int, now: datetime) -> RunRequest:
+    def _request(self, run: Run, snapshot: Mapping[str, Any], number: int, facts: Mapping[str, Any]) -> RunRequest:
         reserved = run.reserved_usd or None
         return RunRequest(
             run=run.id,
@@ -265,8 +268,21 @@ class Dispatcher:
             secrets=tuple(snapshot["secrets"]),
             timeout_s=snapshot["timeout_s"],
             max_usd=max(0.0, reserved - self._budget.spent_by(run)) if reserved else None,
-            facts={"late_s": max(0.0, (now - run.fire_time).total_seconds()), "trigger": run.trigger.value},
+            facts=facts,
         )
+
+    async def _facts(self, run: Run, snapshot: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+        """What a Claude session is told about its run, and which files it must leave alone; others need nothing."""
+        if snapshot["type"] != TaskType.CLAUDE:
+            return {}
+        last = await self._store.last_run_of(run.task, started=True)
+        return {
+            "late_s": max(0.0, (now - run.fire_time).total_seconds()),
+            "last_outcome": last.outcome.value if last and last.outcome else "",
+            "last_run": last.fire_time.isoformat() if last else "",
+            "last_result": last.result.text[:500] if last and last.result else "",
+            "named_files": self._named_files(),
+        }
 
     # ends
 

@@ -13,7 +13,7 @@ from vault_scheduler.clock import LONGEST_WAIT_S, Clock
 from vault_scheduler.dispatcher import Dispatcher, View
 from vault_scheduler.engine import AttemptEnded, AttemptStarted, Engine, EngineEvent
 from vault_scheduler.errors import VaultSchedError
-from vault_scheduler.guard import Guard
+from vault_scheduler.guard import Guard, named_files
 from vault_scheduler.planner import FirePlan, State, is_going, plan_fire_times
 from vault_scheduler.roster import ARMED_SINCE, Plans, Roster, Tracked
 from vault_scheduler.run import Outcome, Run, RunState, TriggerKind, run_id, run_key
@@ -83,8 +83,13 @@ class Scheduler:
             vault=str(vault.root),
             system_folder=vault.system_folder,
             report=self._report_run,
+            named_files=self._named_files,
         )
         guard.watch(self.dispatcher.active)
+
+    def tracked(self, task: str) -> Tracked | None:
+        """The task and how it stands, if it is one now."""
+        return self._roster.get(task)
 
     # the loop
 
@@ -368,6 +373,11 @@ class Scheduler:
             settled=self._survey.settled(tracked.task.path),
             present=self._survey.present,
         )
+
+    def _named_files(self) -> list[str]:
+        """The files that any task's definition names: a run without shell must not change what others execute."""
+        tasks = [tracked.task for task_id in self._roster if (tracked := self._roster.get(task_id))]
+        return sorted({path for task in tasks for path in named_files(task, self._vault.system_folder)})
 
     async def _take_events(self) -> None:
         while self._events:
