@@ -10,7 +10,7 @@ import contextlib
 import os
 import stat
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from vault_scheduler.platform.late_writes import Settled, restore_leftover, sett
 from vault_scheduler.platform.replace import Change, Replaced, digest, read_regular, replace_file
 from vault_scheduler.platform.temp_files import LeftoverKind, clean, create_file
 
+LEAVES_THE_VAULT = "it is a link that leaves the vault"
 MAX_NOTE_BYTES = 8 * 2**20
 LEFT_BEHIND_S = 60.0  # a younger temp may belong to an edit that is going on
 
@@ -93,7 +94,9 @@ class Vault:
         self.logs_folder = self.system / "logs"
         self.scripts_folder = self.system / "scripts"
         self._tasks_rel = f"{normal(system_folder)}/tasks"
+        self._root_prefix = str(self.root).rstrip("/") + "/"
         self._devices = self._look_at_devices()
+        self._known: Set[str] = frozenset()
 
     def rel(self, path: Path) -> str:
         """The vault-relative form of a path. Raises ValueError if it is not below the vault."""
@@ -105,11 +108,9 @@ class Vault:
         return normal(inside.as_posix())
 
     def is_there(self) -> bool:
-        """Whether the vault and its tasks folder are there, on the device where they were first seen."""
+        """Whether the vault and its tasks folder are there, on the device where they were last seen."""
         now = self._look_at_devices()
-        if self._devices is None:
-            self._devices = now
-        return now is not None and now == self._devices
+        return now is not None and self._devices in (None, now)
 
     def _look_at_devices(self) -> tuple[int, int] | None:
         try:
@@ -123,8 +124,22 @@ class Vault:
         return self.sweep().notes
 
     def sweep(self) -> Sweep:
-        """List the tasks folder by `stat` alone; no file is opened."""
-        return _Sweeper(self.root).sweep(self.tasks_folder, self._tasks_rel, self.is_there)
+        """List the tasks folder by `stat` alone; no file is opened.
+
+        A vault that comes back on another device (a drive that was mounted again) is the same vault if it has some of
+        the notes that were known; else something else lies in its place, and nothing counts as gone.
+        """
+        devices = self._look_at_devices()
+        if devices is None:
+            return Sweep(notes={}, skipped={}, there=False)
+        if not _lies_in(os.path.realpath(self.tasks_folder), self._root_prefix):
+            return Sweep(notes={}, skipped={self._tasks_rel: LEAVES_THE_VAULT}, there=False)
+        sweep = _Sweeper(self._root_prefix).sweep(self.tasks_folder, self._tasks_rel)
+        is_other = self._devices is not None and devices != self._devices
+        if self._look_at_devices() != devices or (is_other and self._known.isdisjoint(sweep.notes)):
+            return Sweep(notes={}, skipped={}, there=False)
+        self._devices, self._known = devices, sweep.notes.keys()
+        return sweep
 
     def is_task_path(self, rel: str) -> bool:
         """Whether a note at this path would be a task, by its name alone."""
@@ -213,11 +228,10 @@ class Vault:
 
     def _inside(self, rel: str) -> Path:
         """Where a vault-relative path really is. Raises NoteUnreadable if that is outside the vault."""
-        path = _spelt_on_disk(self.root, normal(rel))
-        real = Path(os.path.realpath(path))
-        if ".." in Path(rel).parts or not real.is_relative_to(self.root):
+        real = os.path.realpath(_spelt_on_disk(self._root_prefix, normal(rel)))
+        if not _lies_in(real, self._root_prefix) or ".." in rel.split("/"):
             raise NoteUnreadable(rel, "it lies outside the vault")
-        return real
+        return Path(real)
 
 
 @contextlib.contextmanager
@@ -252,15 +266,19 @@ def find_vault(start: Path, system_folder: str = "00_system") -> Path:
     raise VaultNotFound(str(start), system_folder)
 
 
-def _spelt_on_disk(root: Path, rel: str) -> Path:
+def _lies_in(real: str, prefix: str) -> bool:
+    return real.startswith(prefix)
+
+
+def _spelt_on_disk(prefix: str, rel: str) -> str:
     """The path of `rel`, each part spelt as it is on disk if it is there in another Unicode form."""
-    path = root / rel
+    path = prefix + rel
     if rel.isascii() or os.path.lexists(path):
         return path
-    path = root
+    folder = Path(prefix)
     for part in rel.split("/"):
-        path = path / (part if os.path.lexists(path / part) else _other_spelling(path, part))
-    return path
+        folder = folder / (part if os.path.lexists(folder / part) else _other_spelling(folder, part))
+    return str(folder)
 
 
 def _other_spelling(folder: Path, name: str) -> str:
@@ -274,26 +292,19 @@ def _other_spelling(folder: Path, name: str) -> str:
 class _Sweeper:
     """The state of one sweep."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, root_prefix: str) -> None:
+        self._root_prefix = root_prefix
         self._notes: dict[str, Stamp] = {}
         self._skipped: dict[str, str] = {}
         self._unreadable: list[str] = []
         self._visited: set[tuple[int, int]] = set()
         self._links: list[tuple[Path, str]] = []
 
-    def sweep(self, folder: Path, rel: str, is_there: Callable[[], bool]) -> Sweep:
-        if not is_there():
-            return Sweep(notes={}, skipped={}, there=False)
+    def sweep(self, folder: Path, rel: str) -> Sweep:
         self._folder(folder, rel)
         while self._links:  # after everything real, so that a note is listed under its own path
-            self._linked_folder(*self._links.pop(0))
-        return Sweep(
-            notes=self._notes,
-            skipped=self._skipped,
-            unreadable=tuple(self._unreadable),
-            there=is_there(),  # it may have gone away while we looked
-        )
+            self._folder(*self._links.pop(0))
+        return Sweep(notes=self._notes, skipped=self._skipped, unreadable=tuple(self._unreadable))
 
     def _folder(self, folder: Path, rel: str) -> None:
         pending = [(folder, rel)]
@@ -335,10 +346,12 @@ class _Sweeper:
     def _note(self, path: str, name: str, found: os.stat_result) -> None:
         if not stat.S_ISREG(found.st_mode):
             self._skipped[path] = "it is not a regular file"
-        elif path in self._notes and name != normal(name):
+            return
+        if path in self._notes:
             self._skipped[path] = "another note has the same name in another Unicode form"
-        else:
-            self._notes[path] = Stamp(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+            if name != normal(name):
+                return
+        self._notes[path] = Stamp(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
 
     def _link(self, entry: os.DirEntry[str], path: str) -> None:
         is_folder = entry.is_dir()
@@ -346,8 +359,8 @@ class _Sweeper:
             return
         if not self._wanted(path, entry.name, is_file=not is_folder):
             return
-        if not Path(os.path.realpath(entry.path)).is_relative_to(self._root):
-            self._skipped[path] = "it is a link that leaves the vault"
+        if not _lies_in(os.path.realpath(entry.path), self._root_prefix):
+            self._skipped[path] = LEAVES_THE_VAULT
         elif is_folder:
             self._links.append((Path(entry.path), path))
         else:
@@ -358,9 +371,6 @@ class _Sweeper:
             self._note(path, entry.name, entry.stat())
         except OSError:
             self._skipped[path] = "it is a link to a file that is not there"
-
-    def _linked_folder(self, folder: Path, rel: str) -> None:
-        self._folder(folder, rel)
 
 
 def printable(path: str) -> str:

@@ -27,6 +27,7 @@ Change = Callable[[bytes], bytes]
 
 TRIES = 6
 FIRST_PAUSE_S = 0.02  # doubled each time: a writer that was caught in the middle has about a second to finish
+HAS_FLAGS = hasattr(os, "chflags")
 NOT_DOWNLOADED = 0x4000_0000  # SF_DATALESS on macOS: iCloud keeps only the name here, reading would wait for it
 
 
@@ -71,7 +72,7 @@ def read_regular(path: Path, limit: int) -> Content:
     Raises FileNotFoundError, NoteTooBig, or NoteUnreadable with the reason.
     """
     try:
-        if getattr(path.stat(), "st_flags", 0) & NOT_DOWNLOADED:
+        if HAS_FLAGS and getattr(path.stat(), "st_flags", 0) & NOT_DOWNLOADED:
             raise NoteUnreadable(str(path), "it has not been downloaded to this machine yet")
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
         try:
@@ -125,6 +126,13 @@ class _Replacement:
         self._owed: list[_Owed] = []
 
     def run(self) -> Replaced:
+        """Try until it is done. Raises NoteChanged after some tries, and whatever reading or the change raises."""
+        try:
+            return self._try()
+        finally:
+            self._release()
+
+    def _try(self) -> Replaced:
         for attempt in range(TRIES):
             content = self._read(attempt)
             if content is None:
@@ -195,6 +203,16 @@ class _Replacement:
         if text and not base.startswith(text):  # else it is a write that has only begun
             self._owed.append(_Owed(base, text, temp))
 
+    def _release(self) -> None:
+        """Remove the kept texts that the file holds now; one that it lacks stays, to become a conflict copy."""
+        for owed in self._owed:
+            if owed.temp is None:
+                continue
+            with contextlib.suppress(OSError, NoteUnreadable):
+                text = self._look(self._target)
+                if merge(owed.base, owed.text, text) == text:
+                    owed.temp.unlink(missing_ok=True)
+
     def _look(self, path: Path) -> bytes:
         return read_regular(path, self._limit).data
 
@@ -215,9 +233,6 @@ class _Replacement:
             raise Overtaken
 
     def _done(self, content: Content, new: bytes, displaced: Path | None = None, written_ns: int = 0) -> Replaced:
-        for owed in self._owed:
-            if owed.temp is not None and merge(owed.base, owed.text, new) == new:
-                owed.temp.unlink(missing_ok=True)
         return Replaced(
             path=self._target,
             base=content.data,
