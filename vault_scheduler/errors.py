@@ -155,6 +155,10 @@ class ConfigInvalid(VaultSchedError):
         super().__init__(f"{where}: {key}: {message}. {fix}" if key else f"{where}: {message}. {fix}")
 
 
+class BadUsage(VaultSchedError):
+    """A command that cannot mean anything as it was given, or that may not be given here."""
+
+
 class Refused(VaultSchedError):
     """A request that the rules do not allow: paused vault, held task, other host."""
 

@@ -1,0 +1,94 @@
+"""The command line: the table of commands, and `main`, which turns errors into advice and exit codes.
+
+What is heavy is imported by the command that needs it, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from vault_scheduler import __version__, looking, noting, running
+from vault_scheduler.console import VaultOption, complain
+from vault_scheduler.errors import VaultSchedError
+
+cli = typer.Typer(
+    name="vault-sched",
+    help="The scheduler that lives in an Obsidian vault: every task is one markdown note.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "init": noting.init,
+    "daemon": running.daemon,
+    "create": noting.create,
+    "list": looking.list_,
+    "show": looking.show,
+    "next": looking.next_,
+    "pause": noting.pause,
+    "resume": noting.resume,
+    "run": running.run,
+    "cancel": running.cancel,
+    "history": looking.history,
+    "logs": looking.logs,
+    "check": looking.check,
+    "status": looking.status,
+    "approve": noting.approve,
+}
+for _name, _command in COMMANDS.items():
+    cli.command(_name)(_command)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"vault-sched {__version__}")
+        raise typer.Exit
+
+
+@cli.callback()
+def _options(
+    vault: VaultOption = None,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+) -> None:
+    if vault is not None:
+        from vault_scheduler.place import VAULT_VARIABLE
+
+        os.environ[VAULT_VARIABLE] = str(vault)  # before the command it means the same as behind it
+
+
+def main() -> NoReturn:
+    """The program: errors of ours become advice on stderr and an exit code; nobody sees a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        # Signs in a terminal that cannot show them, and file names that are no text, must not end a command.
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    try:
+        code = _run()
+        sys.stdout.flush()
+    except BrokenPipeError:  # `vault-sched list | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code)
+
+
+def _run() -> int:
+    try:
+        cli(prog_name="vault-sched")
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else 0
+    except VaultSchedError as error:
+        complain(str(error))
+        return error.exit_code
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        complain(f"{what}. Nothing more was done")
+        return 1
+    return 0

@@ -1,0 +1,85 @@
+"""What all commands share: their options, the place they are about, output and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Coroutine, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from vault_scheduler.errors import BadUsage
+
+if TYPE_CHECKING:
+    from vault_scheduler.place import Place
+
+FINDINGS = 1
+T = TypeVar("T")
+
+VaultOption = Annotated[
+    Path | None,
+    typer.Option("--vault", help="The vault; else VAULT_SCHED_VAULT, else the one you stand in.", metavar="PATH"),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON with stable keys.")]
+ZoneOption = Annotated[str | None, typer.Option("--timezone", help="IANA zone, like Europe/Berlin.", metavar="ZONE")]
+
+
+def open_place(vault: Path | None, start: Path | None = None) -> Place:
+    """The vault that this command is about. Raises VaultNotFound, ConfigInvalid."""
+    from vault_scheduler.place import Place
+
+    return Place.open(vault, start=start or Path.cwd(), environ=os.environ)
+
+
+def writing_place(vault: Path | None, verb: str) -> Place:
+    """The same for a command that a run must not give (rule 8): it would widen what the run may do."""
+    place = open_place(vault)
+    refuse_in_run(place.run, verb)
+    return place
+
+
+def refuse_in_run(run: str, verb: str) -> None:
+    """Raise BadUsage inside a run."""
+    if run:
+        raise BadUsage(
+            f"`{verb}` is not possible inside a run ({run}). Runs may look, and `create` tasks with --status paused"
+        )
+
+
+def say(lines: Iterable[str]) -> None:
+    """Print text."""
+    for line in lines:
+        print(line)
+
+
+def say_json(shape: Any) -> None:
+    """Print JSON."""
+    import json
+
+    print(json.dumps(shape, indent=2, ensure_ascii=False, default=str))
+
+
+def width() -> int | None:
+    """The terminal's width; None where the output goes into a file or a pipe and nothing is to be cut."""
+    import shutil
+
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() or os.environ.get("COLUMNS") else None
+
+
+def finish(fine: bool) -> None:
+    """End with exit code 0, or 1 for findings."""
+    raise typer.Exit(0 if fine else FINDINGS)
+
+
+def finished(work: Coroutine[Any, Any, T]) -> T:
+    """What an async verb returns."""
+    import asyncio
+
+    return asyncio.run(work)
+
+
+def complain(message: str) -> None:
+    """One line (or some) on stderr."""
+    print(f"vault-sched: {message}", file=sys.stderr)

@@ -1,0 +1,53 @@
+"""The vault at one moment, for commands: its notes, and what the ledger says of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from vault_scheduler.catalogue import Catalogue, Item, read_catalogue
+from vault_scheduler.errors import TaskNotFound
+from vault_scheduler.place import Place
+from vault_scheduler.records import Holds, approvals, ledger
+from vault_scheduler.store import SqliteStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """The vault at one moment: its notes, and what the ledger says of them."""
+
+    place: Place
+    store: SqliteStore | None
+    catalogue: Catalogue
+    known: frozenset[str]  # task ids in the ledger
+
+    def find(self, name: str) -> Item:
+        """The task of this name. Raises TaskNotFound."""
+        return self.catalogue.find(name, self.known)
+
+
+@asynccontextmanager
+async def look(place: Place) -> AsyncIterator[View]:
+    """Read the notes and open the ledger; nothing is created."""
+    async with ledger(place) as store:
+        rows = await store.task_rows() if store else {}
+        with approvals(place) as trust:
+            holds = Holds(place, trust, has_history=bool(rows))
+        catalogue = read_catalogue(place, holds=holds, former={row.path for row in rows.values()})
+        yield View(place=place, store=store, catalogue=catalogue, known=frozenset(rows))
+
+
+def notes(place: Place) -> Catalogue:
+    """The notes alone, for verbs that write them. A ledger that cannot be read keeps nobody from pausing."""
+    return read_catalogue(place)
+
+
+async def known_task(view: View, name: str) -> str:
+    """The id of a task whose note may be gone by now. Raises TaskNotFound where nobody knows the name."""
+    try:
+        return view.find(name).name
+    except TaskNotFound:
+        if name in view.known or (view.store and await view.store.runs_of(name, 1)):
+            return name
+        raise
