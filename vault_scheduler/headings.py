@@ -98,6 +98,7 @@ class _Scanner:
     """
 
     def __init__(self, body: bytes) -> None:
+        self.body = body
         # Same length, one kind of line end: offsets stay those of the body.
         self.text = body.replace(b"\r\n", b" \n").replace(b"\r", b"\n")
         self.headings: list[Heading] = []
@@ -255,7 +256,7 @@ class _Scanner:
     def _underline(self, stripped: bytes, at: int, end: int, *, lazy: bool) -> bool:
         if self.paragraph < 0 or lazy or not _SETEXT.match(stripped):
             return False
-        title = self.text[self.paragraph : at].strip()
+        title = self.body[self.paragraph : at].strip().replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         self._heading(1 if stripped[:1] == b"=" else 2, title, self.paragraph, end)
         self.paragraph = -1
         return True

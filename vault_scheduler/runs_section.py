@@ -70,13 +70,12 @@ def _merged(old: Sequence[Piece], entries: Sequence[RunEntry]) -> list[Piece]:
     """The old pieces with the entries replaced or put in, newest first; each id once."""
     new = {entry.id: new_block(entry) for entry in entries}
     pieces: list[Piece] = []
-    seen: set[str] = set()
+    seen = {block.id for block in blocks_of(old) if block.pinned}
     for piece in old:
         if isinstance(piece, bytes) or piece.pinned:
             pieces.append(piece)
         elif piece.id not in seen:
             pieces.append(new.get(piece.id, piece))
-        if isinstance(piece, Block):
             seen.add(piece.id)
     for block in sorted((b for b in new.values() if b.id not in seen), key=lambda b: b.age, reverse=True):
         pieces.insert(_place(pieces, block), block)
@@ -105,30 +104,34 @@ def _bounded(pieces: Sequence[Piece], keep: int) -> list[Piece]:
     for limit in _TEXT_LIMITS:
         for role in (failure, newest):
             if _size(current) > SECTION_LIMIT:
-                current = [p if isinstance(p, bytes) or p.age != role else p.shortened(limit) for p in current]
+                current = [
+                    p if isinstance(p, bytes) or p.pinned or p.age != role else p.shortened(limit) for p in current
+                ]
     return _within_limit(current, shown, newest)
 
 
 def _size(pieces: Sequence[Piece]) -> int:
-    return sum(block.size() for block in blocks_of(pieces))
+    return sum(block.size() for block in _free(pieces))
+
+
+def _free(pieces: Sequence[Piece]) -> list[Block]:
+    """What we may reshape and throw away; a run with somebody's remark is theirs, and counts for nothing."""
+    return [block for block in blocks_of(pieces) if not block.pinned]
 
 
 def _settled(pieces: Sequence[Piece], old: Sequence[Piece]) -> list[Piece]:
     """What would be written exactly as it stands is what stands: no write, no change of spacing."""
-    there = {block.id: block for block in blocks_of(old)}
-    return [
-        there[p.id] if isinstance(p, Block) and p.id in there and there[p.id].raw == p.lines() else p for p in pieces
-    ]
+    there = {block.raw: block for block in reversed(_free(old))}
+    return [p if isinstance(p, bytes) or p.pinned else there.get(p.lines(), p) for p in pieces]
 
 
 def _expendable(pieces: Sequence[Piece], shown: set[str], newest: str) -> list[Block]:
     """What goes first: lines from the oldest, then the newest failure, the newest run last."""
-    free = [block for block in blocks_of(pieces) if not block.pinned]
-    return sorted(free, key=lambda b: (b.age == newest, b.age in shown, b.age))
+    return sorted(_free(pieces), key=lambda b: (b.age == newest, b.age in shown, b.age))
 
 
 def _without(pieces: list[Piece], keep: int, shown: set[str], newest: str) -> list[Piece]:
-    surplus = max(0, len(blocks_of(pieces)) - max(0, keep))
+    surplus = max(0, len(_free(pieces)) - max(0, keep))
     return _drop(pieces, {block.id for block in _expendable(pieces, shown, newest)[:surplus]})
 
 
