@@ -25,7 +25,7 @@ ZONEINFO = "zoneinfo/"
 
 
 class Trust(StrEnum):
-    """Whose changes of a task run without `vault-sched approve` (section 8 of the rules)."""
+    """Whose changes of a task run without `vault-sched approve` (rule 8)."""
 
     VAULT = "vault"
     PINNED = "pinned"

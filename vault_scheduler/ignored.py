@@ -1,4 +1,4 @@
-"""File and folder names in the tasks folder that are never scheduled (product.md section 3)."""
+"""File and folder names in the tasks folder that are never scheduled: nobody wrote them as a task."""
 
 from __future__ import annotations
 

@@ -159,8 +159,7 @@ class Vault:
             with _named(rel):
                 return read_regular(self._inside(rel), MAX_NOTE_BYTES).data
         except FileNotFoundError:
-            if not self.is_there():
-                raise NoteUnreadable(rel, "the vault is not there") from None
+            self._must_be_there(rel)
             return None
 
     def stamp(self, rel: str) -> Stamp | None:
@@ -175,11 +174,15 @@ class Vault:
         """Lay `change` over the note as it is now; other people's edits are never lost.
 
         `change` may be called more than once and must be re-appliable. What it raises (NoteRefused) passes through
-        and nothing is written. Raises FileNotFoundError if the note is gone, NoteUnreadable, NoteChanged if somebody
-        kept writing.
+        and nothing is written. Raises FileNotFoundError if the note is gone for certain, NoteUnreadable (also if the
+        vault is away), NoteChanged if somebody kept writing.
         """
-        with _named(rel):
-            return _written(normal(rel), replace_file(self._inside(rel), change, limit=MAX_NOTE_BYTES))
+        try:
+            with _named(rel):
+                return _written(normal(rel), replace_file(self._inside(rel), change, limit=MAX_NOTE_BYTES))
+        except FileNotFoundError:
+            self._must_be_there(rel)
+            raise
 
     def settle(self, written: Written, now: datetime) -> LateWrite:
         """Look, from 3 s after an edit on, whether a program that had the old file open wrote into it.
@@ -207,11 +210,12 @@ class Vault:
         copies: list[str] = []
         for folder in self._folders():
             for leftover in clean(folder, now):
-                if leftover.kind is LeftoverKind.OURS or now.timestamp() - leftover.mtime_s < LEFT_BEHIND_S:
+                if leftover.kind is LeftoverKind.OURS or now.timestamp() - leftover.touched_s < LEFT_BEHIND_S:
                     continue
-                place = restore_leftover(leftover, now, limit=MAX_NOTE_BYTES)
-                if place is not None:
-                    (copies if is_conflict_copy(place.name) else restored).append(self.rel(place))
+                with contextlib.suppress(OSError, NoteUnreadable):  # the next time, then
+                    place = restore_leftover(leftover, now, limit=MAX_NOTE_BYTES)
+                    if place is not None:
+                        (copies if is_conflict_copy(place.name) else restored).append(self.rel(place))
         return Tidied(restored=tuple(restored), copies=tuple(copies))
 
     def _folders(self) -> Iterator[Path]:
@@ -220,11 +224,19 @@ class Vault:
             yield Path(folder)
 
     def create(self, rel: str, data: bytes) -> Written:
-        """Make a new note, with its folders. Raises FileExistsError rather than touch one that is there."""
+        """Make a new note, with its folders. Raises FileExistsError rather than touch one that is there.
+
+        Raises NoteUnreadable if the vault is away: folders made in an empty mount point would hide under the real ones.
+        """
+        self._must_be_there(rel)
         path = self._inside(rel)
         path.parent.mkdir(parents=True, exist_ok=True)
         create_file(path, data)
         return Written(path=normal(rel), before_hash="", after_hash=digest(data))
+
+    def _must_be_there(self, rel: str) -> None:
+        if not self.is_there():
+            raise NoteUnreadable(rel, "the vault is not there") from None
 
     def _inside(self, rel: str) -> Path:
         """Where a vault-relative path really is. Raises NoteUnreadable if that is outside the vault."""
@@ -334,7 +346,8 @@ class _Sweeper:
             elif entry.is_symlink():
                 self._link(entry, path)
             elif name[-3:].lower() == ".md" and self._wanted(path, name, is_file=True):
-                self._note(path, name, entry.stat(follow_symlinks=False))
+                with contextlib.suppress(FileNotFoundError):  # removed since it was listed
+                    self._note(path, name, entry.stat(follow_symlinks=False))
         return folders
 
     def _wanted(self, path: str, name: str, *, is_file: bool) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 import unicodedata
 from datetime import UTC, datetime, timedelta
@@ -208,10 +209,15 @@ def test_tells_a_deleted_note_from_a_vault_that_is_away(vault: Vault, tmp_path: 
     vault.root.rename(tmp_path / "away")
     assert not vault.is_there()
     assert not vault.sweep().there
-    with pytest.raises(NoteUnreadable, match="vault is not there"):
+    vault_is_away = pytest.raises(NoteUnreadable, match="vault is not there")
+    with vault_is_away:
         vault.read(f"{TASKS}/a.md")
     vault.root.mkdir()  # the empty mount point
     assert not vault.sweep().there
+    with vault_is_away:
+        vault.edit(f"{TASKS}/a.md", lambda data: data + b"x")
+    with vault_is_away:
+        vault.create("00_system/logs/a.md", NOTE)
     vault.root.rmdir()
     (tmp_path / "away").rename(vault.root)
     assert vault.is_there()
@@ -260,6 +266,32 @@ def test_does_not_take_an_unreadable_folder_for_an_empty_one(vault: Vault) -> No
     assert sweep.unreadable == (f"{TASKS}/home",)
     assert not sweep.knows(f"{TASKS}/home/a.md")
     assert sweep.knows(f"{TASKS}/b.md")
+
+
+def test_lists_what_stays_while_other_files_come_and_go(vault: Vault) -> None:
+    """A note that vanishes between listing and looking costs only itself."""
+    for number in range(50):
+        put(vault, f"{TASKS}/stays-{number}.md")
+    stop = threading.Event()
+
+    def come_and_go() -> None:
+        while not stop.is_set():
+            for number in range(20):
+                put(vault, f"{TASKS}/goes-{number}.md")
+            for number in range(20):
+                (vault.tasks_folder / f"goes-{number}.md").unlink()
+
+    thread = threading.Thread(target=come_and_go)
+    thread.start()
+    try:
+        for _ in range(200):
+            sweep = vault.sweep()
+            assert sweep.there
+            assert sweep.unreadable == ()
+            assert sum("stays-" in rel for rel in sweep.notes) == 50
+    finally:
+        stop.set()
+        thread.join()
 
 
 def test_edits_and_says_what_it_did(vault: Vault) -> None:

@@ -1,4 +1,4 @@
-"""The lock of a vault on this machine: whoever holds it starts runs (section 10 of the rules).
+"""The lock of a vault on this machine: whoever holds it starts runs (rule 10).
 
 The kernel holds it, so a killed process leaves none behind; the text in the file only tells people who it is.
 """

@@ -1,4 +1,4 @@
-"""Durable compare-and-replace of one file that other programs write too (section 6 of the rules).
+"""Durable compare-and-replace of one file that other programs write too (rule 6).
 
 The new text is written to a dot-temp beside the file and exchanged with it in one step. The exchange hands back
 what really stood there: if that is not what was read, somebody wrote in between, and their file is put back before

@@ -23,7 +23,7 @@ from vault_scheduler.platform.exchange import sync_folder
 
 PREFIX = ".vault-sched."
 UNFINISHED = ".part"
-KEEP_S = 86_400.0  # a day (section 12 of the rules)
+KEEP_S = 86_400.0  # a day (rule 12)
 MAX_COPIED_ATTRIBUTES = 100
 
 _NAME = re.compile(r"\.vault-sched\.([0-9a-f]{8})\.([0-9a-f]{16})\.([0-9a-f]{16})\.[0-9a-f]{8}\.(?:tmp|part)")
@@ -82,12 +82,16 @@ def write_temp(target: Path, new: bytes, base: bytes, like: os.stat_result) -> P
 
 
 def _fill(fd: int, new: bytes, target: Path, like: os.stat_result) -> None:
-    view = memoryview(new)
-    while view:
-        view = view[os.write(fd, view) :]
+    _write_all(fd, new)
     _dress(fd, target, like)
     _advance_mtime(fd, like)
     os.fsync(fd)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
 
 
 def _dress(fd: int, target: Path, like: os.stat_result) -> None:
@@ -132,7 +136,7 @@ class Leftover:
     path: Path
     kind: LeftoverKind
     name: TempName
-    mtime_s: float  # Unix time
+    touched_s: float  # Unix time of the last change, a rename among them
 
     def belongs_to(self, file_name: str) -> bool:
         """Whether it was made to replace the file of this name in its folder."""
@@ -162,14 +166,14 @@ def _look(path: Path, name: TempName) -> Leftover | None:
     except OSError:
         return None
     kind = LeftoverKind.OURS if is_ours else LeftoverKind.LATE
-    return Leftover(path=path, kind=kind, name=name, mtime_s=found.st_mtime)
+    return Leftover(path=path, kind=kind, name=name, touched_s=max(found.st_mtime, found.st_ctime))
 
 
 def clean(folder: Path, now: datetime) -> list[Leftover]:
     """Remove our own leftovers older than a day; return what stays, somebody's late edits above all."""
     staying = []
     for leftover in leftovers(folder):
-        if leftover.kind is LeftoverKind.OURS and now.timestamp() - leftover.mtime_s > KEEP_S:
+        if leftover.kind is LeftoverKind.OURS and now.timestamp() - leftover.touched_s > KEEP_S:
             leftover.path.unlink(missing_ok=True)
         else:
             staying.append(leftover)
@@ -181,9 +185,7 @@ def create_file(target: Path, data: bytes) -> None:
     temp = target.with_name(TempName.of(target, b"", data).with_new_tail())
     fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(fd, view) :]
+        _write_all(fd, data)
         os.fsync(fd)
         _name_new(temp, target, data)
     finally:
