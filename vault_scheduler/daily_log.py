@@ -6,13 +6,17 @@ import re
 from collections.abc import Mapping
 from datetime import date
 
+FULL = 1024 * 1024
+"""Bytes above which a day goes on in another file: a task may fire 86,400 times a day, and phones open this note."""
+
 _LINE = re.compile(rb"^- [^\r\n]* \^(?P<id>[A-Za-z0-9-]+)[ \t]*(?=\r?$)", re.MULTILINE)
 
 
-def file_name(day: date, foreign_host: str = "") -> str:
-    """`2026-11-22.md`; on a machine that does not own the vault `2026-11-22-<host>.md`."""
-    suffix = f"-{foreign_host}" if foreign_host else ""
-    return f"{day.isoformat()}{suffix}.md"
+def file_name(day: date, foreign_host: str = "", part: int = 1) -> str:
+    """`2026-11-22.md`; on a machine that does not own the vault `2026-11-22-<host>.md`; `…-part2.md` goes on."""
+    host = f"-{re.sub(r'[^A-Za-z0-9._-]', '-', foreign_host)}" if foreign_host else ""
+    more = f"-part{part}" if part > 1 else ""
+    return f"{day.isoformat()}{host}{more}.md"
 
 
 def new_file(day: date) -> bytes:
@@ -20,8 +24,16 @@ def new_file(day: date) -> bytes:
     return f"# {day.isoformat()}\n\n".encode()
 
 
+def block_ids(data: bytes) -> set[str]:
+    """The block ids of the lines that stand in the log."""
+    return {match["id"].decode() for match in _LINE.finditer(data)}
+
+
 def put_lines(data: bytes, lines: Mapping[str, str]) -> bytes:
-    """The log with these lines (block id → line): where the id stands already the line is replaced, else appended."""
+    """The log with these lines (block id → line): where the id stands already the line is replaced, else appended.
+
+    Every other byte stays as it is.
+    """
     eol = b"\r\n" if b"\r\n" in data else b"\n"
     places = {match["id"]: match for match in _LINE.finditer(data)}
     pieces: list[bytes] = []
@@ -31,6 +43,7 @@ def put_lines(data: bytes, lines: Mapping[str, str]) -> bytes:
         pieces += [data[end : match.start()], line.encode("utf-8", "replace")]
         end = match.end()
     rest = data[end:]
-    pieces.append(rest if not rest or rest.endswith(b"\n") else rest + eol)
-    pieces += [line.encode("utf-8", "replace") + eol for block, line in lines.items() if block.encode() not in places]
-    return b"".join(pieces)
+    fresh = [line.encode("utf-8", "replace") + eol for block, line in lines.items() if block.encode() not in places]
+    whole = b"".join([*pieces, rest])
+    gap = eol if fresh and whole and not whole.endswith(b"\n") else b""
+    return b"".join([whole, gap, *fresh])

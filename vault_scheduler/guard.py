@@ -67,6 +67,11 @@ class Guard:
         """Where to ask for the runs that have not ended: what they may still spend is reserved."""
         self._active = active
 
+    def fault(self) -> str:
+        """What happened to the file of approvals under us, "" for nothing (rule 10)."""
+        found = self._trust.check()
+        return f"the file of approvals is {found}" if found else ""
+
     # pins
 
     def judge(self, task: Task, source: str, seen_at: datetime) -> str:

@@ -41,18 +41,20 @@ class Plans:
     snapshots: dict[str, str] = field(default_factory=dict)
     meta: dict[str, str] = field(default_factory=dict)
 
-    def take(self) -> Batch:
-        """As the ledger takes it; what is taken is planned no more."""
-        batch = Batch(
+    def batch(self) -> Batch:
+        """As the ledger takes it."""
+        return Batch(
             claims=tuple(self.claims),
             unstarted=tuple(self.unstarted),
             tasks=tuple(self.rows.values()),
             snapshots=dict(self.snapshots),
             meta=dict(self.meta),
         )
+
+    def clear(self) -> None:
+        """All of it is in the ledger now."""
         for planned in (self.claims, self.unstarted, self.rows, self.snapshots, self.meta):
             planned.clear()
-        return batch
 
 
 class Roster:

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from vault_scheduler.clock import LONGEST_WAIT_S, Clock
 from vault_scheduler.dispatcher import Dispatcher, View
 from vault_scheduler.engine import AttemptEnded, AttemptStarted, Engine, EngineEvent
-from vault_scheduler.errors import VaultSchedError
+from vault_scheduler.errors import LedgerCorrupt, LedgerUnavailable, VaultSchedError
 from vault_scheduler.guard import Guard, named_files
 from vault_scheduler.planner import FirePlan, State, is_going, plan_fire_times
 from vault_scheduler.roster import ARMED_SINCE, Plans, Roster, Tracked
@@ -23,12 +23,14 @@ from vault_scheduler.summary import problem_line
 from vault_scheduler.survey import Survey
 from vault_scheduler.task import Policies, Problem, Task, fingerprint
 from vault_scheduler.vault import Vault, Written
-from vault_scheduler.writer import NoteView, Pace, Scribe
+from vault_scheduler.writer import FREQUENT, NoteView, Pace, Scribe
 
 JUMP = timedelta(seconds=60)
 """Wall time that passed beyond awake time by more than this was a suspend or a change of the clock (rule 11)."""
 CRASH_LOOP = timedelta(minutes=10)
 HEARTBEAT_S = 10.0
+TRY_AGAIN_S = 1.0
+RESTART = "Restart the daemon: it begins a new one, or reads the one that is there."
 STARTED_AT = "started at: "  # key of the ledger's meta table, with the task's id
 
 
@@ -65,6 +67,12 @@ class Scheduler:
         self._only_requests = only_requests
         self._grace_s = grace_s
         self._events: deque[EngineEvent] = deque()
+        self._plans = Plans()  # what could not be committed is in it still at the next tick
+        self._touched: set[str] = set()  # tasks to be reconsidered
+        self._renamed: deque[tuple[str, str]] = deque()
+        self._requests: deque[Request] = deque()
+        self._fault = ""  # why nothing is started: the ledger is not the one that was opened
+        self._unavailable = ""
         self._told_problems: set[str] = set()
         self._ended: list[Run] = []
         self._started = False  # the first look is complete, on_start tasks are claimed
@@ -110,51 +118,109 @@ class Scheduler:
 
     async def serve(self, stop: asyncio.Event, *, until_idle: bool = False) -> None:
         """Tick until `stop` is set, or (`until_idle`) until nothing is going on any more."""
+        waker = asyncio.create_task(self._wake_at(stop))
+        try:
+            await self._serve(stop, until_idle)
+        finally:
+            waker.cancel()
+
+    async def _wake_at(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self.wake.set()
+
+    async def _serve(self, stop: asyncio.Event, until_idle: bool) -> None:
         while not stop.is_set():
-            await self.tick()
-            if until_idle and self._started and not self.dispatcher.active() and not self._events:
+            available = await self._try_tick()
+            if until_idle and available and self._started and not self.dispatcher.active() and not self._events:
                 return
-            await self._clock.wait(self.wake, self.pause_s())
+            await self._clock.wait(self.wake if available else stop, self.pause_s() if available else TRY_AGAIN_S)
             self.wake.clear()
 
     async def end(self) -> None:
         """End what runs, record it, deliver what can be delivered, and leave."""
         await self._engine.shutdown(self._grace_s)
         now, monotonic = self._clock.now(), self._clock.monotonic()
-        await self._take_events()
-        await self.scribe.deliver(self._pace(), now, monotonic, hurry=True)
+        try:
+            await self._take_events()
+            await self._after_ends(now)
+            if self._knows_notes:
+                await self.scribe.deliver(self._pace(), now, monotonic, hurry=True)
+        except (LedgerUnavailable, LedgerCorrupt) as error:
+            self._tell("problem", "ledger", f"{error}; what ended now is found by the next daemon")
 
     def pause_s(self) -> float:
         """How long nothing needs to be done, in seconds awake; at most 30."""
         now, monotonic = self._clock.now(), self._clock.monotonic()
         moments = [monotonic + LONGEST_WAIT_S, self._survey.next_look()]
-        walls = [self._roster.agenda.next_moment(), self.dispatcher.next_moment()]
+        # What cannot be done now is no reason to look again at once: a vault that is away, a ledger that is gone.
+        walls = [self._roster.agenda.next_moment()] if self._may_claim else []
+        walls += [self.dispatcher.next_moment()] if self._knows_notes and not self._fault else []
         moments += [monotonic + (wall - now).total_seconds() for wall in walls if wall is not None]
-        delivery = self.scribe.next_moment(monotonic)
+        delivery = self.scribe.next_moment(monotonic) if self._knows_notes else None
         if delivery is not None:
             moments.append(delivery)
         return max(0.0, min(moments) - monotonic)
 
+    async def _try_tick(self) -> bool:
+        """Tick; False while the ledger cannot be used (locked, disk full): nothing starts, nothing is lost."""
+        try:
+            await self.tick()
+        except LedgerUnavailable as error:
+            if not self._unavailable:
+                self._tell("problem", "ledger", f"{error}. Nothing starts until it can be used again")
+            self._unavailable = str(error)
+            return False
+        if self._unavailable:
+            self._tell("ledger", "", "it can be used again")
+            self._unavailable = ""
+        return True
+
     async def tick(self) -> None:
-        """One pass: everything that is due at this moment is decided, committed and begun."""
+        """One pass: everything that is due at this moment is decided, committed and begun.
+
+        Raises LedgerUnavailable; what was decided until then is not forgotten, and the next tick goes on with it.
+        """
         now, monotonic = self._clock.now(), self._clock.monotonic()
         self._notice_absence(now, monotonic)
+        await self._check_ledger(now)
         await self._take_events()
-        plans = Plans()
+        plans = self._plans
         await self._look(now, monotonic, plans)
-        await self._take_requests(plans, now)
-        if self._survey.present and not self._only_requests:
-            await self._claim_start(plans, now)
-            self._claim_due(plans, now)
-        await self._commit(plans)
-        if self._survey.present and self._survey.settings is not None and not self._survey.starting:
+        if not self._fault:
+            await self._take_requests(plans, now)
+            if self._may_claim:
+                await self._claim_start(plans, now)
+                self._claim_due(plans, now)
+            await self._commit(plans)
+        if self._knows_notes:
             await self._stop_runs(now)
-            await self.dispatcher.start_what_may(self._settings, now)
+            if not self._fault:
+                await self.dispatcher.start_what_may(self._settings, now)
         await self._after_ends(now)
-        if self._survey.present:
+        if self._knows_notes:
             await self.scribe.deliver(self._pace(), now, monotonic)
         self._tell_problems(now)
         await self._beat(now, monotonic)
+
+    @property
+    def _may_claim(self) -> bool:
+        return self._survey.present and not self._only_requests and not self._fault
+
+    @property
+    def _knows_notes(self) -> bool:
+        """Whether a task that is not there is really gone: the vault is there and its notes have been read."""
+        return self._survey.present and self._survey.settings is not None and not self._survey.starting
+
+    async def _check_ledger(self, now: datetime) -> None:
+        """Somebody may have deleted or replaced the ledger or the approvals under us (rule 10)."""
+        found = await self.store.check()
+        fault = f"the ledger is {found}" if found else self._guard.fault()
+        if fault and fault != self._fault:
+            message = f"{fault}: nothing is started any more"
+            problem = Problem(path=self._survey.settings_path, line=1, key="", message=message, fix=RESTART)
+            self._tell("problem", "ledger", f"{message}. {RESTART}")
+            self._log_once(problem, now)
+        self._fault = fault
 
     def _notice_absence(self, now: datetime, monotonic: float) -> None:
         if self._last_tick is not None:
@@ -163,7 +229,7 @@ class Scheduler:
         self._last_tick = (now, monotonic)
 
     async def _beat(self, now: datetime, monotonic: float) -> None:
-        if monotonic - self._last_beat >= HEARTBEAT_S:
+        if monotonic - self._last_beat >= HEARTBEAT_S and not self._fault:
             self._last_beat = monotonic
             await self.store.set_meta("last pass", now.isoformat())
 
@@ -175,16 +241,21 @@ class Scheduler:
 
     async def _look(self, now: datetime, monotonic: float, plans: Plans) -> None:
         seen = self._survey.look(now, monotonic)
-        for old, new in seen.renamed:
-            await self._rename(old, new)
+        self.scribe.changed(seen.changed_paths)
+        self._renamed.extend(seen.renamed)
+        self._touched |= seen.touched
+        if seen.settings_changed:
+            self._touched |= set(self._survey.registry.ids())
+            plans.meta["settings"] = self._survey.settings_source
+        while self._renamed:
+            await self._rename(*self._renamed[0])
+            self._renamed.popleft()
         if self._survey.settings is None:
             return
-        touched = seen.touched
-        if seen.settings_changed:
-            await self.store.set_meta("settings", self._survey.settings_source)
-            touched = touched | set(self._survey.registry.ids())
-        for task in touched:
+        while self._touched:
+            task = next(iter(self._touched))
             self._reconsider(task, plans, now, monotonic)
+            self._touched.discard(task)
         if self._settings.host is None and not self._host_claimed and not self._only_requests:
             self._host_claimed = True  # the first daemon writes its machine into a settings note that names none
             await self.scribe.write_settings(self._survey.settings_path, {"host": self._host}, monotonic)
@@ -206,6 +277,9 @@ class Scheduler:
         if tracked.task.run_now and not self._roster.row(task_id).latched:
             self._claim_run_now(task_id, tracked, plans, now)
         self._schedule_look(task_id)
+        self.scribe.registered(task_id)
+        if tracked.standing.armed and self._survey.value(tracked.task.path, "status_reason"):
+            self.scribe.want(task_id, {"status_reason": None})  # a person set the task going again
 
     def _schedule_look(self, task_id: str) -> None:
         if not self._roster.schedule_look(task_id) and not self.dispatcher.of_task(task_id):
@@ -304,7 +378,6 @@ class Scheduler:
         """Once the notes are known: tasks with `on_start`, but not in a crash loop (rule 1.7)."""
         if self._started or not self._start_tasks or self._survey.starting or self._survey.settings is None:
             return
-        self._started = True
         for task_id in self._roster:
             tracked = self._roster.get(task_id)
             if tracked is None or not (tracked.task.on_start and tracked.standing.armed):
@@ -313,12 +386,14 @@ class Scheduler:
             if last is None or now - datetime.fromisoformat(last) >= CRASH_LOOP:
                 self._claim(task_id, plans, TriggerKind.START, self._start_id, now, now)
                 plans.meta[STARTED_AT + task_id] = now.isoformat()
+        self._started = True
 
     async def _commit(self, plans: Plans) -> None:
-        batch = plans.take()
+        batch = plans.batch()
         if batch.is_empty:
             return
         claimed = await self.store.save(batch)
+        plans.clear()
         self.dispatcher.take_over(run for run in claimed.values() if run.state is not RunState.ENDED)
 
     # requests
@@ -326,13 +401,18 @@ class Scheduler:
     async def _take_requests(self, plans: Plans, now: datetime) -> None:
         if self._survey.starting:
             return
-        for request in await self.store.claim_requests(now):
+        self._requests.extend(await self.store.claim_requests(now))
+        while self._requests:
+            request = self._requests[0]
             try:
                 answer = await self._answer(request, plans, now)
+            except LedgerUnavailable:
+                raise
             except VaultSchedError as error:
                 answer = {"refused": str(error)}
             await self._commit(plans)  # the answer says that it is claimed, so it has to be
             await self.store.answer_request(request.id, answer, now)
+            self._requests.popleft()
 
     async def _answer(self, request: Request, plans: Plans, now: datetime) -> dict[str, str | list[str]]:
         if request.verb == "run":
@@ -381,11 +461,12 @@ class Scheduler:
 
     async def _take_events(self) -> None:
         while self._events:
-            event = self._events.popleft()
+            event = self._events[0]
             if isinstance(event, AttemptStarted):
                 await self.dispatcher.attempt_started(event)
             elif isinstance(event, AttemptEnded):
                 await self.dispatcher.attempt_ended(event)
+            self._events.popleft()  # only now: what the ledger could not take is told again at the next tick
 
     async def _stop_runs(self, now: datetime) -> None:
         for run in self.dispatcher.active():
@@ -400,7 +481,7 @@ class Scheduler:
             self.scribe.poke()
             return
         tracked = self._roster.get(run.task)
-        if run.state is RunState.STARTING:
+        if is_going(run):
             self._guard.run_started(run, tracked.task if tracked else None)
         self._tell(what, run.task, "")
 
@@ -413,6 +494,7 @@ class Scheduler:
             if tracked is None:
                 continue
             self._schedule_look(run.task)
+            self.scribe.registered(run.task)
             if outcome.is_failed and tracked.policies.pause_after and tracked.standing.armed:
                 await self._pause_after_failures(run.task, tracked.policies.pause_after)
 
@@ -431,15 +513,18 @@ class Scheduler:
         if tracked is None:
             return None
         row = self._roster.row(task)
-        fires = tracked.standing.armed
+        schedule, fires = tracked.task.schedule, tracked.standing.armed
+        next_run = schedule.next_after(max(row.watermark, self._clock.now())) if fires else None
+        following = schedule.next_after(next_run) if next_run else None
         return NoteView(
             path=tracked.task.path,
             zone=ZoneInfo(tracked.task.timezone),
-            next_run=tracked.task.schedule.next_after(max(row.watermark, self._clock.now())) if fires else None,
+            next_run=next_run,
+            frequent=bool(next_run and following and following - next_run < FREQUENT),
+            stands=self._survey.value(tracked.task.path, "next_run"),
             keep_runs=tracked.policies.keep_runs,
             untick=row.latched and tracked.task.run_now,
             busy=any(is_going(run) and run.reserved_usd for run in self.dispatcher.of_task(task)),
-            output=tracked.policies.output,
         )
 
     def quiet_s(self, path: str) -> float:

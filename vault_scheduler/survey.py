@@ -112,8 +112,16 @@ class Survey:
 
     def quiet_s(self, path: str, monotonic: float) -> float:
         """For how many seconds awake nobody but us has changed the note."""
+        if path in self._look_at:
+            return 0.0  # somebody is at it right now: no two reads of it agree yet
         watched = self._watched.get(path)
         return monotonic - watched.changed_at if watched else float("inf")
+
+    def value(self, path: str, key: str) -> str | None:
+        """The text that a key of ours has in the note as last believed; None if it has none."""
+        watched = self._watched.get(path)
+        value = watched.source["mapping"].get(key) if watched and watched.source else None
+        return str(value) if value is not None and value != "" else None
 
     def good_source(self, path: str) -> str:
         """The JSON source of the definition in force, to be stored as the last good one."""
