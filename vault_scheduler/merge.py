@@ -39,6 +39,13 @@ def merge(base: bytes, one: bytes, other: bytes) -> bytes | None:
     return None if hunks is None else b"\n".join(_apply(base_lines, hunks))
 
 
+def holds_text(whole: bytes, part: bytes) -> bool:
+    """Whether every line of `part` stands in `whole`, in that order; its last line may be cut short."""
+    *lines, last = part.split(b"\n")
+    rest = iter(whole.split(b"\n"))
+    return all(line in rest for line in lines) and (not last or any(line.startswith(last) for line in rest))
+
+
 def _hunks(base: Sequence[bytes], changed: Sequence[bytes]) -> list[_Hunk]:
     start = _common(base, changed)
     tail = _common(base[start:][::-1], changed[start:][::-1])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vault_scheduler.merge import merge
+from vault_scheduler.merge import holds_text, merge
 
 # Each case: base, one, other, merged (None: it would have to guess).
 CASES = {
@@ -57,3 +57,21 @@ def test_compares_large_notes_quickly() -> None:
     base = b"\n".join(b"" if i % 2 else b"line %d" % i for i in range(20_000))
     one, other = b"first\n" + base + b"\nlast", base.replace(b"line 9000\n", b"changed\n")
     assert merge(base, one, other) == b"first\n" + other + b"\nlast"
+
+
+@pytest.mark.parametrize(
+    ("whole", "part", "expected"),
+    [
+        (b"a\nb\nc\n", b"a\nc\n", True),
+        (b"a\nb\nc\n", b"a\nb\nc\n", True),
+        (b"a\nb\nc\n", b"", True),
+        (b"a\nbcd\n", b"a\nbc", True),  # cut short in the middle of a write
+        (b"a\nb\n", b"b\na\n", False),
+        (b"a\nb\n", b"a\nx\n", False),
+        (b"a\nb\n", b"a\nx", False),
+        (b"a\n", b"a\na\n", False),
+    ],
+)
+def test_tells_whether_a_text_has_all_lines_of_another(whole: bytes, part: bytes, expected: bool) -> None:
+    """In order, each as often as it stands there."""
+    assert holds_text(whole, part) is expected

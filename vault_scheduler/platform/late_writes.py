@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from vault_scheduler.errors import NoteChanged, NoteRefused, NoteUnreadable
-from vault_scheduler.merge import merge
+from vault_scheduler.merge import holds_text, merge
 from vault_scheduler.platform.replace import Replaced, digest, read_regular, replace_file
 from vault_scheduler.platform.temp_files import Leftover
 
@@ -85,9 +85,9 @@ def _joined(done: Replaced, late: bytes, current: bytes) -> bytes:
 
 
 def restore_leftover(leftover: Leftover, now: datetime, *, limit: int) -> Path | None:
-    """Bring somebody's late edit back after a crash: into its note if nobody wrote there since, else as a copy.
+    """Bring somebody's text back: into its note if nobody wrote there since our crash, else as a conflict copy.
 
-    Returns the path that holds the text now, or None if it holds nothing that the note lacks.
+    Returns the path that holds the text now, or None if it held nothing that the note lacks.
     """
     folder = leftover.path.parent
     target = next((path for path in folder.iterdir() if leftover.belongs_to(path.name)), None)
@@ -95,7 +95,7 @@ def restore_leftover(leftover: Leftover, now: datetime, *, limit: int) -> Path |
         return make_conflict_copy(leftover.path, folder / "unknown note.md", now)
     current = read_regular(target, limit).data
     late = read_regular(leftover.path, limit).data
-    if late == current or not late:
+    if holds_text(current, late):
         leftover.path.unlink(missing_ok=True)
         return None
     if digest(current).startswith(leftover.name.new):

@@ -21,7 +21,7 @@ from pathlib import Path
 from vault_scheduler.errors import NoteChanged, NoteTooBig, NoteUnreadable
 from vault_scheduler.merge import merge
 from vault_scheduler.platform.exchange import NoExchange, exchange, rename_over, sync_folder
-from vault_scheduler.platform.temp_files import TempName, write_temp
+from vault_scheduler.platform.temp_files import TempName, keep_text, write_temp
 
 Change = Callable[[bytes], bytes]
 
@@ -113,7 +113,6 @@ class _Owed:
 
     base: bytes
     text: bytes
-    temp: Path | None = None  # where it is kept until it has been merged; None: it stands in its place
 
 
 class _Replacement:
@@ -127,12 +126,6 @@ class _Replacement:
 
     def run(self) -> Replaced:
         """Try until it is done. Raises NoteChanged after some tries, and whatever reading or the change raises."""
-        try:
-            return self._try()
-        finally:
-            self._release()
-
-    def _try(self) -> Replaced:
         for attempt in range(TRIES):
             content = self._read(attempt)
             if content is None:
@@ -193,25 +186,21 @@ class _Replacement:
         if theirs == base:
             return temp
         if self._look(temp) == new:
-            self._owe(base, theirs, None)
+            self._owe(base, theirs, keep_text(self._target, theirs, base, new))
         else:  # within these microseconds somebody wrote over ours: that is the newer text, and it stays
             exchange(temp, self._target)
             self._owe(base, self._look(temp), temp)
         raise Overtaken
 
-    def _owe(self, base: bytes, text: bytes, temp: Path | None) -> None:
-        if text and not base.startswith(text):  # else it is a write that has only begun
-            self._owed.append(_Owed(base, text, temp))
+    def _owe(self, base: bytes, text: bytes, kept: Path) -> None:
+        """Remember a text that was out of its place, here for the next try and on disk for `restore_leftover`.
 
-    def _release(self) -> None:
-        """Remove the kept texts that the file holds now; one that it lacks stays, to become a conflict copy."""
-        for owed in self._owed:
-            if owed.temp is None:
-                continue
-            with contextlib.suppress(OSError, NoteUnreadable):
-                text = self._look(self._target)
-                if merge(owed.base, owed.text, text) == text:
-                    owed.temp.unlink(missing_ok=True)
+        A program that read ours in that moment may write what it made of it at any time, even after we are done.
+        """
+        if not text or base.startswith(text):  # a write that has only begun: nothing of it can be lost
+            kept.unlink(missing_ok=True)
+        else:
+            self._owed.append(_Owed(base, text))
 
     def _look(self, path: Path) -> bytes:
         return read_regular(path, self._limit).data

@@ -81,6 +81,17 @@ def write_temp(target: Path, new: bytes, base: bytes, like: os.stat_result) -> P
     return temp
 
 
+def keep_text(target: Path, text: bytes, base: bytes, new: bytes) -> Path:
+    """Keep somebody's text in a temp of its own, until it is certain that nothing of it got lost."""
+    kept = target.with_name(TempName.of(target, base, new).with_new_tail())
+    fd = os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        _write_all(fd, text)
+    finally:
+        os.close(fd)
+    return kept
+
+
 def _fill(fd: int, new: bytes, target: Path, like: os.stat_result) -> None:
     _write_all(fd, new)
     _dress(fd, target, like)
