@@ -175,7 +175,7 @@ class Vault:
 
         `change` may be called more than once and must be re-appliable. What it raises (NoteRefused) passes through
         and nothing is written. Raises FileNotFoundError if the note is gone for certain, NoteUnreadable (also if the
-        vault is away), NoteChanged if somebody kept writing.
+        vault is away), NoteChanged if somebody kept writing, OSError for a full disk; none of them leaves a trace.
         """
         try:
             with _named(rel):

@@ -471,6 +471,28 @@ def test_readers_see_a_whole_text_at_any_time(note: Path) -> None:
     assert bad == []
 
 
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from vault_scheduler.platform.replace import replace_file
+resource.setrlimit(resource.RLIMIT_FSIZE, (30, 30))
+try:
+    replace_file(Path(sys.argv[1]), lambda data: data + b"run\\n" * 10, limit=1 << 20)
+except OSError as error:
+    print(error.errno)
+"""
+
+
+def test_a_full_disk_costs_neither_the_note_nor_more_room(note: Path) -> None:
+    """A write that fails half-way leaves the note as it was, and no temp file."""
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(note)], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert done.stdout.strip() == str(errno.EFBIG)
+    assert note.read_bytes() == NOTE
+    assert beside(note) == set()
+
+
 CRASH = """
 import os, sys
 from pathlib import Path

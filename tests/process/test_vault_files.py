@@ -255,11 +255,11 @@ def test_does_not_list_a_tasks_folder_outside(tmp_path: Path) -> None:
 
 def test_does_not_take_an_unreadable_folder_for_an_empty_one(vault: Vault) -> None:
     """What cannot be listed is unknown, not gone."""
-    if os.getuid() == 0:
-        pytest.skip("this user may read everything")
     put(vault, f"{TASKS}/home/a.md")
     (vault.tasks_folder / "home").chmod(0)
     try:
+        if os.access(vault.tasks_folder / "home", os.R_OK):
+            pytest.skip("this user may read everything")
         sweep = vault.sweep()
     finally:
         (vault.tasks_folder / "home").chmod(0o700)
