@@ -25,6 +25,9 @@ cli = typer.Typer(
     add_completion=False,
 )
 
+INTERNAL = 70
+"""As in sysexits.h: a fault of the program, not of the vault."""
+
 COMMANDS: dict[str, Callable[..., Any]] = {
     "init": noting.init,
     "daemon": running.daemon,
@@ -91,4 +94,19 @@ def _run() -> int:
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         complain(f"{what}. Nothing more was done")
         return 1
+    except Exception as error:
+        complain(_fault(error))
+        return INTERNAL
     return 0
+
+
+def _fault(error: Exception) -> str:
+    """A fault of ours, on one line that says where: what people can send us."""
+    import traceback
+
+    if os.environ.get("VAULT_SCHED_DEBUG"):
+        traceback.print_exception(error)
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{os.path.basename(frame.filename)}:{frame.lineno}"  # noqa: PTH119 (no path may be meant)
+    told = " ".join(str(error).split())
+    return f"internal error: {type(error).__name__}: {told} ({where}). VAULT_SCHED_DEBUG=1 shows all of it"

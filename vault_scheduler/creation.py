@@ -15,8 +15,9 @@ from vault_scheduler.parser import parse_task
 from vault_scheduler.place import Place, read_settings
 from vault_scheduler.registry import Registry
 from vault_scheduler.task import Problem, Task
+from vault_scheduler.values import quoted
 from vault_scheduler.vault import Vault
-from vault_scheduler.yaml_core import load, quoted
+from vault_scheduler.yaml_core import load
 
 # Whatever a text in these looks like, it is quoted: `*/5` bare is broken YAML, dates change their type.
 _ALWAYS_QUOTED = ("cron", "at", "start", "until", "paused_until")

@@ -41,7 +41,7 @@ def task_list(
         return [*lines, f"No tasks in {folder}/ yet. `vault-sched create NAME` writes one."]
     head = ("TASK", "STATE", "SCHEDULE", "NEXT", "LAST")
     lines += table([head, *(_listed(line, place, now) for line in listed)], width=width, elastic=2)
-    lines += [f"  {problem}" for line in listed for problem in line.item.problems]
+    lines += [f"  {problem_line(problem)}" for line in listed for problem in line.item.problems]
     off = place.settings_in_force.status.value
     if off != "active":
         lines.append(f"The vault is {off}: nothing starts. `vault-sched resume --all` makes it active.")
@@ -80,7 +80,7 @@ def task_page(shown: Shown, place: Place, now: datetime, width: int | None) -> l
     lines = [f"{item.name} · {item.path}", ""]
     lines += facts([("state", _state(item)), *_definition(shown, place)], width=width)
     if item.problems:
-        lines += ["", *map(str, item.problems)]
+        lines += ["", *map(problem_line, item.problems)]
     if shown.ahead is not None:
         lines += ["", *_ahead(shown, now)]
     lines += ["", *_past(shown, zone, now, width)]
@@ -88,8 +88,8 @@ def task_page(shown: Shown, place: Place, now: datetime, width: int | None) -> l
 
 
 def _state(item: Item) -> str:
-    reason = item.standing.reason
-    return f"{item.standing.state.value} ({reason})" if reason else item.standing.state.value
+    stands = item.standing
+    return f"{stands.state.value} ({stands.reason})" if stands.reason and item.task else stands.state.value
 
 
 def _definition(shown: Shown, place: Place) -> list[tuple[str, str]]:
