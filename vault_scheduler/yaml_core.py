@@ -354,6 +354,7 @@ def _node_span(events: Iterator[Any]) -> tuple[int, int]:
 
 # --- writing one value -----------------------------------------------------------------------------------
 
+_DATE = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d)?\Z")
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*(?: [A-Za-z0-9_./(][A-Za-z0-9_./()-]*)*\Z")
 _WORDS = frozenset(["y", "n", "yes", "no", "on", "off", "true", "false", "null", "none", "nan", "inf"])
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
@@ -367,7 +368,7 @@ def quoted(value: str) -> str:
 
 
 def scalar(value: str | bool | int | None, *, old: str = "", flow: bool = False) -> str:
-    """The source of a value that every YAML 1.1 and 1.2 reader takes for it, in the quote style of the `old` source."""
+    """The source of a value that YAML 1.1 and 1.2 readers take for it, in the quote style of the `old` source."""
     if value is None:
         return "null" if flow else ""
     if isinstance(value, bool):
@@ -376,6 +377,11 @@ def scalar(value: str | bool | int | None, *, old: str = "", flow: bool = False)
         return str(value)
     if old.startswith("'") and not _MUST_ESCAPE.search(value.replace('"', "").replace("\\", "")):
         return "'" + value.replace("'", "''") + "'"
-    if flow or old.startswith('"') or not _PLAIN.match(value) or value.lower() in _WORDS:
+    if flow or old.startswith('"') or not _is_plain(value):
         return quoted(value)
     return value
+
+
+def _is_plain(value: str) -> bool:
+    """Whether it may stand without quotes: words, and dates in the form that Obsidian's property editor writes."""
+    return bool(_DATE.match(value)) or bool(_PLAIN.match(value) and value.lower() not in _WORDS)

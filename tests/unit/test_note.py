@@ -101,7 +101,7 @@ def test_a_new_key_is_one_line_or_the_note_is_refused(name: str) -> None:
     doc = Document.parse(data)
     assert doc.block is not None
     flow = doc.block_text.startswith("{")
-    added = re.compile(rb'(?:, )?"zz_new": "2026-11-20T07:00:00"' if flow else rb' *zz_new: "2026-11-20T07:00:00"\r?\n')
+    added = re.compile(rb'(?:, )?"zz_new": "2026-11-20T07:00:00"' if flow else rb' *zz_new: 2026-11-20T07:00:00\r?\n')
     found = added.search(new)
     assert found is not None
     assert new[: found.start()] + new[found.end() :] == data
@@ -177,7 +177,7 @@ def test_several_keys_are_set_at_once() -> None:
     """Old and new keys of one write go in together, in the order asked for."""
     data = b"---\nrun_now: true\nlast_run:\nx: 1\n---\n"
     new = set_keys(data, {"next_run": None, "last_run": "2026-11-20T07:00:00", "run_now": False, "question": "ok?"})
-    assert new == (b'---\nrun_now: false\nlast_run: "2026-11-20T07:00:00"\nx: 1\nnext_run:\nquestion: "ok?"\n---\n')
+    assert new == (b'---\nrun_now: false\nlast_run: 2026-11-20T07:00:00\nx: 1\nnext_run:\nquestion: "ok?"\n---\n')
 
 
 def test_setting_what_stands_changes_nothing() -> None:
