@@ -84,7 +84,8 @@ def append_below(data: bytes, heading: str, text: str, block_id: str) -> bytes:
     block = f"{text.strip()}\n\n{marker}\n".encode("utf-8", "replace").replace(b"\n", eol)
     end = heading_end(data, heading)
     if end is None:
-        return _on_new_line(data, eol) + eol + f"## {heading}".encode() + eol + eol + block
+        gap = eol if data.strip() else b""
+        return _on_new_line(data, eol) + gap + f"## {heading}".encode() + eol + eol + block
     before, after = data[:end].rstrip(b"\r\n"), data[end:]
     return before + eol + eol + block + (eol + after if after else b"")
 

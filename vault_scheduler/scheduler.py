@@ -3,35 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import replace
-from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
+from dataclasses import asdict
+from datetime import UTC, datetime
 
+from vault_scheduler.attendance import Attendance
+from vault_scheduler.claims import Claims, vault_off
 from vault_scheduler.clock import LONGEST_WAIT_S, Clock
-from vault_scheduler.dispatcher import Dispatcher, View
+from vault_scheduler.dispatcher import LONGEST_SETTLING, Dispatcher, View
 from vault_scheduler.engine import AttemptEnded, AttemptStarted, Engine, EngineEvent
 from vault_scheduler.errors import LedgerCorrupt, LedgerUnavailable, VaultSchedError
 from vault_scheduler.guard import Guard, named_files
-from vault_scheduler.planner import FirePlan, State, is_going, plan_fire_times
-from vault_scheduler.roster import ARMED_SINCE, Plans, Roster, Tracked
-from vault_scheduler.run import Outcome, Run, RunState, TriggerKind, run_id, run_key
-from vault_scheduler.settings import Settings
-from vault_scheduler.store import DAILY_LOG, NOTE, Claim, Request, Store, TaskRow, Unstarted
-from vault_scheduler.summary import problem_line
+from vault_scheduler.planner import State, is_going
+from vault_scheduler.registry import Copy
+from vault_scheduler.roster import ARMED_SINCE, Roster, Tracked
+from vault_scheduler.run import Outcome, Run, RunState
+from vault_scheduler.store import Request, Store, TaskRow
+from vault_scheduler.surroundings import NoteSurroundings
 from vault_scheduler.survey import Survey
-from vault_scheduler.task import Policies, Problem, Task, fingerprint
-from vault_scheduler.vault import Vault, Written
-from vault_scheduler.writer import FREQUENT, NoteView, Pace, Scribe
+from vault_scheduler.task import Policies, Problem
+from vault_scheduler.vault import Vault
+from vault_scheduler.writer import Scribe
 
-JUMP = timedelta(seconds=60)
-"""Wall time that passed beyond awake time by more than this was a suspend or a change of the clock (rule 11)."""
-CRASH_LOOP = timedelta(minutes=10)
 HEARTBEAT_S = 10.0
 TRY_AGAIN_S = 1.0
 RESTART = "Restart the daemon: it begins a new one, or reads the one that is there."
-STARTED_AT = "started at: "  # key of the ledger's meta table, with the task's id
+NEVER_GOOD = "the settings note has problems, so nothing starts; `vault-sched check` names them"
 
 
 class Scheduler:
@@ -52,6 +51,7 @@ class Scheduler:
         tell: Callable[[str, str, str], None],
         start_tasks: bool = True,
         only_requests: bool = False,
+        ledger_lost: bool = False,
         grace_s: float = 10.0,
     ) -> None:
         self._vault = vault
@@ -67,22 +67,20 @@ class Scheduler:
         self._only_requests = only_requests
         self._grace_s = grace_s
         self._events: deque[EngineEvent] = deque()
-        self._plans = Plans()  # what could not be committed is in it still at the next tick
         self._touched: set[str] = set()  # tasks to be reconsidered
         self._renamed: deque[tuple[str, str]] = deque()
         self._requests: deque[Request] = deque()
         self._fault = ""  # why nothing is started: the ledger is not the one that was opened
         self._unavailable = ""
-        self._told_problems: set[str] = set()
         self._ended: list[Run] = []
+        self._spent: set[str] = set()  # tasks for which nothing is left to fire
         self._started = False  # the first look is complete, on_start tasks are claimed
-        self._absence = "not running"
-        self._last_tick: tuple[datetime, float] | None = None
+        self._copies: dict[str, Copy] = {}  # as the ledger has them
+        self._attendance = Attendance()
         self._last_beat = float("-inf")
         self._host_claimed = False
         self.wake = asyncio.Event()
-        self._roster = Roster(survey, guard, host, rows)
-        self.scribe = Scribe(vault=vault, store=store, surroundings=self)
+        self._roster = Roster(survey, guard, host, rows, ledger_lost=ledger_lost)
         self.dispatcher = Dispatcher(
             store=store,
             engine=engine,
@@ -93,11 +91,32 @@ class Scheduler:
             report=self._report_run,
             named_files=self._named_files,
         )
+        self._around = NoteSurroundings(
+            survey=survey,
+            roster=self._roster,
+            clock=clock,
+            host=host,
+            runs_of=self.dispatcher.of_task,
+            tell=tell,
+        )
+        self.scribe = self._around.scribe = Scribe(vault=vault, store=store, surroundings=self._around)
+        self._claims = Claims(
+            store=store,
+            survey=survey,
+            roster=self._roster,
+            dispatcher=self.dispatcher,
+            scribe=self.scribe,
+            tell=tell,
+        )
         guard.watch(self.dispatcher.active)
 
     def tracked(self, task: str) -> Tracked | None:
         """The task and how it stands, if it is one now."""
         return self._roster.get(task)
+
+    def problems(self) -> list[Problem]:
+        """Everything wrong with the vault's notes now."""
+        return self._around.problems()
 
     # the loop
 
@@ -113,6 +132,9 @@ class Scheduler:
 
     async def begin(self) -> None:
         """Bring what a former daemon left to its end, before anything new starts."""
+        copies = json.loads(await self.store.get_meta("copies") or "{}")
+        self._copies = {path: Copy(**copy) for path, copy in copies.items()}
+        self._survey.remember_copies(self._copies)
         await self.store.reopen_requests()
         await self.dispatcher.recover(self._clock.now(), self._grace_s)
 
@@ -131,7 +153,7 @@ class Scheduler:
     async def _serve(self, stop: asyncio.Event, until_idle: bool) -> None:
         while not stop.is_set():
             available = await self._try_tick()
-            if until_idle and available and self._started and not self.dispatcher.active() and not self._events:
+            if until_idle and available and self._is_idle:
                 return
             await self._clock.wait(self.wake if available else stop, self.pause_s() if available else TRY_AGAIN_S)
             self.wake.clear()
@@ -142,9 +164,9 @@ class Scheduler:
         now, monotonic = self._clock.now(), self._clock.monotonic()
         try:
             await self._take_events()
-            await self._after_ends(now)
+            await self._after_ends()
             if self._knows_notes:
-                await self.scribe.deliver(self._pace(), now, monotonic, hurry=True)
+                await self.scribe.deliver(self._around.pace(), now, monotonic, hurry=True)
         except (LedgerUnavailable, LedgerCorrupt) as error:
             self._tell("problem", "ledger", f"{error}; what ended now is found by the next daemon")
 
@@ -154,12 +176,29 @@ class Scheduler:
         moments = [monotonic + LONGEST_WAIT_S, self._survey.next_look()]
         # What cannot be done now is no reason to look again at once: a vault that is away, a ledger that is gone.
         walls = [self._roster.agenda.next_moment()] if self._may_claim else []
-        walls += [self.dispatcher.next_moment()] if self._knows_notes and not self._fault else []
+        walls += self._run_moments(now) if self._knows_notes and not self._fault else []
         moments += [monotonic + (wall - now).total_seconds() for wall in walls if wall is not None]
         delivery = self.scribe.next_moment(monotonic) if self._knows_notes else None
         if delivery is not None:
             moments.append(delivery)
         return max(0.0, min(moments) - monotonic)
+
+    @property
+    def _is_idle(self) -> bool:
+        """Whether all notes have been read and nothing waits, runs or has ended just now."""
+        if self._survey.settings_note.was_never_good:
+            return not self._requests
+        return (
+            self._knows_notes
+            and not self._survey.unsettled
+            and not (self.dispatcher.active() or self._events or self._requests)
+        )
+
+    def _run_moments(self, now: datetime) -> list[datetime]:
+        """When runs that wait for a time are to be looked at again."""
+        waiting = [run for run in self.dispatcher.active() if run.state is RunState.WAITING]
+        retries = [run.not_before for run in waiting if run.not_before is not None and run.not_before > now]
+        return retries + [run.claimed_at + LONGEST_SETTLING for run in waiting if run.waiting_for == "edit"]
 
     async def _try_tick(self) -> bool:
         """Tick; False while the ledger cannot be used (locked, disk full): nothing starts, nothing is lost."""
@@ -181,25 +220,26 @@ class Scheduler:
         Raises LedgerUnavailable; what was decided until then is not forgotten, and the next tick goes on with it.
         """
         now, monotonic = self._clock.now(), self._clock.monotonic()
-        self._notice_absence(now, monotonic)
+        if self._attendance.notice(now, monotonic):
+            self._touched |= set(self._survey.registry.ids())  # the clock was set back
         await self._check_ledger(now)
         await self._take_events()
-        plans = self._plans
-        await self._look(now, monotonic, plans)
+        await self._look(now, monotonic)
         if not self._fault:
-            await self._take_requests(plans, now)
+            await self._take_requests(now)
             if self._may_claim:
-                await self._claim_start(plans, now)
-                self._claim_due(plans, now)
-            await self._commit(plans)
+                await self._claim_start(now)
+                self._claim_due(now)
+            await self._claims.commit()
         if self._knows_notes:
             await self._stop_runs(now)
             if not self._fault:
-                await self.dispatcher.start_what_may(self._settings, now)
-        await self._after_ends(now)
+                await self.dispatcher.start_what_may(self._survey.settings_note.in_force, now)
+        await self._after_ends()
         if self._knows_notes:
-            await self.scribe.deliver(self._pace(), now, monotonic)
-        self._tell_problems(now)
+            await self._close_spent()
+            await self.scribe.deliver(self._around.pace(), now, monotonic)
+        self._around.tell_problems(now)
         await self._beat(now, monotonic)
 
     @property
@@ -219,14 +259,8 @@ class Scheduler:
             message = f"{fault}: nothing is started any more"
             problem = Problem(path=self._survey.settings_path, line=1, key="", message=message, fix=RESTART)
             self._tell("problem", "ledger", f"{message}. {RESTART}")
-            self._log_once(problem, now)
+            self._around.log_once(problem, now)
         self._fault = fault
-
-    def _notice_absence(self, now: datetime, monotonic: float) -> None:
-        if self._last_tick is not None:
-            wall, awake = now - self._last_tick[0], timedelta(seconds=monotonic - self._last_tick[1])
-            self._absence = "asleep" if wall - awake > JUMP else "too busy"
-        self._last_tick = (now, monotonic)
 
     async def _beat(self, now: datetime, monotonic: float) -> None:
         if monotonic - self._last_beat >= HEARTBEAT_S and not self._fault:
@@ -235,30 +269,42 @@ class Scheduler:
 
     # what the notes say
 
-    @property
-    def _settings(self) -> Settings:
-        return self._survey.settings or Settings()
-
-    async def _look(self, now: datetime, monotonic: float, plans: Plans) -> None:
+    async def _look(self, now: datetime, monotonic: float) -> None:
         seen = self._survey.look(now, monotonic)
+        self._attendance.vault_is(self._survey.present, now)
         self.scribe.changed(seen.changed_paths)
         self._renamed.extend(seen.renamed)
         self._touched |= seen.touched
         if seen.settings_changed:
             self._touched |= set(self._survey.registry.ids())
-            plans.meta["settings"] = self._survey.settings_source
+            self._claims.plans.meta["settings"] = self._survey.settings_note.source
         while self._renamed:
             await self._rename(*self._renamed[0])
             self._renamed.popleft()
-        if self._survey.settings is None:
-            return
         while self._touched:
             task = next(iter(self._touched))
-            self._reconsider(task, plans, now, monotonic)
+            self._reconsider(task, now, monotonic)
             self._touched.discard(task)
-        if self._settings.host is None and not self._host_claimed and not self._only_requests:
-            self._host_claimed = True  # the first daemon writes its machine into a settings note that names none
-            await self.scribe.write_settings(self._survey.settings_path, {"host": self._host}, monotonic)
+        self._keep_copies()
+        if not self._survey.starting:
+            self._roster.all_seen()
+        await self._claim_host(monotonic)
+
+    def _keep_copies(self) -> None:
+        copies = self._survey.registry.copies
+        if copies != self._copies:
+            self._copies = dict(copies)
+            plain = {path: asdict(copy) for path, copy in copies.items()}
+            self._claims.plans.meta["copies"] = json.dumps(plain, sort_keys=True)
+
+    async def _claim_host(self, monotonic: float) -> None:
+        """The first daemon writes its machine into a settings note that names none."""
+        note = self._survey.settings_note
+        if self._host_claimed or self._only_requests or not self._survey.present or note.is_pending:
+            return
+        if note.settings is not None and note.settings.host is None and not note.problems:
+            self._host_claimed = True
+            await self.scribe.write_settings(note.path, {"host": self._host}, monotonic)
 
     async def _rename(self, old: str, new: str) -> None:
         holder = self._survey.registry.holder(new)
@@ -268,168 +314,93 @@ class Scheduler:
         self._guard.rename(old, new)
         self._roster.rename(old, new, holder.path)
         self.dispatcher.rename(old, new)
-        self._tell("renamed", old, f"→ {new}")
+        if old != new:
+            self._tell("renamed", old, f"→ {new}")
 
-    def _reconsider(self, task_id: str, plans: Plans, now: datetime, monotonic: float) -> None:
-        tracked = self._roster.reconsider(task_id, plans, now, monotonic)
+    def _reconsider(self, task_id: str, now: datetime, monotonic: float) -> None:
+        self._fire_before_edit(task_id, now)
+        self._around.forget_passed(task_id)
+        tracked = self._roster.reconsider(task_id, self._claims.plans, now, monotonic)
         if tracked is None:
             return
-        if tracked.task.run_now and not self._roster.row(task_id).latched:
-            self._claim_run_now(task_id, tracked, plans, now)
+        if tracked.task.run_now and not self._only_requests:
+            self._claims.run_now(task_id, tracked, now)
         self._schedule_look(task_id)
         self.scribe.registered(task_id)
         if tracked.standing.armed and self._survey.value(tracked.task.path, "status_reason"):
             self.scribe.want(task_id, {"status_reason": None})  # a person set the task going again
 
+    def _fire_before_edit(self, task_id: str, now: datetime) -> None:
+        """What was due before an edit counted runs as it was, unless the edit pauses, stops or deletes the task."""
+        before = self._roster.get(task_id)
+        if before is None or not self._may_claim or not before.fires or not self._roster.is_due(task_id, now):
+            return
+        stands = self._roster.would_stand(task_id, now)
+        if stands is not None and (stands.armed or stands.state.blocks):
+            self._claims.fire(task_id, before, now, self._attendance.absence)
+
     def _schedule_look(self, task_id: str) -> None:
-        if not self._roster.schedule_look(task_id) and not self.dispatcher.of_task(task_id):
-            self.scribe.want(task_id, {"status": "done", "status_reason": "nothing is left to fire"})
+        if not self._roster.schedule_look(task_id):
+            self._spent.add(task_id)
 
-    # claims
+    async def _close_spent(self) -> None:
+        """A task with nothing left to fire is done; one that never had anything to fire is a mistake."""
+        while self._spent:
+            task_id = next(iter(self._spent))
+            tracked = self._roster.get(task_id)
+            if tracked is not None and tracked.standing.armed and not self.dispatcher.of_task(task_id):
+                if await self._never_fired(tracked):
+                    self._around.has_passed(task_id, tracked.task.path)
+                else:
+                    self.scribe.want(task_id, {"status": "done", "status_reason": "nothing is left to fire"})
+            self._spent.discard(task_id)
 
-    def _claim(
-        self, task_id: str, plans: Plans, kind: TriggerKind, detail: str, fire_time: datetime, now: datetime
-    ) -> Run:
-        tracked = self._roster.get(task_id)
-        assert tracked is not None, "only a task on the roster is claimed"
-        claim, snapshots = self.dispatcher.new_claim(tracked.task, tracked.policies, kind, detail, fire_time, now)
-        plans.claims.append(claim)
-        plans.snapshots.update(snapshots)
-        return claim.run
+    async def _never_fired(self, tracked: Tracked) -> bool:
+        """Whether the newest instant of a one-shot has neither been run nor recorded as missed."""
+        task, now = tracked.task, self._clock.now()
+        due = task.schedule.due(datetime.min.replace(tzinfo=UTC), now, 1) if task.schedule.is_one_shot else None
+        if due is None:
+            return False
+        newest = due.newest[-1]
+        told = self._survey.last_run(task, now)
+        last = await self.store.last_run_of(task.id)
+        settled = (last.last_fire_time or last.fire_time) if last else told
+        return settled is None or settled < newest.replace(microsecond=0)
 
-    def _claim_due(self, plans: Plans, now: datetime) -> None:
+    # claims and requests
+
+    def _claim_due(self, now: datetime) -> None:
         for task_id in self._roster.agenda.take_due(now):
             tracked = self._roster.get(task_id)
             if tracked is None:
                 continue
             if tracked.standing.until is not None and tracked.standing.until <= now:
-                tracked = self._roster.restand(task_id, plans, now)
-            claimed = tracked.fires and self._claim_fire_times(task_id, tracked, plans, now)
-            if not claimed:
-                self._schedule_look(task_id)
-            else:
-                self._roster.schedule_look(task_id)
+                tracked = self._roster.restand(task_id, self._claims.plans, now)
+                self.scribe.registered(task_id)
+            if tracked.fires:
+                self._claims.fire(task_id, tracked, now, self._attendance.absence)
+            self._schedule_look(task_id)
 
-    def _claim_fire_times(self, task_id: str, tracked: Tracked, plans: Plans, now: datetime) -> bool:
-        """Claim what is due, record what does not start; whether anything was claimed."""
-        row = self._roster.row(task_id)
-        plan: FirePlan = plan_fire_times(
-            tracked.task.schedule,
-            watermark=row.watermark,
-            now=now,
-            standing=tracked.standing,
-            policies=tracked.policies,
-            overlapping=bool(self.dispatcher.of_task(task_id)),
-            absence=self._absence,
-        )
-        if plan.watermark == row.watermark:
-            return False
-        deliveries = () if tracked.policies.log == "none" else (NOTE, DAILY_LOG)
-        for gap in plan.ranges:
-            plans.unstarted.append(
-                Unstarted(
-                    task=task_id,
-                    path=tracked.task.path,
-                    first=gap.first,
-                    last=gap.last,
-                    count=gap.count,
-                    outcome=gap.outcome,
-                    reason=gap.reason,
-                    at=now,
-                    deliveries=deliveries,
-                )
-            )
-            self._tell(gap.outcome.value, task_id, f"{gap.count} × {gap.reason}" if gap.count > 1 else gap.reason)
-        if plan.ranges:
-            self.scribe.poke()
-        for fire_time in plan.claims:
-            self._claim(task_id, plans, TriggerKind.AT, "", fire_time, now)
-        self._roster.keep(replace(row, watermark=plan.watermark), plans)
-        return bool(plan.claims)
+    async def _claim_start(self, now: datetime) -> None:
+        if not self._started and self._start_tasks and self._knows_notes:
+            await self._claims.on_start(self._start_id, now)
+            self._started = True
 
-    def _claim_run_now(self, task_id: str, tracked: Tracked, plans: Plans, now: datetime) -> None:
-        """Claim and latch in one transaction (rule 2); where it may not run it ends blocked, visibly."""
-        if tracked.standing.state is State.OTHER_HOST:
-            return
-        detail = f"run_now {now.isoformat()}"
-        refusal = self._refusal(tracked)
-        if refusal:
-            plans.claims.append(_blocked_claim(tracked.task, detail, refusal, now))
-            self.scribe.poke()
-        else:
-            run = self._claim(task_id, plans, TriggerKind.REQUEST, detail, now, now)
-            plans.claims[-1] = Claim(run=run, latch=True)
-        self._roster.keep(replace(self._roster.row(task_id), latched=True), plans)
-        self.scribe.poke_note(task_id)
-
-    def _refusal(self, tracked: Tracked) -> str:
-        stands = tracked.standing
-        if stands.state in (State.ARMED, State.DONE) or (
-            stands.state is State.PAUSED and not self._vault_is_off(self._clock.now())
-        ):
-            return ""
-        return stands.reason or stands.state.value
-
-    def _vault_is_off(self, now: datetime) -> bool:
-        paused_until = self._settings.paused_until
-        return self._settings.status.value != "active" or (paused_until is not None and paused_until > now)
-
-    async def _claim_start(self, plans: Plans, now: datetime) -> None:
-        """Once the notes are known: tasks with `on_start`, but not in a crash loop (rule 1.7)."""
-        if self._started or not self._start_tasks or self._survey.starting or self._survey.settings is None:
-            return
-        for task_id in self._roster:
-            tracked = self._roster.get(task_id)
-            if tracked is None or not (tracked.task.on_start and tracked.standing.armed):
-                continue
-            last = await self.store.get_meta(STARTED_AT + task_id)
-            if last is None or now - datetime.fromisoformat(last) >= CRASH_LOOP:
-                self._claim(task_id, plans, TriggerKind.START, self._start_id, now, now)
-                plans.meta[STARTED_AT + task_id] = now.isoformat()
-        self._started = True
-
-    async def _commit(self, plans: Plans) -> None:
-        batch = plans.batch()
-        if batch.is_empty:
-            return
-        claimed = await self.store.save(batch)
-        plans.clear()
-        self.dispatcher.take_over(run for run in claimed.values() if run.state is not RunState.ENDED)
-
-    # requests
-
-    async def _take_requests(self, plans: Plans, now: datetime) -> None:
-        if self._survey.starting:
+    async def _take_requests(self, now: datetime) -> None:
+        never_good = self._survey.settings_note.was_never_good
+        if self._survey.starting and not never_good:
             return
         self._requests.extend(await self.store.claim_requests(now))
         while self._requests:
             request = self._requests[0]
             try:
-                answer = await self._answer(request, plans, now)
+                answer = {"refused": NEVER_GOOD} if never_good else await self._claims.answer(request, now)
             except LedgerUnavailable:
                 raise
             except VaultSchedError as error:
                 answer = {"refused": str(error)}
-            await self._commit(plans)  # the answer says that it is claimed, so it has to be
             await self.store.answer_request(request.id, answer, now)
             self._requests.popleft()
-
-    async def _answer(self, request: Request, plans: Plans, now: datetime) -> dict[str, str | list[str]]:
-        if request.verb == "run":
-            tracked = self._roster.get(request.task)
-            if tracked is None:
-                return {"refused": f"there is no task {request.task!r} that could run"}
-            refusal = self._refusal(tracked)
-            if refusal:
-                return {"refused": refusal}
-            run = self._claim(request.task, plans, TriggerKind.REQUEST, request.id, now, now)
-            return {"run": run.id}
-        if request.verb == "cancel":
-            cancelled = [run.id for run in self.dispatcher.active() if request.task in (run.task, run.id)]
-            for run_id_ in cancelled:
-                await self.dispatcher.cancel(run_id_, "cancelled", now)
-            return {"cancelled": cancelled}
-        return {"refused": f"this version does not know the request {request.verb!r}"}
 
     # runs
 
@@ -449,7 +420,7 @@ class Scheduler:
             state=tracked.standing.state,
             reason=tracked.standing.reason,
             policies=tracked.policies,
-            vault_is_off=self._vault_is_off(self._clock.now()),
+            vault_is_off=bool(vault_off(self._survey.settings_note.in_force, self._clock.now())),
             settled=self._survey.settled(tracked.task.path),
             present=self._survey.present,
         )
@@ -485,7 +456,7 @@ class Scheduler:
             self._guard.run_started(run, tracked.task if tracked else None)
         self._tell(what, run.task, "")
 
-    async def _after_ends(self, now: datetime) -> None:
+    async def _after_ends(self) -> None:
         ended, self._ended = self._ended, []
         for run in ended:
             outcome = run.outcome or Outcome.ABANDONED
@@ -504,85 +475,3 @@ class Scheduler:
         if failures >= limit:
             self.scribe.want(task_id, {"status": "paused", "status_reason": f"{failures} failures in a row"})
             self._tell("paused", task_id, f"{failures} failures in a row")
-
-    # the surroundings of the scribe
-
-    def note(self, task: str) -> NoteView | None:
-        """The task's note, for the scribe."""
-        tracked = self._roster.get(task)
-        if tracked is None:
-            return None
-        row = self._roster.row(task)
-        schedule, fires = tracked.task.schedule, tracked.standing.armed
-        next_run = schedule.next_after(max(row.watermark, self._clock.now())) if fires else None
-        following = schedule.next_after(next_run) if next_run else None
-        return NoteView(
-            path=tracked.task.path,
-            zone=ZoneInfo(tracked.task.timezone),
-            next_run=next_run,
-            frequent=bool(next_run and following and following - next_run < FREQUENT),
-            stands=self._survey.value(tracked.task.path, "next_run"),
-            keep_runs=tracked.policies.keep_runs,
-            untick=row.latched and tracked.task.run_now,
-            busy=any(is_going(run) and run.reserved_usd for run in self.dispatcher.of_task(task)),
-        )
-
-    def quiet_s(self, path: str) -> float:
-        """For how many seconds awake nobody but us has changed the note."""
-        return self._survey.quiet_s(path, self._clock.monotonic())
-
-    def wrote(self, written: Written) -> None:
-        """The scribe changed a file."""
-        self._survey.wrote(written)
-
-    def report(self, path: str, message: str, fix: str) -> None:
-        """A delivery met a problem."""
-        problem = Problem(path=path, line=1, key="", message=message, fix=fix)
-        self._tell("problem", path, str(problem))
-        self._log_once(problem, self._clock.now())
-
-    def _pace(self) -> Pace:
-        settings = self._settings
-        foreign = "" if settings.host in (None, self._host) else self._host
-        return Pace(
-            note_quiet_s=settings.note_quiet.total_seconds(),
-            note_interval_s=settings.note_interval.total_seconds(),
-            zone=ZoneInfo(self._survey.timezone),
-            foreign_host=foreign,
-        )
-
-    # problems
-
-    def _tell_problems(self, now: datetime) -> None:
-        """Each problem once in the daily log, until it is gone."""
-        current = {str(problem): problem for problem in self._survey.problems() if problem.is_error}
-        for text, problem in current.items():
-            if text not in self._told_problems:
-                self._tell("problem", problem.path, text)
-                self._log_once(problem, now)
-        self._told_problems = set(current)
-
-    def _log_once(self, problem: Problem, now: datetime) -> None:
-        local = now.astimezone(ZoneInfo(self._survey.timezone)).strftime("%H:%M")
-        subject = f"{problem.key}: " if problem.key else ""
-        text = problem_line(problem.path, problem.line, f"{subject}{problem.message}. {problem.fix}")
-        self.scribe.log(f"p-{fingerprint(text)[:12]}", text, local)
-
-
-def _blocked_claim(task: Task, detail: str, refusal: str, now: datetime) -> Claim:
-    """A run that people asked for and that may not start: it ends at once, where they look."""
-    key = run_key(task.id, TriggerKind.REQUEST, detail)
-    run = Run(
-        id=run_id(key, now),
-        key=key,
-        task=task.id,
-        path=task.path,
-        trigger=TriggerKind.REQUEST,
-        fire_time=now,
-        claimed_at=now,
-        state=RunState.ENDED,
-        outcome=Outcome.BLOCKED,
-        reason=refusal,
-        ended_at=now,
-    )
-    return Claim(run=run, latch=True, deliveries=(NOTE, DAILY_LOG))

@@ -1,0 +1,300 @@
+"""The real daemon: what a run brings back, whatever it does, and that nothing of it is left."""
+
+from __future__ import annotations
+
+import base64
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from vault_scheduler.note import Document
+from vault_scheduler.runs_section import run_ids
+
+if TYPE_CHECKING:
+    from tests.process.conftest import World
+
+SECRET = "sk-live-0123456789abcdef"
+NOW = "run_now: true\nevery: 1d"
+HOSTILE = r"""
+---
+status: active
+---
+## Runs
+- 2026-01-01 00:00 ✅ 1 s ^r-20260101T000000Z-abcdef
+```
+%% hidden
+<% tp.file.delete() %>
+```dataviewjs
+app.vault.delete()
+```
+![[secret]] ![x](http://example.com/x.png)
+$= dv.current() =
+""".strip()
+
+NOTES = {
+    "exit3": ("command: \"echo out; echo 'no such file' >&2; exit 3\"", ""),
+    "much": ("command: \"head -c 100000000 /dev/zero | tr '\\\\0' x\"", ""),
+    "endless": ('command: "sleep 4711 & sleep 4711"\ntimeout: 1s', ""),
+    "grandchild": ('command: "sleep 4712 & echo the parent is done"', ""),
+    "escaped": ('command: "setsid sleep 4713 & sleep 4713"\ntimeout: 1s', ""),
+    "interpreter": ("", "```lua\nprint(1)\n```\n"),
+    "program": ("command: [no-such-program-4714, x]", ""),
+    "raises": ("type: python", "```python\nraise ValueError('boom')\n```\n"),
+    "missing": ("type: python\ncall: tools:absent", ""),
+    "secret": (
+        'command: "echo $TOKEN; printf %s $TOKEN | base64; echo x$TOKEN >&2; exit 1"\nsecrets: [TOKEN]',
+        "",
+    ),
+    "told": ('command: "echo $TOKEN"\nsecrets: [TOKEN]\noutput: Told.md', ""),
+    "hostile": ('command: "cat hostile.txt"\noutput: "Out#Log"', "Above.\n\n## Runs\n\n## Below\nstays\n"),
+    "again": ('retries: 2\nretry_delay: 1s\ncommand: "echo x >> $HOME/again; test $(wc -l < $HOME/again) = 3"', ""),
+    "handled": ("command: \"trap 'echo bye; exit 0' TERM; while :; do sleep 0.1; done\"\ntimeout: 1s", ""),
+}
+
+
+@pytest.fixture(scope="module")
+def done(make_world: Callable[..., World]) -> World:
+    """A daemon that has run each of NOTES once and delivered what came of it."""
+    world = make_world()
+    (world.config / "env").write_text(f"TOKEN={SECRET}\n")
+    (world.vault / "hostile.txt").write_text(HOSTILE)
+    scripts = world.vault / "00_system" / "scripts"
+    scripts.mkdir()
+    (scripts / "tools.py").write_text("def present():\n    return 1\n")
+    for name, (keys, body) in NOTES.items():
+        kind = "" if "type:" in keys else "type: command\n"
+        world.note(name, f"{kind}{keys}\n{NOW}".replace("\n\n", "\n"), body)
+    world.start()
+    for name in NOTES:
+        if name != "missing":
+            world.ended(name)
+    world.delivered()
+    world.until(lambda: not [n for n in NOTES if n != "missing" and "run_now: true" in text_of(world, n)], "unticked")
+    return world
+
+
+def text_of(world: World, name: str) -> str:
+    return (world.tasks / f"{name}.md").read_text()
+
+
+def result_of(world: World, name: str) -> tuple[str, str]:
+    """Outcome and reason of the one run, checked to be what the note and the log say too."""
+    (run,) = world.runs(name)
+    note = text_of(world, name)
+    assert run_ids(note.encode()) == {run["id"]}
+    assert f"last_status: {run['outcome']}" in note
+    assert len(re.findall(rf"^- .*\[\[00_system/tasks/{name}\|.* \^{run['id']}$", world.log_text(), re.M)) == 1
+    return run["outcome"], run["reason"]
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome", "reason", "shown"),
+    [
+        ("exit3", "failure", "exit 3: no such file", "exit 3: no such file\n> ```text\n> out\n> no such file\n> ```"),
+        ("much", "success", "", "left out"),
+        ("endless", "timeout", "no end after 1s", "timeout: no end after 1s"),
+        ("escaped", "timeout", "no end after 1s", "timeout: no end after 1s"),
+        ("handled", "timeout", "no end after 1s", "> bye"),
+        ("grandchild", "success", "", "> the parent is done"),
+        ("interpreter", "failure", "no such interpreter: lua", "no such interpreter: lua"),
+        ("program", "failure", "no-such-program-4714", "no-such-program-4714"),
+        ("raises", "failure", "ValueError: boom", "ValueError: boom"),
+        ("again", "success", "", "3 attempts"),
+    ],
+)
+def test_every_end_is_told_in_the_note_and_the_log(
+    done: World, name: str, outcome: str, reason: str, shown: str
+) -> None:
+    """The outcome is right, the reason says what to do about it, and note, log and ledger agree."""
+    found = result_of(done, name)
+    assert found[0] == outcome
+    assert reason in found[1]
+    assert shown in text_of(done, name)
+
+
+def test_nothing_of_a_run_is_left(done: World, alive: Callable[[str], list[int]]) -> None:
+    """Neither children that hold the pipe nor those that fled into a session of their own outlive the run."""
+    for marker in ("sleep\x004711", "sleep\x004712", "sleep\x004713"):
+        done.until(lambda marker=marker: not alive(marker), f"{marker!r} is gone")  # type: ignore[misc]
+
+
+def test_a_hundred_megabytes_of_output_do_not_grow_the_daemon(done: World) -> None:
+    """Head and tail are kept in memory, the rest is bounded on disk."""
+    assert done.daemon is not None
+    status = Path(f"/proc/{done.daemon.pid}/status").read_text()
+    peak = re.search(r"VmHWM:\s+(\d+)", status)
+    assert peak is not None
+    assert int(peak[1]) < 110_000
+    (run,) = done.runs("much")
+    assert len(run["result"]) < 20_000
+
+
+def test_a_function_that_is_missing_is_a_problem_of_the_note(done: World) -> None:
+    """It is reported where people look, with the line, and nothing runs."""
+    assert done.runs("missing") == []
+    assert "tasks/missing.md:3: call:" in done.told()
+    assert re.search(r"⚠ \[\[00_system/tasks/missing\|missing\]\] line 3: call:", done.log_text())
+
+
+def test_run_now_runs_once_and_is_unticked(done: World) -> None:
+    """A tick is one run; the box is empty again, and the schedule has not moved."""
+    for name in NOTES:
+        if name != "missing":
+            assert len(done.runs(name)) == 1
+            assert "run_now: false" in text_of(done, name)
+            assert re.search(r'^next_run: "\d{4}-\d\d-\d\dT00:00:00"$', text_of(done, name), re.M)
+
+
+def test_a_secret_is_found_nowhere(done: World) -> None:
+    """Neither raw nor in base64: not in notes, logs, outputs, nor in the bytes of the state folder."""
+    shapes = [SECRET.encode(), base64.b64encode(SECRET.encode())[:-4], SECRET[4:].encode()]
+    for folder in (done.vault, done.state):
+        for path in folder.rglob("*"):
+            if path.is_file():
+                data = path.read_bytes()
+                assert not [shape for shape in shapes if shape in data], path
+    assert (done.vault / "Told.md").read_text() == "```text\n[masked]\n```\n"
+    assert "exit 1" in result_of(done, "secret")[1]
+
+
+def test_hostile_output_stays_text(done: World) -> None:
+    """Fences, headings, frontmatter, block ids and template tags in an output change nothing around it."""
+    data = (done.tasks / "hostile.md").read_bytes()
+    doc = Document.parse(data)
+    assert doc.fault is None
+    assert doc.mapping["type"] == "command"
+    assert doc.definition_body.strip() == "Above."
+    assert data.endswith(b"\n## Below\nstays\n")
+    assert result_of(done, "hostile") == ("success", "")
+    assert b"<% tp" not in data
+    out = (done.vault / "Out.md").read_text()
+    assert out.startswith("## Log\n\n````text\n---\n")
+    assert "<% tp" not in out
+
+
+def test_a_second_daemon_is_refused(done: World) -> None:
+    """It ends at once with code 2 and says who serves the vault."""
+    second = done.sched("daemon")
+    assert second.returncode == 2
+    assert done.daemon is not None
+    assert f"already serves this vault (process {done.daemon.pid} on " in second.stderr
+
+
+# --- the end of the daemon
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_daemon_ends_with_its_runs(world: World, alive: Callable[[str], list[int]], number: int) -> None:
+    """TERM and INT: what runs is ended, recorded and told in the note; exit code 0."""
+    marker = f"9{number:02}1"
+    note = world.note("long", f'type: command\ncommand: "echo begun; sleep {marker}"\n{NOW}')
+    world.start()
+    world.until(lambda: alive(f"sleep\x00{marker}"), "it runs")
+    wait_quiet(world, note)
+    assert world.stop(number) == 0
+    (run,) = world.runs("long")
+    assert (run["state"], run["outcome"]) == ("ended", "abandoned")
+    assert not alive(f"sleep\x00{marker}")
+    assert run["id"] in note.read_text()
+    assert f"^{run['id']}" in world.log_text()
+
+
+def wait_quiet(world: World, note: Path) -> None:
+    """Until the first write (the untick) is done, so that the note is quiet."""
+    world.until(lambda: "run_now: false" in note.read_text(), "unticked")
+
+
+def test_once_runs_what_is_due_and_ends(world: World) -> None:
+    """`--once` is for those who have a cron already."""
+    world.note("due", f'type: command\ncommand: "echo hi"\n{NOW}')
+    world.start("--once", wait=False)
+    assert world.daemon is not None
+    assert world.daemon.wait(20) == 0
+    assert world.ended("due")[0]["outcome"] == "success"
+
+
+def test_without_a_settings_note_the_daemon_says_init(world: World) -> None:
+    """A folder that was never set up is not served by accident."""
+    world.settings.unlink()
+    refused = world.sched("daemon")
+    assert refused.returncode == 2
+    assert "vault-sched init" in refused.stderr
+
+
+# --- the ledger under the daemon (rule 10)
+
+
+def test_a_deleted_ledger_stops_starts_and_says_so(world: World) -> None:
+    """Claims into a file that nobody else can see would be lost: nothing starts, and people can read why."""
+    world.note("often", 'type: command\nevery: 1s\ncommand: "true"')
+    world.start()
+    world.ended("often")
+    (world.state / "ledger.db").unlink()
+    world.until(lambda: "the ledger is missing" in world.told(), "it is noticed")
+    world.until(lambda: "the ledger is missing" in world.log_text(), "it is in the daily log")
+    begun = world.told().count("started")
+    fired = int(time.time())
+    world.until(lambda: time.time() > fired + 3, "two fire times go by")
+    assert world.told().count("started") == begun
+    assert world.stop() == 0
+    world.start()
+    world.ended("often")
+
+
+def test_a_locked_ledger_is_waited_for(world: World) -> None:
+    """Another program may hold it for a while (a backup): nothing starts meanwhile, nothing is lost, nothing ends."""
+    world.note("often", 'type: command\nevery: 2s\ncommand: "true"')
+    world.start()
+    world.ended("often")
+    blocker = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import sqlite3, sys, time\n"
+            "db = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+            "db.execute('BEGIN IMMEDIATE')\nprint('held', flush=True)\nsys.stdin.read()\n",
+            str(world.state / "ledger.db"),
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert blocker.stdout is not None
+    assert blocker.stdin is not None
+    assert blocker.stdout.readline() == "held\n"
+    world.until(lambda: "cannot be used now" in world.told(), "it is noticed", 20)
+    blocker.stdin.close()
+    blocker.wait()
+    blocker.stdout.close()
+    world.until(lambda: "it can be used again" in world.told(), "it goes on")
+    before = len(world.ended("often"))
+    world.ended("often", before + 1)
+    fires = [run["fire_time"] for run in world.runs("often")]
+    counts = [run["count"] for run in world.runs("often")]
+    assert sum(counts) == (max(fires) - min(fires)) / 2 + 1
+
+
+def test_a_damaged_ledger_ends_the_daemon_and_the_next_one_begins_anew(world: World) -> None:
+    """It says what to do; the next start keeps the damaged file aside."""
+    world.note("often", 'type: command\nevery: 1s\ncommand: "true"')
+    world.start()
+    world.ended("often")
+    world.stop()
+    ledger = world.state / "ledger.db"
+    with sqlite3.connect(ledger) as db:
+        size = db.execute("PRAGMA page_size").fetchone()[0]
+    data = bytearray(ledger.read_bytes())
+    data[size : 3 * size] = b"\xff" * (2 * size)
+    ledger.write_bytes(data)
+    world.start()
+    assert "was damaged" in world.told()
+    world.ended("often")
+    assert list(world.state.glob("ledger-corrupt-*"))
