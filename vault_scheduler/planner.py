@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -46,6 +46,7 @@ class Standing:
     reason: str = ""
     since: datetime | None = None  # armed since a known instant: `paused_until` that has passed
     until: datetime | None = None  # look again then
+    resumes: datetime | None = None  # paused by `paused_until` alone: armed from this instant on
 
     @property
     def armed(self) -> bool:
@@ -71,7 +72,8 @@ def standing(
         return switched_off
     pauses = [moment for moment in (task.paused_until, settings.paused_until) if moment]
     if any(moment > now for moment in pauses):
-        return Standing(state=State.PAUSED, reason="paused for a while", until=min(m for m in pauses if m > now))
+        ahead = [moment for moment in pauses if moment > now]
+        return Standing(state=State.PAUSED, reason="paused for a while", until=min(ahead), resumes=max(ahead))
     since = max(pauses, default=None)
     if invalid_since is not None:
         grace_ends = invalid_since + LAST_GOOD_GRACE
@@ -121,15 +123,15 @@ def plan_fire_times(
     standing: Standing,
     policies: Policies,
     overlapping: bool,
-    absence: str,
+    absence: Callable[[datetime], str],
 ) -> FirePlan:
     """Rule 4 up to the claim, for one task: collapse by `catch_up`, judge `max_late` once, then overlap.
 
-    `overlapping`: a run of this task has not ended. `absence`: why fire times may have gone by unseen
-    ("asleep", "not running"), the reason of what is missed. The fire times of one catch-up never overlap
-    each other: they wait their turn.
+    `overlapping`: a run of this task has not ended. `absence` tells why a fire time may have gone by unseen
+    ("asleep", "not running"): the reason of what is missed. The fire times of one catch-up never overlap each other:
+    they wait their turn.
     """
-    due = schedule.due(watermark, now, CATCH_UP_LIMIT)
+    due = schedule.due(watermark, now, CATCH_UP_LIMIT + 1)
     if due is None:
         return FirePlan(watermark=watermark)
     last = due.newest[-1]
@@ -140,8 +142,8 @@ def plan_fire_times(
     ranges: list[Range] = []
     missed = due.count - len(chosen)
     if missed:
-        last_missed = due.newest[-1 - len(chosen)] if len(chosen) < len(due.newest) else due.first
-        reason = absence if now - due.first > ON_TIME else "a later one was due too"
+        last_missed = due.newest[-1 - len(chosen)]
+        reason = absence(due.first) if now - due.first > ON_TIME else "a later one was due too"
         ranges.append(Range(first=due.first, last=last_missed, count=missed, outcome=Outcome.MISSED, reason=reason))
     if chosen and overlapping and policies.overlap is Overlap.SKIP:
         ranges.append(
@@ -159,7 +161,7 @@ def plan_fire_times(
 
 def _collapse(newest: tuple[datetime, ...], now: datetime, catch_up: CatchUp) -> tuple[datetime, ...]:
     if catch_up is CatchUp.ALL:
-        return newest
+        return newest[-CATCH_UP_LIMIT:]
     if catch_up is CatchUp.SKIP and now - newest[-1] > ON_TIME:
         return ()
     return newest[-1:]
@@ -214,7 +216,7 @@ def take_turns(
         busy.add(run.task)
         if overlaps:
             turns.append(Turn(run=run, waits_for="overlap"))
-        elif run.not_before is not None and run.not_before > now:
+        elif run.not_before is not None and _is_ahead(run.not_before, now):
             turns.append(Turn(run=run, waits_for=run.waiting_for or "retry"))
         elif slots <= 0 or (is_claude and claude_slots <= 0):
             turns.append(Turn(run=run, waits_for="slot"))
@@ -223,6 +225,11 @@ def take_turns(
             claude_slots -= is_claude
             turns.append(Turn(run=run))
     return turns
+
+
+def _is_ahead(moment: datetime, now: datetime) -> bool:
+    """Whether a retry is to be waited for; one that is further away than any delay is due: the clock was set back."""
+    return now < moment <= now + RETRY_CEILING
 
 
 def is_going(run: Run) -> bool:
@@ -251,6 +258,8 @@ class Agenda:
         if moment is None:
             self._current.pop(task, None)
             return
+        if self._current.get(task) == moment:
+            return
         self._current[task] = moment
         heapq.heappush(self._heap, (moment, task))
 
@@ -263,6 +272,10 @@ class Agenda:
                 del self._current[task]
                 due.append(task)
         return due
+
+    def moment_of(self, task: str) -> datetime | None:
+        """When the task is to be looked at; None: not at all."""
+        return self._current.get(task)
 
     def next_moment(self) -> datetime | None:
         """The earliest moment on the agenda."""

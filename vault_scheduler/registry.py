@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import PurePosixPath
@@ -26,15 +27,31 @@ class Entry:
     problems: tuple[Problem, ...] = ()
     invalid_since: datetime | None = None
     rival_of: str = ""  # the note that holds this one's id already, or that this one is a copy of
-    copied_definition: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """What a note was found to be a copy of: the definition they shared, and the path of the original."""
+
+    definition: str
+    original: str
 
 
 class Registry:
-    """All notes below the tasks folder, by path and by task id."""
+    """All notes below the tasks folder, by path and by task id.
 
-    def __init__(self) -> None:
+    `copies`: what is remembered of copies from before. Once a copy, a copy until it is edited itself, also after the
+    original was edited or renamed: else that edit would start the copy.
+    """
+
+    def __init__(self, copies: Mapping[str, Copy] | None = None) -> None:
+        self.copies = dict(copies or {})
+        self.revision = 0  # counts changes of what `problems` says
         self._entries: dict[str, Entry] = {}
         self._paths: dict[str, str] = {}  # task id → the path that holds it
+        self._rivals: defaultdict[str, set[str]] = defaultdict(set)  # path → the notes that are its rivals
+        self._twins: defaultdict[str, set[str]] = defaultdict(set)  # path → notes whose names are made from its own
+        self._faulty: dict[str, tuple[Problem, ...]] = {}
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -61,21 +78,35 @@ class Registry:
 
     def problems(self) -> list[Problem]:
         """Everything wrong, by path and line."""
-        return sorted((p for e in self._entries.values() for p in e.problems), key=lambda p: (p.path, p.line))
+        return sorted((p for found in self._faulty.values() for p in found), key=lambda p: (p.path, p.line))
 
     def put(self, path: str, task: Task | None, problems: tuple[Problem, ...], now: datetime) -> set[str]:
         """The note at `path` now says this. Returns the ids of the tasks that may stand differently now."""
-        entry = self._entries.setdefault(path, Entry(path=path))
+        entry = self._entries.get(path)
+        if entry is None:
+            entry = self._entries[path] = Entry(path=path)
+            if base := _base(path):
+                self._twins[base].add(path)
         if task is not None:
-            rival = self._rival(path, task, entry)
+            rival = self._rival(task, entry)
             if rival:
                 problems, task = (*problems, rival), None
-        entry.problems = problems
+        self._complain(entry, problems)
         if task is None:
             if entry.task is not None and entry.invalid_since is None:
                 entry.invalid_since = now
             return {entry.task.id} if entry.task else set()
         return self._take(entry, task)
+
+    def _complain(self, entry: Entry, problems: tuple[Problem, ...]) -> None:
+        if entry.problems == problems:
+            return
+        entry.problems = problems
+        self.revision += 1
+        if problems:
+            self._faulty[entry.path] = problems
+        else:
+            self._faulty.pop(entry.path, None)
 
     def _take(self, entry: Entry, task: Task) -> set[str]:
         touched = {task.id}
@@ -93,55 +124,100 @@ class Registry:
         return {entry.task.id}
 
     def switch(self, path: str, status: Status | None, paused_until: datetime | None, run_now: bool) -> set[str]:
-        """Apply only the switches: they count at once, and also where the rest of the note is invalid."""
+        """Apply only the switches that hold a task back, and `run_now`: they count at once, and in an invalid note too.
+
+        What lets a task go on (a status back to active, an earlier `paused_until`) counts with the rest of the edit.
+        """
         entry = self._entries.get(path)
         if entry is None or entry.task is None:
             return set()
-        status = status or entry.task.status  # garbage (`faok`) switches nothing
-        switched = replace(entry.task, status=status, paused_until=paused_until, run_now=run_now)
-        if switched == entry.task:
-            return set()
-        entry.task = switched
-        return {switched.id}
+        before = entry.task
+        if status is None or status is Status.ACTIVE:  # None is garbage (`faok`), which switches nothing
+            status = before.status
+        if paused_until is None or (before.paused_until is not None and paused_until < before.paused_until):
+            paused_until = before.paused_until
+        entry.task = replace(before, status=status, paused_until=paused_until, run_now=run_now)
+        return {before.id} if entry.task != before else set()
 
     def remove(self, path: str) -> set[str]:
         """The note is gone. Returns the ids that may stand differently now."""
         entry = self._entries.pop(path, None)
-        return self._release(entry) if entry else set()
+        if entry is None:
+            return set()
+        self._complain(entry, ())
+        self._reconcile(entry)
+        self.copies.pop(path, None)
+        if base := _base(path):
+            self._twins[base].discard(path)
+        return self._release(entry)
+
+    def move(self, old: str, new: str) -> None:
+        """The note was renamed: what was found to be its copy stays one."""
+        self.copies = {
+            path: replace(copy, original=new) if copy.original == old else copy for path, copy in self.copies.items()
+        }
 
     def rivals_of(self, path: str) -> list[str]:
         """The notes that are problems because of the note at `path`: to be looked at again when it goes."""
-        return [entry.path for entry in self._entries.values() if entry.rival_of == path]
+        return sorted(self._rivals.get(path, ()))
 
-    def _rival(self, path: str, task: Task, entry: Entry) -> Problem | None:
-        entry.rival_of = ""
+    # rivals
+
+    def _rival(self, task: Task, entry: Entry) -> Problem | None:
+        """Why the note cannot be the task that it declares, beside the others."""
+        self._reconcile(entry)
         holder = self._paths.get(task.id)
-        if holder is not None and holder != path:
-            entry.rival_of = holder
+        if holder is not None and holder != entry.path:
+            self._set_against(entry, holder)
             return Problem(
-                path=path,
+                path=entry.path,
                 line=1,
                 key="id",
                 message=f"the id {task.id!r} belongs to {holder} already",
                 fix="Give this note an `id` of its own, or delete one of the two.",
             )
-        original = self._original(path)
-        if original is None or original.task is None:
+        original = self._copied_from(task, entry)
+        if not original:
+            self.copies.pop(entry.path, None)
             return None
-        # Once a copy, a copy until it is edited itself: else editing the original would start the copy.
-        if task.definition not in (original.task.definition, entry.copied_definition):
-            return None
-        entry.copied_definition = task.definition
-        entry.rival_of = original.path
+        self.copies[entry.path] = Copy(task.definition, original)
+        self._set_against(entry, original)
         return Problem(
-            path=path,
+            path=entry.path,
             line=1,
             key="",
-            message=f"this looks like a copy of {original.path}, and running both would do the work twice",
+            message=f"this looks like a copy of {original}, and running both would do the work twice",
             fix="Delete one of the two, or change what this one does.",
         )
 
-    def _original(self, path: str) -> Entry | None:
-        note = PurePosixPath(path)
-        match = _COPY_NAME.match(note.stem)
-        return self._entries.get(str(note.with_name(match["base"] + note.suffix))) if match else None
+    def _copied_from(self, task: Task, entry: Entry) -> str:
+        """The path of the note that does the same already and whose name this one's was made from, or the reverse."""
+        known = self.copies.get(entry.path)
+        if known is not None and known.definition == task.definition and known.original in self._entries:
+            return known.original
+        candidates = [_base(entry.path)]
+        if entry.task is None:  # a sync program may bring the copy before the original
+            candidates += sorted(self._twins.get(entry.path, ()))
+        for path in candidates:
+            other = self._entries.get(path)
+            if other is not None and other.task is not None and other.task.definition == task.definition:
+                return path
+        return ""
+
+    def _set_against(self, entry: Entry, holder: str) -> None:
+        entry.rival_of = holder
+        self._rivals[holder].add(entry.path)
+
+    def _reconcile(self, entry: Entry) -> None:
+        if entry.rival_of:
+            self._rivals[entry.rival_of].discard(entry.path)
+            entry.rival_of = ""
+
+
+def _base(path: str) -> str:
+    """The path that file managers and sync programs would have made this one from; "" if it is no copy's name."""
+    if path.isascii() and path[-4] not in "0123456789)yY":  # most names, at the cost of one look
+        return ""
+    note = PurePosixPath(path)
+    match = _COPY_NAME.match(note.stem)
+    return str(note.with_name(match["base"] + note.suffix)) if match else ""

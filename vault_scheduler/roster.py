@@ -8,13 +8,15 @@ from datetime import datetime, timedelta
 
 from vault_scheduler.guard import Guard
 from vault_scheduler.ledger import Batch, Claim, TaskRow, Unstarted
-from vault_scheduler.planner import Agenda, Standing, standing
+from vault_scheduler.planner import Agenda, Standing, State, standing
 from vault_scheduler.settings import Settings, resolve
 from vault_scheduler.survey import Survey
 from vault_scheduler.task import Policies, Task
-from vault_scheduler.triggers import OnceTrigger
 
 ARMED_SINCE = "armed since: "  # key of the ledger's meta table, with the task's id
+SET_BACK = timedelta(seconds=60)
+"""A watermark that lies further ahead than this was set before somebody set the clock back (rule 11)."""
+_SECOND = timedelta(seconds=1)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,16 +58,23 @@ class Plans:
         for planned in (self.claims, self.unstarted, self.rows, self.snapshots, self.meta):
             planned.clear()
 
+    def claims_of(self, task: str) -> bool:
+        """Whether a run of the task is about to be claimed."""
+        return any(claim.run.task == task and claim.run.outcome is None for claim in self.claims)
+
 
 class Roster:
     """All tasks with their rows of the ledger; changes of rows go into the tick's plans."""
 
-    def __init__(self, survey: Survey, guard: Guard, host: str, rows: dict[str, TaskRow]) -> None:
+    def __init__(
+        self, survey: Survey, guard: Guard, host: str, rows: dict[str, TaskRow], *, ledger_lost: bool = False
+    ) -> None:
         self._survey = survey
         self._guard = guard
         self._host = host
         self._rows = rows
         self._tracked: dict[str, Tracked] = {}
+        self._ledger_lost = ledger_lost  # only the notes remember what has run
         self.agenda = Agenda()
 
     def __iter__(self) -> Iterator[str]:
@@ -78,6 +87,22 @@ class Roster:
     def row(self, task: str) -> TaskRow:
         """What the ledger remembers of it."""
         return self._rows[task]
+
+    def would_stand(self, task_id: str, now: datetime) -> Standing | None:
+        """How the task stands as its note is now; None if it is no task any more."""
+        entry = self._survey.registry.holder(task_id)
+        if entry is None or entry.task is None:
+            return None
+        return self._stand(entry.task, self._guard.held(task_id), entry.invalid_since, now)
+
+    def all_seen(self) -> None:
+        """All notes have been seen once: what comes now is new, not forgotten."""
+        self._ledger_lost = False
+
+    def is_due(self, task_id: str, now: datetime) -> bool:
+        """Whether the task is to be looked at by now."""
+        moment = self.agenda.moment_of(task_id)
+        return moment is not None and moment <= now
 
     def keep(self, row: TaskRow, plans: Plans) -> None:
         """The row is like this now, and will be in the ledger."""
@@ -102,7 +127,7 @@ class Roster:
             path=task.path,
             fingerprint=task.trigger_fingerprint,
             armed=stands.armed,
-            watermark=watermark_after(row, task, stands, now),
+            watermark=watermark_after(row, task, stands, now) if row else self._first_watermark(task, stands, now),
             latched=bool(row and row.latched and task.run_now),
             invalid_since=entry.invalid_since,
             source=source,
@@ -115,6 +140,17 @@ class Roster:
         tracked = Tracked(task=task, standing=stands, policies=resolve(task, self._settings))
         self._tracked[task_id] = tracked
         return tracked
+
+    def _first_watermark(self, task: Task, stands: Standing, now: datetime) -> datetime:
+        remembers = self._ledger_lost or task.schedule.is_one_shot
+        return first_watermark(
+            task,
+            resolve(task, self._settings),
+            stands,
+            now=now,
+            written_at=self._survey.modified_at(task.path) or now,
+            last_run=self._survey.last_run(task, now) if remembers else None,
+        )
 
     def restand(self, task_id: str, plans: Plans, now: datetime) -> Tracked:
         """A pause has run out, or the grace of an invalid note: nothing was edited, but the task stands otherwise."""
@@ -155,25 +191,41 @@ class Roster:
             self.keep(replace(row, armed=False), plans)
 
 
-def watermark_after(row: TaskRow | None, task: Task, stands: Standing, now: datetime) -> datetime:
+def watermark_after(row: TaskRow, task: Task, stands: Standing, now: datetime) -> datetime:
     """Where the watermark is after looking at a task (rule 3.2): now, unless nothing has changed.
 
-    A pause that ran out at a known instant arms the task from there on. A one-shot that is seen for the first time
-    counts from its own past (rule 1.4): a phone's note arrives late, and `max_late` judges it.
+    While `paused_until` alone keeps a task from firing the watermark lies ahead, right before that instant, so that
+    it fires from there on, whoever is awake then. To be paused otherwise in between moves it to now again.
     """
-    if row is None:
-        return _before_first_shot(task, now) if stands.armed else now
-    if (row.fingerprint, row.armed) == (task.trigger_fingerprint, stands.armed):
+    if stands.resumes is not None:
+        return stands.resumes - _SECOND
+    if row.watermark - now > SET_BACK and stands.armed:
+        return now
+    if row.fingerprint != task.trigger_fingerprint:
+        return now
+    ran_out = stands.since is not None and row.watermark == stands.since - _SECOND
+    became_invalid = row.armed and stands.state is State.INVALID  # what was due since ends `blocked`
+    if row.armed == stands.armed or (stands.armed and ran_out) or became_invalid:
         return row.watermark
-    same_triggers = row.fingerprint == task.trigger_fingerprint
-    if same_triggers and stands.armed and stands.since is not None and row.watermark < stands.since <= now:
-        return stands.since - timedelta(seconds=1)
     return now
 
 
-def _before_first_shot(task: Task, now: datetime) -> datetime:
-    if not task.schedule.is_one_shot:
+def first_watermark(
+    task: Task, policies: Policies, stands: Standing, *, now: datetime, written_at: datetime, last_run: datetime | None
+) -> datetime:
+    """Where the watermark of a task begins that the ledger does not know (rules 1.4 and 3.2): now.
+
+    Except for `at`, which counts from its own past: a phone's note arrives late, and `max_late` judges it. What was
+    past already when the note was written, and is too late now, is a mistake of its author, not a missed run.
+    `last_run`, as the note tells it, is what has run when the ledger was lost.
+    """
+    if stands.resumes is not None:
+        return stands.resumes - _SECOND
+    if not stands.armed:
         return now
-    shots = [moment for t in task.schedule.triggers if isinstance(t, OnceTrigger) for moment in t.instants]
-    past = [moment for moment in shots if moment <= now]
-    return min(past) - timedelta(seconds=1) if past else now
+    if not task.schedule.is_one_shot:
+        return min(last_run or now, now)
+    floor = min(now - (policies.max_late or timedelta(0)), written_at) - _SECOND
+    floor = max(floor, last_run) if last_run else floor
+    first = task.schedule.next_after(floor)
+    return first - _SECOND if first is not None and first <= now else now

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from vault_scheduler.errors import VaultSchedError
+from vault_scheduler.departures import Departure, Departures
+from vault_scheduler.errors import BadValue, VaultSchedError
 from vault_scheduler.note import Document
 from vault_scheduler.parser import ParseContext, Parsed, parse_task, rebuild, source_of
 from vault_scheduler.platform.replace import digest
-from vault_scheduler.registry import Registry
+from vault_scheduler.registry import Copy, Registry
 from vault_scheduler.settings import Settings
-from vault_scheduler.settings_parser import ParsedSettings, parse_settings, rebuild_settings
+from vault_scheduler.settings_note import SettingsNote, settings_gone
 from vault_scheduler.sightings import Believed, Sightings
 from vault_scheduler.task import Problem, Task
+from vault_scheduler.values import local_datetime
 from vault_scheduler.vault import Stamp, Vault, Written
 
 SWEEP_S = 30.0
 """The folder is looked over this often, because watchers miss events."""
+AWAY_S = 1.0
+"""And a vault that is away this often."""
 STILL_S = 5.0
 """A file that was last modified longer ago than this is not being written right now."""
 
@@ -35,14 +40,23 @@ class Former:
     invalid_since: datetime | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edit:
+    """What a note says since somebody changed it."""
+
+    parsed: Parsed
+    source: dict[str, Any] | None
+
+
 @dataclass(slots=True, kw_only=True)
 class Watched:
-    """A file as last believed."""
+    """A file as last believed. `changed_at`: awake seconds of the last change that was not ours."""
 
     digest: str
-    changed_at: float  # awake seconds of the last change that was not ours
-    pending: Parsed | None = None  # an edit that has not been left alone for long enough
-    source: dict[str, Any] | None = None  # what `pending`, or what is in force, was parsed from
+    changed_at: float
+    edit: Edit | None = None  # it has not been left alone for long enough
+    source: dict[str, Any] | None = None  # of the definition in force
+    last_run: object = None  # as the note told it when it was first seen
 
 
 @dataclass(slots=True, kw_only=True)
@@ -70,45 +84,61 @@ class Survey:
         self.vault = vault
         self.registry = Registry()
         self.settings_path = vault.rel(vault.settings_path)
-        self.settings: Settings | None = None
-        self.settings_source = settings_source
+        self.settings_note = SettingsNote(self.settings_path, machine_timezone, settings_source)
         self.present = True
         self._machine_timezone = machine_timezone
         self._callable_check = callable_check
         self._former = dict(former)
         self._watched: dict[str, Watched] = {}
+        self._edited: set[str] = set()  # the task notes whose `edit` is set
         self._sightings = Sightings()
         self._look_at: dict[str, float] = {}
+        self._again: set[str] = set()  # to be judged anew although the bytes are the same
         self._stamps: dict[str, Stamp] = {}
         self._next_sweep = 0.0
         self._first_look = True
         self._ours: dict[str, str] = {}
-        self._settings_problems: tuple[Problem, ...] = ()
-        self._settings_pending: ParsedSettings | None = None
-        if settings_source:
-            source = json.loads(settings_source)
-            self.settings = rebuild_settings(source, self.settings_path, machine_timezone).settings
+        self._departures = Departures()
+        self._settings_seen = self.settings_note.revision
 
     # what others ask
 
     @property
+    def settings(self) -> Settings | None:
+        """The settings in force; None if the note never was good."""
+        return self.settings_note.settings
+
+    @property
     def starting(self) -> bool:
         """Whether notes that the ledger knows have not been read since this daemon started."""
-        return self._first_look or any(path in self._former and path not in self._watched for path in self._look_at)
+        return self._first_look or self._misses_former
+
+    @property
+    def _misses_former(self) -> bool:
+        return any(path in self._former and path not in self._watched for path in self._look_at)
 
     @property
     def timezone(self) -> str:
         """The vault's IANA zone: the settings note's, else the machine's."""
-        return (self.settings.timezone if self.settings else None) or self._machine_timezone
+        return self.settings_note.in_force.timezone or self._machine_timezone
 
     def problems(self) -> list[Problem]:
         """Everything wrong with the vault's notes now."""
-        return [*self._settings_problems, *self.registry.problems()]
+        return [*self.settings_note.problems, *self.registry.problems()]
+
+    @property
+    def problems_mark(self) -> tuple[object, ...]:
+        """Differs whenever `problems` may say something else."""
+        return (self.registry.revision, self.settings_note.problems)
 
     def settled(self, path: str) -> bool:
         """Whether no edit of the note is waiting to be left alone."""
-        watched = self._watched.get(path)
-        return watched is None or (watched.pending is None and path not in self._look_at)
+        return path not in self._edited and path not in self._look_at
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether any edit is waiting to be believed or to be left alone."""
+        return bool(self._look_at or self._edited)
 
     def quiet_s(self, path: str, monotonic: float) -> float:
         """For how many seconds awake nobody but us has changed the note."""
@@ -120,18 +150,41 @@ class Survey:
     def value(self, path: str, key: str) -> str | None:
         """The text that a key of ours has in the note as last believed; None if it has none."""
         watched = self._watched.get(path)
-        value = watched.source["mapping"].get(key) if watched and watched.source else None
+        source = (watched.edit.source if watched.edit else watched.source) if watched else None
+        value = source["mapping"].get(key) if source else None
         return str(value) if value is not None and value != "" else None
+
+    def modified_at(self, path: str) -> datetime | None:
+        """The note's mtime, in UTC."""
+        stamp = self._stamps.get(path) or self.vault.stamp(path)
+        return datetime.fromtimestamp(stamp.mtime_ns / 1e9, UTC) if stamp else None
+
+    def last_run(self, task: Task, now: datetime) -> datetime | None:
+        """What the note's own `last_run` tells, in UTC; of a local time that exists twice the later one.
+
+        None if it tells nothing, or of a time to come.
+        """
+        watched = self._watched.get(task.path)
+        try:
+            local = local_datetime(watched.last_run, "last_run") if watched else None
+        except BadValue:
+            return None
+        moment = local.replace(tzinfo=ZoneInfo(task.timezone), fold=1).astimezone(UTC) if local else None
+        return moment if moment is not None and moment <= now else None
 
     def good_source(self, path: str) -> str:
         """The JSON source of the definition in force, to be stored as the last good one."""
         watched = self._watched.get(path)
-        if watched is None or watched.source is None or watched.pending is not None:
-            former = self._former.get(path)
-            return former.source if former else ""
-        return json.dumps(watched.source, sort_keys=True, default=str)
+        if watched is not None and watched.source is not None:
+            return json.dumps(watched.source, sort_keys=True, default=str)
+        former = self._former.get(path)
+        return former.source if former else ""
 
     # what others tell
+
+    def remember_copies(self, copies: Mapping[str, Copy]) -> None:
+        """What a former daemon found to be copies of other notes."""
+        self.registry.copies = dict(copies)
 
     def hint(self, paths: Iterable[str]) -> None:
         """Something may have happened to these files; a path that is no note's asks for a sweep."""
@@ -144,7 +197,7 @@ class Survey:
     def wrote(self, written: Written) -> None:
         """The daemon changed the file: no edit of anybody's."""
         watched = self._watched.get(written.path)
-        if watched is not None and watched.digest in (written.before_hash, self._ours.get(written.path)):
+        if watched is not None and written.before_hash in (watched.digest, self._ours.get(written.path)):
             self._ours[written.path] = written.after_hash
         self.hint([written.path])
 
@@ -152,35 +205,32 @@ class Survey:
 
     def next_look(self) -> float:
         """The awake second at which there is something to look at."""
+        if not self.present:
+            return self._next_sweep
+        looks = list(self._look_at.values())
         if self.settings is None:
-            return min(self._next_sweep, self._look_at.get(self.settings_path, self._next_sweep))
-        waiting = [w.changed_at + self._quiet for w in self._watched.values() if w.pending is not None]
-        if self._settings_pending is not None:
-            waiting.append(self._watched[self.settings_path].changed_at + self._quiet)
-        return min([self._next_sweep, *self._look_at.values(), *waiting])
+            looks = [self._look_at.get(self.settings_path, self._next_sweep)]
+        waiting = {*self._edited, self.settings_path} if self.settings_note.is_pending else self._edited
+        looks += [self._watched[path].changed_at + self._quiet for path in waiting]
+        return min([self._next_sweep, *looks])
 
     @property
     def _quiet(self) -> float:
-        return (self.settings or Settings()).note_quiet.total_seconds()
+        return self.settings_note.in_force.note_quiet.total_seconds()
 
     def look(self, now: datetime, monotonic: float) -> Seen:
         """Read what is hinted at, or what a sweep finds changed, and believe what can be believed."""
         seen = Seen()
-        self.present = self.vault.is_there()
+        self.present = self.vault.is_there() or self.vault.sweep().there
         if not self.present:
-            self._next_sweep = monotonic + 1.0
-            self._look_at.clear()
+            self._next_sweep = monotonic + AWAY_S
             return seen
         if monotonic >= self._next_sweep:
             self._sweep(monotonic)
-        believed: dict[str, bytes | None] = {}
-        if self._look_at.get(self.settings_path, monotonic + 1) <= monotonic:
-            self._read(self.settings_path, now, monotonic, believed, seen)
-            if self.settings_path in believed:
-                self._take_settings(believed.pop(self.settings_path), now, monotonic)
-        self._settle_settings(monotonic, seen)
+        self._look_at_settings(now, monotonic, seen)
         if self.settings is None:
             return seen  # what a note means depends on the settings; without good ones nothing starts (rule 3.3)
+        believed: dict[str, bytes | None] = {}
         for path in [p for p, at in self._look_at.items() if at <= monotonic]:
             self._read(path, now, monotonic, believed, seen)
         self._take_notes(believed, now, monotonic, seen)
@@ -190,6 +240,7 @@ class Survey:
 
     def _sweep(self, monotonic: float) -> None:
         self._next_sweep = monotonic + SWEEP_S
+        self._departures.forget(monotonic)
         sweep = self.vault.sweep()
         changed = {path for path, stamp in sweep.notes.items() if self._stamps.get(path) != stamp}
         known = set(self._stamps) | set(self._watched) | (set(self._former) if self._first_look else set())
@@ -207,29 +258,38 @@ class Survey:
             return
         watched = self._watched.get(path)
         current = digest(data) if data is not None else ""
-        if current == (watched.digest if watched else ""):
+        if current == (watched.digest if watched else "") and not self._is_unread(path):
             self._sightings.forget(path)
-            if not (self._first_look and path in self._former and data is None):
-                return
+            if path in self._again:
+                believed[path] = data
+            return
         if current == self._ours.get(path):
             believed[path] = data
             return
-        verdict = self._sightings.see(
-            path, data, monotonic, self._was_task(path), settled=self._first_look and self._age_s(path, now) > STILL_S
-        )
+        settled = self._first_look and self._age_s(path, now) > STILL_S
+        verdict = self._sightings.see(path, data, monotonic, self._was_task(path), settled=settled)
         if isinstance(verdict, Believed):
             believed[path] = verdict.data
         else:
             self._look_at[path] = verdict.at
 
+    def _is_unread(self, path: str) -> bool:
+        """Whether the ledger knows the note, and this daemon has not seen it."""
+        return path not in self._watched and self._was_task(path)
+
     def _unreadable(self, path: str, error: VaultSchedError, now: datetime, seen: Seen) -> None:
+        """The last good definition stays; the note is read again with the next sweep."""
         if not self.vault.is_there():
+            self._look_at[path] = 0.0
             self.present = False
             return
         problem = Problem(path=path, line=1, key="", message=str(error), fix="Make the file readable, or remove it.")
+        self._again.add(path)
+        self._stamps.pop(path, None)
         if path == self.settings_path:
-            self._settings_problems = (problem,)
+            self.settings_note.complain(problem)
         else:
+            self._stand_as_before(path, now, seen)
             seen.touched |= self.registry.put(path, None, (problem,), now)
 
     def _was_task(self, path: str) -> bool:
@@ -241,56 +301,66 @@ class Survey:
         stamp = self._stamps.get(path) or (self.vault.stamp(path) if path == self.settings_path else None)
         return max(0.0, now.timestamp() - stamp.mtime_ns / 1e9) if stamp else 0.0
 
-    def _believe(self, path: str, data: bytes, now: datetime, monotonic: float, seen: Seen) -> tuple[Watched, bool]:
-        """Remember the content; whether it is our own write."""
+    def _believe(self, path: str, data: bytes, now: datetime, monotonic: float) -> tuple[Watched, bool]:
+        """Remember the content; whether somebody else than us changed it."""
         current = digest(data)
         ours = self._ours.pop(path, None) == current
         watched = self._watched.get(path)
         if watched is None:
-            age = self._age_s(path, now)
-            watched = self._watched[path] = Watched(digest=current, changed_at=monotonic - age)
-        elif not ours:
-            watched.changed_at = monotonic
-            seen.changed_paths.add(path)
+            changed_at = monotonic - self._age_s(path, now)
+            watched = self._watched[path] = Watched(digest=current, changed_at=changed_at)
+            return watched, True
+        edited = not ours and watched.digest != current
         watched.digest = current
-        return watched, ours
+        if edited:
+            watched.changed_at = monotonic
+        return watched, edited
 
     # task notes
 
-    def _context(self) -> ParseContext:
-        settings = self.settings or Settings()
+    def _context(self, *, check: bool = True) -> ParseContext:
         return ParseContext(
             default_timezone=self._machine_timezone,
-            settings_timezone=settings.timezone,
+            settings_timezone=self.settings_note.in_force.timezone,
             system_folder=self.vault.system_folder,
-            callable_check=self._callable_check,
+            callable_check=self._callable_check if check else None,
         )
 
     def _take_notes(self, believed: dict[str, bytes | None], now: datetime, monotonic: float, seen: Seen) -> None:
-        gone = [path for path, data in believed.items() if data is None]
-        departed = {path: definition for path in gone if (definition := self._definition(path))}
+        for path in [path for path, data in believed.items() if data is None]:
+            self._depart(path, monotonic, seen)
         for path, data in believed.items():
-            if data is None:
-                continue
-            watched, ours = self._believe(path, data, now, monotonic, seen)
-            document = Document.parse(data)
-            parsed = self._parse(document, path)
-            if not parsed.is_task_note and self.registry.entry(path) is None:
-                continue  # an ordinary note below the tasks folder
-            watched.source = source_of(document) if parsed.task else watched.source
-            old = self._renamed_from(path, parsed.task, departed)
-            if old:
-                self._rename(old, path, parsed, now, seen)
-            elif ours:
-                self._register(path, watched, parsed, now, seen)
-            else:
-                watched.pending = parsed
-                self._stand_as_before(path, now, seen)
-                if parsed.switches is not None:
-                    on = parsed.switches
-                    seen.touched |= self.registry.switch(path, on.status, on.paused_until, on.run_now)
-        for path in gone:
-            self._forget(path, seen)
+            if data is not None:
+                self._take_note(path, data, now, monotonic, seen)
+        if self._departures:
+            self._recognise(now, seen)
+
+    def _take_note(self, path: str, data: bytes, now: datetime, monotonic: float, seen: Seen) -> None:
+        watched, edited = self._believe(path, data, now, monotonic)
+        if edited:
+            seen.changed_paths.add(path)
+        self._again.discard(path)
+        document = Document.parse(data)
+        parsed = self._parse(document, path)
+        if not parsed.is_task_note and self.registry.entry(path) is None:
+            watched.edit = None  # an ordinary note below the tasks folder
+            self._edited.discard(path)
+            return
+        if self._is_new(path) and document.fault is None and document.block is not None:
+            watched.last_run = document.mapping.get("last_run")
+        waits = edited or watched.edit is not None
+        watched.edit = Edit(parsed=parsed, source=source_of(document) if parsed.task else None)
+        self._edited.add(path)
+        if not waits:
+            self._register(path, now, seen)
+        elif monotonic - watched.changed_at < self._quiet:
+            self._stand_as_before(path, now, seen)
+            self._switch(path, parsed, seen)
+
+    def _switch(self, path: str, parsed: Parsed, seen: Seen) -> None:
+        on = parsed.switches
+        if on is not None:
+            seen.touched |= self.registry.switch(path, on.status, on.paused_until, on.run_now)
 
     def _parse(self, document: Document, path: str) -> Parsed:
         """A former task that declares nothing any more is a problem, not a removal (rule 3.4)."""
@@ -306,117 +376,118 @@ class Survey:
         )
         return Parsed(problems=(problem,))
 
-    def _definition(self, path: str) -> str:
-        entry = self.registry.entry(path)
-        if entry is not None and entry.task is not None:
-            return entry.task.definition
-        return self._former[path].definition if path in self._former else ""
+    def _settle_notes(self, now: datetime, monotonic: float, seen: Seen) -> None:
+        """Edits that have been left alone count. New notes wait until it is known whether they were renamed."""
+        misses_former = self._misses_former
+        quiet = [
+            path
+            for path in self._edited
+            if monotonic - self._watched[path].changed_at >= self._quiet and not (misses_former and self._is_new(path))
+        ]
+        # Who was there first holds its id, and no copy comes before its original.
+        for path in sorted(quiet, key=lambda p: (p not in self._former, len(p), p)):
+            self._register(path, now, seen)
 
-    def _renamed_from(self, path: str, task: Task | None, departed: dict[str, str]) -> str:
-        """The path of the departed note that this new one continues (rule 3.4): equal definition in one sweep."""
-        if task is None or path in self._former or self.registry.entry(path) is not None:
-            return ""
-        return next((old for old, definition in departed.items() if definition == task.definition), "")
+    def _is_new(self, path: str) -> bool:
+        return path not in self._former and self.registry.entry(path) is None
 
-    def _rename(self, old: str, path: str, parsed: Parsed, now: datetime, seen: Seen) -> None:
-        assert parsed.task is not None
-        entry = self.registry.entry(old)
-        old_id = entry.task.id if entry and entry.task else self._former[old].task
-        self._forget(old, seen)
-        seen.renamed.append((old_id, parsed.task.id))
-        seen.touched |= self.registry.put(path, parsed.task, parsed.problems, now)
-
-    def _forget(self, path: str, seen: Seen) -> None:
-        rivals = self.registry.rivals_of(path)
-        seen.touched |= self.registry.remove(path)
-        former = self._former.pop(path, None)
-        if former is not None:
-            seen.touched.add(former.task)
-        self._watched.pop(path, None)
-        self._ours.pop(path, None)
-        for rival in rivals:
-            self._look_anew(rival)
-
-    def _look_anew(self, path: str) -> None:
-        """Read a note again although its bytes are the same: what surrounds it has changed."""
-        if path in self._watched:
-            self._watched[path].digest = "?"
-            self._ours.pop(path, None)
-        self._look_at[path] = 0.0
-
-    def _register(self, path: str, watched: Watched, parsed: Parsed, now: datetime, seen: Seen) -> None:
-        watched.pending = None
+    def _register(self, path: str, now: datetime, seen: Seen) -> None:
+        """What the note says is in force from now on."""
+        watched = self._watched[path]
+        edit, watched.edit = watched.edit, None
+        self._edited.discard(path)
+        assert edit is not None, "only an edit is registered"
+        if edit.parsed.task is None:
+            self._stand_as_before(path, now, seen)
         before = self.registry.entry(path)
         old_id = before.task.id if before and before.task else ""
-        seen.touched |= self.registry.put(path, parsed.task, parsed.problems, now)
-        if old_id and parsed.task is not None and parsed.task.id != old_id:
-            for rival in self.registry.rivals_of(path):
-                self._look_anew(rival)
+        seen.touched |= self.registry.put(path, edit.parsed.task, edit.parsed.problems, now)
+        entry = self.registry.entry(path)
+        if entry is None or entry.task is not edit.parsed.task:
+            self._switch(path, edit.parsed, seen)
+            return
+        watched.source = edit.source
+        if old_id and entry.task is not None and entry.task.id != old_id:
+            self._look_anew(self.registry.rivals_of(path))
 
     def _stand_as_before(self, path: str, now: datetime, seen: Seen) -> None:
         """A note that cannot be judged yet when the daemon starts stands as the ledger last knew it."""
         former = self._former.get(path)
         if former is None or not former.source or self.registry.entry(path) is not None:
             return
-        task = rebuild(json.loads(former.source), path, self._context()).task
+        task = rebuild(json.loads(former.source), path, self._context(check=False)).task
         if task is not None:
             seen.touched |= self.registry.put(path, task, (), now)
             if former.invalid_since is not None:
                 seen.touched |= self.registry.put(path, None, (), former.invalid_since)
 
-    def _settle_notes(self, now: datetime, monotonic: float, seen: Seen) -> None:
-        for path, watched in list(self._watched.items()):
-            if watched.pending is not None and monotonic - watched.changed_at >= self._quiet:
-                self._register(path, watched, watched.pending, now, seen)
+    def _look_anew(self, paths: Iterable[str]) -> None:
+        """Judge notes again although their bytes are the same: what surrounds them has changed."""
+        for path in paths:
+            self._again.add(path)
+            self._look_at[path] = 0.0
+
+    # notes that go, and come again under another name
+
+    def _depart(self, path: str, monotonic: float, seen: Seen) -> None:
+        task = self._known_as(path)
+        if task is not None:
+            self._departures.add(Departure(path=path, task=task[0], definition=task[1], at=monotonic))
+        self._look_anew(self.registry.rivals_of(path))
+        seen.touched |= self.registry.remove(path)
+        former = self._former.pop(path, None)
+        if former is not None:
+            seen.touched.add(former.task)
+        self._watched.pop(path, None)
+        self._edited.discard(path)
+        self._again.discard(path)
+        self._ours.pop(path, None)
+
+    def _known_as(self, path: str) -> tuple[str, str] | None:
+        """Id and definition of the task whose note was at `path`."""
+        entry = self.registry.entry(path)
+        if entry is not None and entry.task is not None:
+            return entry.task.id, entry.task.definition
+        former = self._former.get(path)
+        return (former.task, former.definition) if former else None
+
+    def _recognise(self, now: datetime, seen: Seen) -> None:
+        """New notes that declare what a departed one did are that one, renamed (rule 3.4)."""
+        arrivals: dict[str, Task] = {}
+        for path in self._edited:
+            edit = self._watched[path].edit
+            if edit is not None and edit.parsed.task is not None and self._is_new(path):
+                arrivals[path] = edit.parsed.task
+        for departure, path in self._departures.match((path, task.definition) for path, task in arrivals.items()):
+            self.registry.move(departure.path, path)
+            seen.renamed.append((departure.task, arrivals[path].id))
+            seen.touched.add(departure.task)
+            self._register(path, now, seen)
 
     # the settings note
 
+    def _look_at_settings(self, now: datetime, monotonic: float, seen: Seen) -> None:
+        path, note = self.settings_path, self.settings_note
+        zone = self.timezone
+        believed: dict[str, bytes | None] = {}
+        if self._look_at.get(path, monotonic + 1) <= monotonic:
+            self._read(path, now, monotonic, believed, seen)
+        if path in believed:
+            self._take_settings(believed[path], now, monotonic)
+        watched = self._watched.get(path)
+        if note.is_pending and watched and (note.settings is None or monotonic - watched.changed_at >= self._quiet):
+            note.settle()
+        seen.settings_changed = note.revision != self._settings_seen
+        self._settings_seen = note.revision
+        if self.timezone != zone and not self._first_look:
+            self._look_anew(p for p in self._watched if p != path)
+
     def _take_settings(self, data: bytes | None, now: datetime, monotonic: float) -> None:
+        path = self.settings_path
+        self._again.discard(path)
         if data is None:
-            self._settings_problems = (_settings_gone(self.settings_path),)
-            self._watched.pop(self.settings_path, None)
+            self.settings_note.complain(settings_gone(path))
+            self._watched.pop(path, None)
             return
-        watched, _ = self._believe(self.settings_path, data, now, monotonic, Seen())
-        document = Document.parse(data)
-        parsed = parse_settings(document, self.settings_path, self._machine_timezone)
-        watched.source = source_of(document) if parsed.settings else watched.source
-        self._settings_pending = parsed
-        if parsed.settings is not None and self.settings is not None:
-            switched = replace(self.settings, status=parsed.settings.status, paused_until=parsed.settings.paused_until)
-            if switched != self.settings:
-                self._settings_pending = parsed
-                self.settings = switched
-                self._switched = True
-
-    _switched = False
-
-    def _settle_settings(self, monotonic: float, seen: Seen) -> None:
-        seen.settings_changed, self._switched = self._switched, False
-        parsed = self._settings_pending
-        if parsed is None:
-            return
-        watched = self._watched[self.settings_path]
-        if self.settings is not None and monotonic - watched.changed_at < self._quiet:
-            return
-        self._settings_pending = None
-        self._settings_problems = parsed.problems
-        if parsed.settings is None:
-            return
-        before, self.settings = self.settings, parsed.settings
-        self.settings_source = json.dumps(watched.source, sort_keys=True, default=str)
-        if before != parsed.settings:
-            seen.settings_changed = True
-        if before is not None and before.timezone != parsed.settings.timezone:
-            for path in list(self._watched):
-                if path != self.settings_path:
-                    self._look_anew(path)
-
-
-def _settings_gone(path: str) -> Problem:
-    return Problem(
-        path=path,
-        line=1,
-        key="",
-        message="the settings note is not there",
-        fix="The last good settings stay in force. Restore it, or make one with `vault-sched init`.",
-    )
+        self._believe(path, data, now, monotonic)
+        self.settings_note.take(data)

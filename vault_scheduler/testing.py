@@ -6,6 +6,10 @@ import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from vault_scheduler.engine import STOPPING, AttemptEnded, AttemptStarted, EngineEvent
+from vault_scheduler.executors.base import RunRequest
+from vault_scheduler.run import Outcome, Result
+
 
 class FakeClock:
     """A clock that moves only when told, with wall and awake time apart."""
@@ -52,6 +56,75 @@ class FakeClock:
         moved, self._moved = self._moved, []
         for event in moved:
             event.set()
+
+
+SUCCESS = Result(outcome=Outcome.SUCCESS, exit_code=0)
+
+
+class FakeEngine:
+    """An engine that executes nothing: it records what is submitted, and the test says how and when it ends.
+
+    `script` decides at once about each request: a Result ends the attempt, None lets it run until `finish`.
+    """
+
+    def __init__(
+        self,
+        clock: FakeClock,
+        post: Callable[[EngineEvent], None],
+        script: Callable[[RunRequest], Result | None] = lambda _: SUCCESS,
+    ) -> None:
+        self.script = script
+        self.submitted: list[RunRequest] = []
+        self.running: dict[str, RunRequest] = {}
+        self.orphans: list[str] = []
+        self._clock = clock
+        self._post = post
+        self._closing = False
+
+    async def submit(self, request: RunRequest) -> None:
+        """Take an attempt over. Raises ValueError for a run that is under way."""
+        if request.run in self.running:
+            raise ValueError(f"{request.run} is running already")
+        RunRequest.from_json(request.to_json())  # requests are plain data, here too
+        self.submitted.append(request)
+        self.running[request.run] = request
+        if self._closing:
+            self.finish(request.run, Result(outcome=Outcome.ABANDONED, reason=STOPPING))
+            return
+        number, at = len(self.submitted), self._clock.now()
+        started = AttemptStarted(
+            run=request.run, number=request.attempt, pid=number, start_ticks=number, boot_id="fake", at=at
+        )
+        self._post(started)
+        result = self.script(request)
+        if result is not None:
+            self.finish(request.run, result)
+
+    async def cancel(self, run: str, why: str) -> None:
+        """End a run's attempt, if it is running."""
+        if run in self.running:
+            self.finish(run, Result(outcome=Outcome.CANCELLED, reason=why))
+
+    async def shutdown(self, grace: float) -> None:
+        """End all attempts; what is submitted later ends at once."""
+        self._closing = True
+        for run in list(self.running):
+            self.finish(run, Result(outcome=Outcome.ABANDONED, reason=STOPPING))
+
+    async def end_orphan(
+        self, run: str, pid: int | None, start_ticks: int | None, boot_id: str | None, grace: float
+    ) -> bool:
+        """Note whose processes were asked for; there are none."""
+        if run not in self.running:
+            self.orphans.append(run)
+        return False
+
+    def finish(self, run: str, result: Result = SUCCESS) -> None:
+        """The attempt of this run (its id, or its task's if only one runs) ends like this."""
+        names = [name for name, request in self.running.items() if run in (name, request.task)]
+        assert len(names) == 1, f"{run} runs {len(names)} times"
+        request = self.running.pop(names[0])
+        self._post(AttemptEnded(run=request.run, number=request.attempt, result=result, at=self._clock.now()))
 
 
 async def until(condition: Callable[[], bool], *, turns: int = 10_000) -> None:

@@ -1,0 +1,42 @@
+"""When nobody was there to start what was due, and why; and whether the clock was set back (rule 11). Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+JUMP = timedelta(seconds=60)
+"""Wall time that differs from awake time by more than this was a suspend or a change of the clock."""
+
+
+class Attendance:
+    """Compares wall time and awake time from one look to the next."""
+
+    def __init__(self) -> None:
+        self._last: tuple[datetime, float] | None = None
+        self._back_since: datetime | None = None
+        self._why = "not running"
+        self._away = False
+
+    def notice(self, now: datetime, monotonic: float) -> bool:
+        """We look at `now` (UTC), at this awake second. Whether the clock was set back since we last did."""
+        last, self._last = self._last, (now, monotonic)
+        if last is None:
+            self._back_since = now
+            return False
+        jump = (now - last[0]) - timedelta(seconds=monotonic - last[1])
+        if jump > JUMP:
+            self._back(now, "asleep")
+        return jump < -JUMP
+
+    def vault_is(self, there: bool, now: datetime) -> None:
+        """Whether the vault is there."""
+        if there and self._away:
+            self._back(now, "the vault was away")
+        self._away = not there
+
+    def _back(self, now: datetime, why: str) -> None:
+        self._back_since, self._why = now, why
+
+    def absence(self, moment: datetime) -> str:
+        """Why what was due at `moment` (UTC) was not looked at then."""
+        return self._why if self._back_since is not None and moment < self._back_since else "too busy"

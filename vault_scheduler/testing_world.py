@@ -1,0 +1,328 @@
+"""A small world to try the daemon in: a real vault and real state files under a fake clock, with a fake engine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
+
+from vault_scheduler.approvals import TrustMode
+from vault_scheduler.executors.base import RunRequest
+from vault_scheduler.guard import Guard
+from vault_scheduler.parser import ParseContext, rebuild
+from vault_scheduler.run import Result, Run
+from vault_scheduler.scheduler import Scheduler
+from vault_scheduler.store import SqliteStore
+from vault_scheduler.survey import Former, Survey
+from vault_scheduler.testing import SUCCESS, FakeClock, FakeEngine
+from vault_scheduler.trust import Trust
+from vault_scheduler.vault import Vault
+
+T = TypeVar("T")
+
+SETTINGS = "status: active\nhost: here\ntimezone: Europe/Berlin\n"
+
+
+class World:
+    """A real vault and real state files in a temporary folder, under a fake clock, with a fake engine.
+
+    Nothing here ever waits: `advance` moves the clock from one moment at which the daemon wants to look to the next.
+    """
+
+    def __init__(self, root: Path, now: datetime, *, settings: str = SETTINGS, zone: str = "Europe/Berlin") -> None:
+        self.clock = FakeClock(now)
+        self.zone = ZoneInfo(zone)
+        self.root = root / "vault"
+        self.state_folder = root / "state"
+        self.tasks = self.root / "00_system" / "tasks"
+        self.settings_file = self.root / "00_system" / "scheduler.md"
+        for folder in (self.tasks, self.state_folder):
+            folder.mkdir(parents=True)
+        self.told: list[tuple[str, str, str]] = []
+        self.script: Callable[[RunRequest], Result | None] = lambda _: SUCCESS
+        self.host = "here"
+        self.trust_mode = TrustMode.VAULT
+        self.ticks = 0
+        self._runner = asyncio.Runner()
+        self._daemon: tuple[Scheduler, SqliteStore, Trust, Survey, FakeEngine] | None = None
+        self._stamped: set[tuple[str, int]] = set()
+        if settings:
+            self.write_settings(settings, age_s=3600)
+
+    # files
+
+    def path(self, name: str) -> Path:
+        """The file of a task."""
+        return self.tasks / f"{name}.md"
+
+    def write(self, name: str, text: str, *, age_s: float = 3600, body: str = "") -> Path:
+        """Write a task note with this frontmatter, last modified so many seconds ago; the watcher sees it."""
+        return self._put(self.path(name), f"---\n{text.strip()}\n---\n{body}".encode(), age_s)
+
+    def command(self, name: str, text: str, **more: Any) -> Path:
+        """A task note of type command."""
+        return self.write(name, f"type: command\ncommand: echo {name.replace(' ', '-')}\n{text}", **more)
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        """Change a note as a person does just now."""
+        data = self.path(name).read_bytes()
+        assert old.encode() in data, f"{old!r} is not in {data!r}"
+        self._put(self.path(name), data.replace(old.encode(), new.encode()), 0)
+
+    def put(self, name: str, data: bytes, *, age_s: float = 0) -> None:
+        """Give a task note these bytes."""
+        self._put(self.path(name), data, age_s)
+
+    def write_settings(self, text: str, *, age_s: float = 0) -> None:
+        """Write the settings note with this frontmatter."""
+        self._put(self.settings_file, f"---\n{text.strip()}\n---\n".encode(), age_s)
+
+    def delete(self, name: str) -> None:
+        """Delete a note."""
+        self.path(name).unlink()
+        self.hint(self.path(name))
+
+    def rename(self, old: str, new: str) -> None:
+        """Rename a note."""
+        self.path(new).parent.mkdir(parents=True, exist_ok=True)
+        self.path(old).rename(self.path(new))
+        self.hint(self.path(old), self.path(new))
+
+    def take_vault_away(self) -> None:
+        """Unmount it, so to speak."""
+        self.root.rename(self.root.with_name("away"))
+
+    def bring_vault_back(self) -> None:
+        """Mount it again."""
+        self.root.with_name("away").rename(self.root)
+
+    def text(self, name: str) -> str:
+        """What stands in a note now."""
+        return self.path(name).read_text()
+
+    def log(self) -> str:
+        """All daily logs."""
+        return "".join(path.read_text() for path in sorted((self.root / "00_system" / "logs").glob("*.md")))
+
+    def _put(self, path: Path, data: bytes, age_s: float) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        moment = self.clock.now().timestamp() - age_s
+        os.utime(path, (moment, moment))
+        self._stamped.add((str(path), path.stat().st_mtime_ns))
+        self.hint(path)
+        return path
+
+    def hint(self, *paths: Path) -> None:
+        """The watcher reports these files."""
+        if self._daemon is not None:
+            self.daemon.hint([path.relative_to(self.root).as_posix() for path in paths])
+
+    def _restamp(self) -> None:
+        """What the daemon wrote carries the real time; give it the time of this world."""
+        for path in self.root.rglob("*.md"):
+            if (str(path), path.stat().st_mtime_ns) not in self._stamped:
+                moment = self.clock.now().timestamp()
+                os.utime(path, (moment, moment))
+                self._stamped.add((str(path), path.stat().st_mtime_ns))
+
+    # the daemon
+
+    @property
+    def daemon(self) -> Scheduler:
+        """The running scheduler."""
+        assert self._daemon is not None, "the daemon does not run"
+        return self._daemon[0]
+
+    @property
+    def store(self) -> SqliteStore:
+        """Its ledger."""
+        assert self._daemon is not None, "the daemon does not run"
+        return self._daemon[1]
+
+    @property
+    def trust(self) -> Trust:
+        """Its pins and spend."""
+        assert self._daemon is not None, "the daemon does not run"
+        return self._daemon[2]
+
+    @property
+    def survey(self) -> Survey:
+        """What it knows of the notes."""
+        assert self._daemon is not None, "the daemon does not run"
+        return self._daemon[3]
+
+    @property
+    def engine(self) -> FakeEngine:
+        """Its engine."""
+        assert self._daemon is not None, "the daemon does not run"
+        return self._daemon[4]
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine to its end."""
+        return self._runner.run(work)
+
+    def start(self, *, once: bool = False) -> None:
+        """Start the daemon on the state that is there, and let it do what there is to do at this moment."""
+        self._restamp()
+        self._daemon = self.call(self._compose(start_tasks=not once))
+        self.call(self.daemon.begin())
+        self.settle()
+
+    async def _compose(self, *, start_tasks: bool) -> tuple[Scheduler, SqliteStore, Trust, Survey, FakeEngine]:
+        vault = Vault(self.root)
+        store = await SqliteStore.open(self.state_folder / "ledger.db", version="test", owner="test")
+        trust = Trust.open(self.state_folder / "approvals.db", version="test")
+        rows = await store.task_rows()
+        zone = self.zone.key
+        survey = Survey(
+            vault,
+            machine_timezone=zone,
+            former={
+                row.path: Former(
+                    task=row.task, definition=row.seen_definition, source=row.source, invalid_since=row.invalid_since
+                )
+                for row in rows.values()
+            },
+            settings_source=await store.get_meta("settings") or "",
+        )
+        context = ParseContext(default_timezone=zone)
+        guard = Guard(
+            trust,
+            self.trust_mode,
+            vault,
+            rebuild=lambda source, path: rebuild(source, path, context).task,
+            timezone=lambda: survey.timezone,
+        )
+        scheduler: list[Scheduler] = []
+        engine = FakeEngine(self.clock, lambda event: scheduler[0].post(event), lambda request: self.script(request))
+        scheduler.append(
+            Scheduler(
+                vault=vault,
+                store=store,
+                survey=survey,
+                guard=guard,
+                engine=engine,
+                clock=self.clock,
+                host=self.host,
+                start_id=f"{self.clock.now():%Y%m%dT%H%M%S}",
+                rows=rows,
+                tell=lambda what, where, rest: self.told.append((what, where, rest)),
+                start_tasks=start_tasks,
+                ledger_lost=store.is_new and not trust.is_new,
+            )
+        )
+        return scheduler[0], store, trust, survey, engine
+
+    def stop(self) -> None:
+        """End the daemon in an orderly way."""
+        self.call(self.daemon.end())
+        self.crash()
+
+    def crash(self) -> None:
+        """The daemon is gone from one moment to the next."""
+        _, store, trust, _, _ = self._daemon or (None, None, None, None, None)
+        if store is not None and trust is not None:
+            self.call(store.close())
+            trust.close()
+        self._daemon = None
+
+    def restart(self, *, after_s: float = 0.0) -> None:
+        """Stop, let time go by, start."""
+        self.stop()
+        self.clock.advance(after_s)
+        self.start()
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self.crash()
+        self._runner.close()
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    # time
+
+    def settle(self) -> None:
+        """Tick until nothing is left to do at this moment."""
+        for _ in range(60):
+            self.daemon.wake.clear()
+            self.call(self.daemon.tick())
+            self.ticks += 1
+            if not self.daemon.wake.is_set() and self.daemon.pause_s() > 0:
+                return
+        raise AssertionError("the daemon finds something to do for ever")
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass while the machine is awake; the daemon looks whenever it wants to."""
+        self.settle()
+        while seconds > 0:
+            step = min(seconds, max(self.daemon.pause_s(), 0.001))
+            self.clock.advance(step)
+            seconds = round(seconds - step, 6)
+            self.settle()
+
+    def advance_to(self, local: str) -> None:
+        """Until a local time, `2026-11-22 07:00` or `07:00` (of this day, or the next)."""
+        self.advance((self.moment(local) - self.clock.now()).total_seconds())
+
+    def suspend(self, seconds: float) -> None:
+        """The machine sleeps (negative: the clock is set back), and the daemon looks after it."""
+        self.settle()
+        self.clock.suspend(seconds)
+        self.settle()
+
+    def down_until(self, local: str) -> None:
+        """Stop the daemon and start it at a local time."""
+        self.stop()
+        self.clock.advance((self.moment(local) - self.clock.now()).total_seconds())
+        self.start()
+
+    def moment(self, local: str) -> datetime:
+        """The instant of a local time."""
+        if len(local) > 8:
+            return datetime.fromisoformat(local).replace(tzinfo=self.zone).astimezone(UTC)
+        now = self.clock.now().astimezone(self.zone)
+        moment = datetime.fromisoformat(f"{now:%Y-%m-%d} {local}").replace(tzinfo=self.zone)
+        return (moment if moment > now else moment + timedelta(days=1)).astimezone(UTC)
+
+    # what happened
+
+    def runs(self, task: str | None = None) -> list[Run]:
+        """Runs and range rows of the ledger, oldest fire time first."""
+        return sorted(self.call(self.store.history(task=task, limit=100_000)), key=lambda run: (run.fire_time, run.key))
+
+    def history(self, task: str | None = None) -> list[str]:
+        """The same in words: `07:00 success`, `07:00-07:10 missed 3: asleep`, `07:00 running`."""
+        return [self._words(run) for run in self.runs(task)]
+
+    def _words(self, run: Run) -> str:
+        when = self.local(run.fire_time)
+        if run.last_fire_time is not None and run.last_fire_time != run.fire_time:
+            when += f"-{self.local(run.last_fire_time)}"
+        words = f"{when} {run.outcome or run.state}"
+        if run.never_started and run.outcome is not None:
+            words += f" {run.count}: {run.reason}"
+        return words
+
+    def local(self, moment: datetime) -> str:
+        """`07:00` (`07:00:05` where the seconds matter)."""
+        text = moment.astimezone(self.zone).strftime("%H:%M:%S")
+        return text.removesuffix(":00")
+
+    def stands(self, task: str) -> str:
+        """How the task stands: `armed`, `paused`, …; "" if there is none."""
+        tracked = self.daemon.tracked(task)
+        return tracked.standing.state.value if tracked else ""
+
+    def request(self, verb: str, task: str) -> dict[str, Any]:
+        """Ask the daemon as the command line does; its answer."""
+        wish = self.call(self.store.add_request(verb, task, {}, self.clock.now()))
+        self.daemon.hint(["00_system/wake"])
+        self.settle()
+        found = self.call(self.store.request(wish))
+        assert found is not None
+        return dict(found.answer) if found.answer is not None else {}
