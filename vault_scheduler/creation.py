@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -201,11 +202,11 @@ def _settings_note(host: str, zone: str) -> str:
 
 
 def _write(vault: Vault, rel: str, text: str, created: list[str], kept: list[str]) -> None:
-    try:
-        vault.create(rel, text.encode())
-        created.append(rel)
-    except FileExistsError:
+    if os.path.lexists(vault.root / rel):  # not even a temporary file beside it
         kept.append(rel)
+        return
+    vault.create(rel, text.encode())
+    created.append(rel)
 
 
 def vault_root_for(start: Path, system_folder: str) -> Path:
