@@ -174,9 +174,15 @@ async def status(place: Place) -> StatusReport:
         undelivered=undelivered,
         cost_today_usd=spent,
         tasks=len(view.catalogue.items),
-        next_fires=tuple(next_of_all(view.catalogue, now, None, SHOWN_FIRES)),
+        next_fires=_next_tasks(view.catalogue),
         vault_status=place.settings_in_force.status.value,
     )
+
+
+def _next_tasks(catalogue: Catalogue) -> tuple[tuple[datetime, str], ...]:
+    """The tasks that run next, each once."""
+    armed = [(item.next_run, item.name) for item in catalogue.items if item.next_run and item.standing.armed]
+    return tuple(sorted(armed)[:SHOWN_FIRES])
 
 
 # --- approve -----------------------------------------------------------------------------------------------
