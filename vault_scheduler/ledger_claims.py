@@ -13,6 +13,8 @@ from vault_scheduler.ledger_rows import run_of, run_values
 from vault_scheduler.run import Outcome, Run, RunState, TriggerKind, fire_key, run_id
 from vault_scheduler.sqlite_file import Transaction, certain
 
+CLOCK_ERROR_S = 86_400.0
+
 
 def claim(change: Transaction, wish: Claim, owner: str) -> Run | None:
     """Insert the run; None if its key was claimed before, or its fire time lies in a range that did not start."""
@@ -30,16 +32,22 @@ def claim(change: Transaction, wish: Claim, owner: str) -> Run | None:
 def _is_settled(change: Transaction, run: Run) -> bool:
     if change.one("SELECT 1 FROM runs WHERE key = ?", run.key) is not None:
         return True
-    return run.trigger is TriggerKind.AT and _is_covered(change, run.task, int(run.fire_time.timestamp()))
+    return run.trigger is TriggerKind.AT and _is_covered(change, run)
 
 
-def _is_covered(change: Transaction, task: str, second: int) -> bool:
+def _is_covered(change: Transaction, run: Run) -> bool:
+    """Whether the fire time lies in a range row; but not in one that a clock decided on that was days ahead.
+
+    Else a machine that started with a wrong year would count all of that year as missed, also after it is put right.
+    """
+    second = int(run.fire_time.timestamp())
     covering = change.one(
         "SELECT 1 FROM runs WHERE task = ? AND last_fire_time >= ? AND fire_time <= ? AND trigger = 'at' "
-        "AND count > 1 LIMIT 1",
-        task,
+        "AND count > 1 AND ended_at < ? LIMIT 1",
+        run.task,
         second,
         second,
+        run.claimed_at.timestamp() + CLOCK_ERROR_S,
     )
     return covering is not None
 

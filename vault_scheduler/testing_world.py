@@ -34,6 +34,8 @@ class World:
     Nothing here ever waits: `advance` moves the clock from one moment at which the daemon wants to look to the next.
     """
 
+    BERLIN = ZoneInfo("Europe/Berlin")
+
     def __init__(self, root: Path, now: datetime, *, settings: str = SETTINGS, zone: str = "Europe/Berlin") -> None:
         self.clock = FakeClock(now)
         self.zone = ZoneInfo(zone)
@@ -169,7 +171,6 @@ class World:
 
     def start(self, *, once: bool = False) -> None:
         """Start the daemon on the state that is there, and let it do what there is to do at this moment."""
-        self._restamp()
         self._daemon = self.call(self._compose(start_tasks=not once))
         self.call(self.daemon.begin())
         self.settle()
@@ -231,6 +232,7 @@ class World:
             self.call(store.close())
             trust.close()
         self._daemon = None
+        self._restamp()
 
     def restart(self, *, after_s: float = 0.0) -> None:
         """Stop, let time go by, start."""
@@ -248,7 +250,7 @@ class World:
 
     def settle(self) -> None:
         """Tick until nothing is left to do at this moment."""
-        for _ in range(60):
+        for _ in range(500):
             self.daemon.wake.clear()
             self.call(self.daemon.tick())
             self.ticks += 1
