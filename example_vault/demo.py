@@ -26,6 +26,7 @@ TASKS = f"{SYSTEM}/tasks"
 HOUR_S = 3600
 ONE_SHOT_AFTER_S = 12
 ENDS_WITHIN_S = 30
+SHOWN_LINES = 8
 MARKER = "made-by-the-demo"
 RUN_NOW = ("vault-size", "open-tasks", "docs-review", "claude/daily-briefing", "home/backup", "home/site-check")
 SHORTER = "note_quiet: 1s\nnote_interval: 2s\n"
@@ -115,7 +116,7 @@ def surroundings(place: Path) -> dict[str, str]:
 
 def serve(vault: Path, environment: dict[str, str], seconds: float) -> int:
     """Run the daemon with its lines in this terminal; TERM after so many seconds. Its exit code."""
-    command = [sys.executable, "-m", "vault_scheduler", "--vault", str(vault), "daemon"]
+    command = [sys.executable, "-P", "-m", "vault_scheduler", "--vault", str(vault), "daemon"]
     daemon = subprocess.Popen(command, env=environment, cwd=vault, stdin=subprocess.DEVNULL, start_new_session=True)
     try:
         return daemon.wait(timeout=seconds)
@@ -151,15 +152,23 @@ def tell_results(vault: Path, results: list[Path]) -> None:
     for path in results:
         title(f"{path.relative_to(vault).as_posix()}{status_of(path)}")
         print(runs_of(path))
-    made = [path for path in sorted(vault.rglob("*.md")) if not (HERE / path.relative_to(vault)).exists()]
-    for path in made:
-        title(path.relative_to(vault).as_posix())
-        print(path.read_text(encoding="utf-8").strip())
+    for path in sorted(vault.rglob("*.md")):
+        if not (HERE / path.relative_to(vault)).exists():
+            title(path.relative_to(vault).as_posix())
+            print(beginning(path))
     title("Where to look")
     print(f"Open {shown(vault)} as a vault in Obsidian, or read the notes with any editor.")
     print(f"The tasks: {shown(vault / TASKS)}. The settings: {shown(vault / SETTINGS)}.")
     print(f"To go on, in this folder: {command_line(vault)}")
     print("and then edit a task note, tick its `run_now`, or set `status: stopped` in the settings note.")
+
+
+def beginning(path: Path) -> str:
+    """The whole daily log; of another note that a task made as much as shows what it is."""
+    lines = path.read_text(encoding="utf-8").strip().split("\n")
+    if path.parent.name == "logs" or len(lines) <= SHOWN_LINES:
+        return "\n".join(lines)
+    return "\n".join([*lines[:SHOWN_LINES], f"… ({len(lines) - SHOWN_LINES} more lines)"])
 
 
 def status_of(path: Path) -> str:
