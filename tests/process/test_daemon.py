@@ -150,7 +150,7 @@ def test_run_now_runs_once_and_is_unticked(done: World) -> None:
         if name != "missing":
             assert len(done.runs(name)) == 1
             assert "run_now: false" in text_of(done, name)
-            assert re.search(r'^next_run: "\d{4}-\d\d-\d\dT00:00:00"$', text_of(done, name), re.M)
+            assert re.search(r"^next_run: \d{4}-\d\d-\d\dT00:00:00$", text_of(done, name), re.M)
 
 
 def test_a_secret_is_found_nowhere(done: World) -> None:
