@@ -195,9 +195,10 @@ class Registry:
         known = self.copies.get(entry.path)
         if known is not None and known.definition == task.definition and known.original in self._entries:
             return known.original
-        candidates = [_base(entry.path)]
+        base = _base(entry.path)
+        candidates = [base]
         if entry.task is None:  # a sync program may bring the copy before the original
-            candidates += sorted(self._twins.get(entry.path, ()))
+            candidates += sorted(self._twins.get(entry.path, set()) | self._twins.get(base, set()) - {entry.path})
         for path in candidates:
             other = self._entries.get(path)
             if other is not None and other.task is not None and other.task.definition == task.definition:

@@ -91,6 +91,7 @@ class Survey:
         self._former = dict(former)
         self._watched: dict[str, Watched] = {}
         self._edited: set[str] = set()  # the task notes whose `edit` is set
+        self._asked: set[str] = set()  # the tasks whose edits count at once, because a person asks for them
         self._sightings = Sightings()
         self._look_at: dict[str, float] = {}
         self._again: set[str] = set()  # to be judged anew although the bytes are the same
@@ -182,6 +183,19 @@ class Survey:
 
     # what others tell
 
+    def ask_for(self, task: str) -> bool:
+        """A person asks for this task by name: what its note says now counts. True while that is still being read."""
+        self._asked.add(task)
+        unread = self.registry.holder(task) is None and bool(self._look_at)
+        waits = unread or any(self._is_asked(path) for path in self._edited)
+        if not waits:
+            self._asked.discard(task)
+        return waits
+
+    def _is_asked(self, path: str) -> bool:
+        edit = self._watched[path].edit
+        return edit is not None and edit.parsed.task is not None and edit.parsed.task.id in self._asked
+
     def remember_copies(self, copies: Mapping[str, Copy]) -> None:
         """What a former daemon found to be copies of other notes."""
         self.registry.copies = dict(copies)
@@ -211,7 +225,12 @@ class Survey:
         if self.settings is None:
             looks = [self._look_at.get(self.settings_path, self._next_sweep)]
         waiting = {*self._edited, self.settings_path} if self.settings_note.is_pending else self._edited
-        looks += [self._watched[path].changed_at + self._quiet for path in waiting]
+        misses_former = self._misses_former  # until it is seen, a new note may be a renamed one
+        looks += [
+            self._watched[path].changed_at + self._quiet
+            for path in waiting
+            if not (misses_former and self._is_new(path))
+        ]
         return min([self._next_sweep, *looks])
 
     @property
@@ -382,7 +401,8 @@ class Survey:
         quiet = [
             path
             for path in self._edited
-            if monotonic - self._watched[path].changed_at >= self._quiet and not (misses_former and self._is_new(path))
+            if (monotonic - self._watched[path].changed_at >= self._quiet or self._is_asked(path))
+            and not (misses_former and self._is_new(path))
         ]
         # Who was there first holds its id, and no copy comes before its original.
         for path in sorted(quiet, key=lambda p: (p not in self._former, len(p), p)):
