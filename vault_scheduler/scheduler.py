@@ -7,7 +7,7 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from vault_scheduler.attendance import Attendance
 from vault_scheduler.claims import Claims, vault_off
@@ -27,6 +27,8 @@ from vault_scheduler.task import Policies, Problem
 from vault_scheduler.vault import Vault
 from vault_scheduler.writer import Scribe
 
+NEW_NOTE_WITHIN = timedelta(seconds=30)
+"""A request to run a task that is not known is kept for so long, while there are notes that do not count yet."""
 HEARTBEAT_S = 10.0
 TRY_AGAIN_S = 1.0
 RESTART = "Restart the daemon: it begins a new one, or reads the one that is there."
@@ -390,9 +392,11 @@ class Scheduler:
         never_good = self._survey.settings_note.was_never_good
         if self._survey.starting and not never_good:
             return
-        self._requests.extend(await self.store.claim_requests(now))
-        while self._requests:
-            request = self._requests[0]
+        new = await self.store.claim_requests(now)
+        self._requests.extend(new)
+        for request in list(self._requests):
+            if not never_good and self._may_come(request, request in new, now):
+                continue
             try:
                 answer = {"refused": NEVER_GOOD} if never_good else await self._claims.answer(request, now)
             except LedgerUnavailable:
@@ -400,7 +404,16 @@ class Scheduler:
             except VaultSchedError as error:
                 answer = {"refused": str(error)}
             await self.store.answer_request(request.id, answer, now)
-            self._requests.popleft()
+            self._requests.remove(request)
+
+    def _may_come(self, request: Request, is_new: bool, now: datetime) -> bool:
+        """Whether the task to be run may be a note that was written just now, and does not count yet."""
+        if request.verb != "run" or self._roster.get(request.task) is not None:
+            return False
+        if is_new:
+            self._survey.hint([""])  # a sweep, for notes that no event has told of
+            return True
+        return self._survey.unsettled and now - request.made_at < NEW_NOTE_WITHIN
 
     # runs
 

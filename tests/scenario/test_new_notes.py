@@ -19,9 +19,12 @@ def test_a_request_for_a_task_that_never_comes_is_refused(world: World) -> None:
     """Notes that somebody keeps typing in hold the answer back for half a minute at most."""
     world.start()
     world.command("other", "every: 1h", age_s=0)
-    assert world.request("run", "nobody") == {}
-    for turn in range(8):
+    wish = world.call(world.store.add_request("run", "nobody", {}, world.clock.now()))
+    for turn in range(7):
         world.advance(5)
-        world.edit("other", "every: 1h", "every: 1h") if turn % 2 else world.command("other", f"every: {turn + 2}h")
-    assert not world.runs("nobody")
-    assert "refused" in world.request("run", "nobody") or world.survey.unsettled
+        world.command("other", f"every: {turn + 2}h", age_s=0)
+    world.advance(1)
+    found = world.call(world.store.request(wish))
+    assert found is not None
+    assert found.answer is not None
+    assert "refused" in found.answer
