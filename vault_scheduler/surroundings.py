@@ -14,7 +14,7 @@ from vault_scheduler.summary import problem_line
 from vault_scheduler.survey import Survey
 from vault_scheduler.task import Problem, fingerprint
 from vault_scheduler.vault import Written
-from vault_scheduler.writer import FREQUENT, NoteView, Pace, Scribe
+from vault_scheduler.writer import FREQUENT, OURS, NoteView, Pace, Scribe
 
 
 class NoteSurroundings:
@@ -58,7 +58,7 @@ class NoteSurroundings:
             zone=ZoneInfo(tracked.task.timezone),
             next_run=next_run,
             frequent=bool(next_run and following and following - next_run < FREQUENT),
-            stands=self._survey.value(tracked.task.path, "next_run"),
+            stands={key: self._survey.value(tracked.task.path, key) for key in OURS},
             keep_runs=tracked.policies.keep_runs,
             untick=row.latched and tracked.task.run_now,
             busy=any(is_going(run) and run.reserved_usd for run in self._runs_of(task)),

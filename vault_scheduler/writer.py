@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 from zoneinfo import ZoneInfo
@@ -37,6 +37,9 @@ NOTES_A_PASS = 25
 """After so many notes other things get their turn: starts do not wait for a thousand results."""
 PROPERTIES_A_SECOND = 5
 
+LOOKS_A_PASS = 200
+
+OURS = ("last_run", "last_status", "next_run")
 Value = str | bool | int | None
 
 
@@ -51,7 +54,7 @@ class NoteView:
     untick: bool  # `run_now` was taken
     busy: bool  # the note's own Claude run is active
     frequent: bool = False  # it fires again less than FREQUENT after `next_run`
-    stands: str | None = None  # the `next_run` that the note holds now
+    stands: Mapping[str, str | None] = field(default_factory=dict)  # the values of OURS that the note holds now
 
 
 class Surroundings(Witness, Protocol):
@@ -158,6 +161,8 @@ class Scribe:
             await self._look_after(path, monotonic)
         by_target: dict[str, list[tuple[Delivery, Run]]] = defaultdict(list)
         for delivery in await self._store.pending_deliveries():
+            if delivery.not_before is not None and delivery.path in changed:
+                await self._store.defer_delivery(delivery.run, delivery.target, now, delivery.why)
             if delivery.not_before is None or delivery.not_before <= now or delivery.path in changed:
                 by_target[delivery.target].append((delivery, await self._run(delivery)))
             else:
@@ -169,7 +174,7 @@ class Scribe:
                 await self._output.deliver(run, now, monotonic)
             except (NoteRefused, OSError, ValueError, VaultSchedError) as error:
                 await self._put_off([delivery], run.path, error, now)
-        self._take_registered(monotonic)
+        await self._take_registered(monotonic)
         await self._deliver_notes(by_target[NOTE], pace, now, monotonic, hurry)
 
     def _again_at(self, monotonic: float) -> None:
@@ -200,25 +205,30 @@ class Scribe:
 
     # the tasks' notes
 
-    def _take_registered(self, monotonic: float) -> None:
-        """A few tasks whose note may show another `next_run` than is true; the others a second later."""
-        if not self._registered:
-            return
-        if monotonic < self._properties_at + 1.0:
+    async def _take_registered(self, monotonic: float) -> None:
+        """A few tasks whose note tells its properties otherwise than they are; the others a second later."""
+        if self._registered and monotonic < self._properties_at + 1.0:
             self._again_at(self._properties_at + 1.0)
             return
-        looked = 0
-        while self._registered and looked < PROPERTIES_A_SECOND:
+        wrong = looks = 0
+        while self._registered and wrong < PROPERTIES_A_SECOND and looks < LOOKS_A_PASS:
             task = next(iter(self._registered))
-            del self._registered[task]
-            note = self._around.note(task)
-            if note is not None and not note.frequent and note.stands != _next_run_text(note):
+            if await self._is_wrong(task):
                 self._wanted.setdefault(task, {})
-                looked += 1
-        if looked:
+                wrong += 1
+            looks += 1
+            del self._registered[task]
+        if wrong:
             self._properties_at = monotonic
         if self._registered:
-            self._again_at(monotonic + 1.0)
+            self._again_at(monotonic + 1.0 if wrong else monotonic)
+
+    async def _is_wrong(self, task: str) -> bool:
+        note = self._around.note(task)
+        if note is None or note.frequent:
+            return False
+        keys = keys_of(await self._store.last_run_of(task, started=True), note)
+        return any(keys.get(key) != note.stands.get(key) for key in OURS if key in keys)
 
     async def _deliver_notes(
         self, deliveries: Sequence[tuple[Delivery, Run]], pace: Pace, now: datetime, monotonic: float, hurry: bool

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,6 +29,7 @@ max_parallel: 40
 
 
 T = TypeVar("T")
+Scene = Callable[["World"], None]
 
 
 def wait_until(condition: Callable[[], T], what: str, timeout_s: float = 15.0) -> T:
@@ -208,7 +210,17 @@ def world(tmp_path: Path) -> Iterator[World]:
         made.kill()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def play(request: pytest.FixtureRequest, make_world: Callable[..., World]) -> Iterator[Callable[[Scene], None]]:
+    """Scenes mostly wait, so those of a module (`SCENES`) are played side by side, each in a world of its own."""
+    scenes: list[Scene] = request.module.SCENES
+    worlds = {scene: make_world() for scene in scenes}
+    with ThreadPoolExecutor(len(scenes)) as pool:
+        played = {scene: pool.submit(scene, worlds[scene]) for scene in scenes}
+        yield lambda scene: played[scene].result(55)
+
+
+@pytest.fixture(scope="session")
 def alive() -> Callable[[str], list[int]]:
     """Says which processes hold a marker in their command line or environment."""
     return _alive
