@@ -26,7 +26,7 @@ from vault_scheduler.planner import is_going
 from vault_scheduler.run import Run
 from vault_scheduler.settings import Settings
 from vault_scheduler.task import ClaudeAction, CommandAction, PythonAction, Task
-from vault_scheduler.trust import Trust
+from vault_scheduler.trust import Pin, Trust
 from vault_scheduler.vault import Vault
 
 _REMEMBERED = timedelta(minutes=5)
@@ -61,6 +61,7 @@ class Guard:
         self._timezone = timezone
         self._restricted: dict[str, Restricted] = {}
         self._active: Callable[[], list[Run]] = list
+        self._fresh: dict[str, Pin] = {}  # judged, not stored yet
         self._holds = {task: hold.why for task, hold in trust.holds().items()}
 
     def watch(self, active: Callable[[], list[Run]]) -> None:
@@ -77,14 +78,16 @@ class Guard:
     def judge(self, task: Task, source: str, seen_at: datetime) -> str:
         """Why this definition is held; "" if it may run. `seen_at`: when its note was last changed."""
         definition = pin_hash(task.definition, self._named_files(task))
-        pin, hold = self._trust.pin_of(task.id), self._trust.held(task.id)
+        pin = self._fresh.get(task.id) or self._trust.pin_of(task.id)
+        hold = self._trust.held(task.id)
+        is_changed = pin is not None and pin.hash != definition
         self._forget_old(seen_at)
         decision = verdict(
             self._mode,
             task=task,
             definition=definition,
             pinned=pin.hash if pin else None,
-            old=self._rebuild(json.loads(pin.source), task.path) if pin and pin.source else None,
+            old=self._rebuild(json.loads(pin.source), task.path) if is_changed and pin and pin.source else None,
             held=hold.hash if hold else None,
             restricting=self._restricting(seen_at),
             at=seen_at,
@@ -97,11 +100,18 @@ class Guard:
             self._holds[task.id] = f"held: {why}. Approve it with `vault-sched approve {task.id}`"
             return self._holds[task.id]
         if decision.fresh:
-            self._trust.pin(task.id, definition, seen_at, source=source)
+            pin = Pin(task=task.id, hash=definition, pinned_at=seen_at, how="seen", source=source)
+            self._fresh[task.id] = pin
         elif hold is not None:
             self._trust.unhold(task.id)
         self._holds.pop(task.id, None)
         return ""
+
+    def store_pins(self) -> None:
+        """Write down what has been pinned since; nothing that was judged may start before."""
+        if self._fresh:
+            self._trust.pin_all(list(self._fresh.values()))
+            self._fresh.clear()
 
     def held(self, task: str) -> str:
         """Why the task's definition is held, as last judged."""

@@ -287,6 +287,7 @@ class Scheduler:
             task = next(iter(self._touched))
             self._reconsider(task, now, monotonic)
             self._touched.discard(task)
+        self._guard.store_pins()
         self._keep_copies()
         if not self._survey.starting:
             self._roster.all_seen()
