@@ -9,7 +9,6 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +22,7 @@ from vault_scheduler.executors.claude import ClaudeExecutor
 from vault_scheduler.executors.command import CommandExecutor
 from vault_scheduler.executors.python import PythonExecutor, callable_problem
 from vault_scheduler.guard import Guard
+from vault_scheduler.housekeeping import Housekeeping
 from vault_scheduler.masking import Masker
 from vault_scheduler.parser import ParseContext, rebuild
 from vault_scheduler.place import Place
@@ -197,17 +197,32 @@ async def _scheduler(
             host=place.machine.host,
             start_id=start_id,
             rows=rows,
+            ledger_lost=store.is_new and not trust.is_new,
             tell=tell,
             start_tasks=start_tasks,
             only_requests=only_requests,
             grace_s=GRACE_S,
         )
-        await _tidy(place, store, trust, now, tell)
         await scheduler.begin()
-        try:
-            yield scheduler
-        finally:
-            await scheduler.end()
+        async with AsyncExitStack() as kept:
+            if not only_requests:
+                await kept.enter_async_context(_kept_tidy(Housekeeping(place, store, trust, tell)))
+            try:
+                yield scheduler
+            finally:
+                await scheduler.end()
+
+
+@asynccontextmanager
+async def _kept_tidy(house: Housekeeping) -> AsyncIterator[None]:
+    await house.once()
+    daily = asyncio.create_task(house.daily())
+    try:
+        yield
+    finally:
+        daily.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await daily
 
 
 def _former(row: Any) -> Former:
@@ -257,15 +272,6 @@ def machine_environment(place: Place) -> MachineEnvironment:
         secrets=place.machine.secrets,
         env_file=str(config_folder() / ENV_NAME),
     )
-
-
-async def _tidy(place: Place, store: SqliteStore, trust: Trust, now: datetime, tell: Tell) -> None:
-    """What former processes left behind, and what is older than it is kept (rule 12)."""
-    tidied = await asyncio.to_thread(place.vault.tidy, now)
-    for copy in tidied.copies:
-        tell("problem", copy, "another program's text was found in a file that had been replaced; it is kept here")
-    await store.trim(now, timedelta(days=365))
-    trust.trim(now.date(), timedelta(days=400))
 
 
 # signals and events
