@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
 
-from vault_scheduler.note import Document, heading_end
+from vault_scheduler.note import heading_end
 
 _FIELD = re.compile(r"\{\{\s*(?P<name>date|time|title)(?::(?P<format>[^}]*))?\s*\}\}")
 _TOKENS = {
@@ -80,14 +80,15 @@ def append_below(data: bytes, heading: str, text: str, block_id: str) -> bytes:
     marker = f"^{block_id}"
     if marker.encode() in data:
         return data
-    eol = b"\r\n" if Document.parse(data).eol == b"\r\n" else b"\n"
+    eol = b"\r\n" if b"\r\n" in data else b"\n"
     block = f"{text.strip()}\n\n{marker}\n".encode("utf-8", "replace").replace(b"\n", eol)
     end = heading_end(data, heading)
     if end is None:
         gap = eol if data.strip() else b""
         return _on_new_line(data, eol) + gap + f"## {heading}".encode() + eol + eol + block
-    before, after = data[:end].rstrip(b"\r\n"), data[end:]
-    return before + eol + eol + block + (eol + after if after else b"")
+    before, after = _on_new_line(data[:end], eol), data[end:]
+    gap = b"" if before.endswith((b"\n\n", b"\n\r\n")) else eol
+    return before + gap + block + (eol + after if after else b"")
 
 
 def _on_new_line(data: bytes, eol: bytes) -> bytes:

@@ -5,24 +5,17 @@ from __future__ import annotations
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from vault_scheduler import run_blocks
 from vault_scheduler.output import fenced, harmless_markdown, head_and_tail, one_line
-from vault_scheduler.run import Outcome, Run
+from vault_scheduler.run import Outcome, Run, TriggerKind
 from vault_scheduler.runs_section import RunEntry
 
 TEXT_LIMIT = 2000
 """Characters of output that a note shows, head and tail."""
 _REASON = 200
+_FIRST_LINE = 160
 
-SIGNS = {
-    Outcome.SUCCESS: "✅",
-    Outcome.FAILURE: "❌",
-    Outcome.TIMEOUT: "⏱",
-    Outcome.CANCELLED: "⏹",
-    Outcome.ABANDONED: "💥",
-    Outcome.BLOCKED: "✋",
-    Outcome.SKIPPED: "⏭",
-    Outcome.MISSED: "⏭",
-}
+SIGNS = run_blocks.SIGNS
 """One sign per outcome for daily logs and terminals; notes use the same ones."""
 
 
@@ -77,21 +70,29 @@ def _reason(run: Run) -> str:
 
 
 def when_words(run: Run, zone: ZoneInfo) -> str:
-    """`2026-11-20 07:00`, for a range `2026-11-14 07:00 … 2026-11-17 07:00`; local time of the task's zone.
+    """`2026-11-20 07:00`; a range within a day `2026-11-20 07:00 … 09:00`, over days `2026-11-14 … 17`.
 
-    Runs that people asked for are told by the minute they started, others by their fire time.
+    Local time of the task's zone. Seconds are told where the fire time has some: a task that fires every 10 s would
+    have six runs of the same name a minute.
     """
-    first = _local(run.fire_time, zone)
+    first = run.fire_time.astimezone(zone)
     if run.last_fire_time is None or run.count == 1:
-        return first
-    last = _local(run.last_fire_time, zone)
-    if first == last:
-        return first
-    return f"{first} … {last[11:]}" if first[:10] == last[:10] else f"{first} … {last}"
+        return f"{first:%Y-%m-%d} {_clock(first, run)}"
+    last = run.last_fire_time.astimezone(zone)
+    if first.date() == last.date():
+        return f"{first:%Y-%m-%d} {_clock(first, run)} … {_clock(last, run)}"
+    return f"{first:%Y-%m-%d} … {_day_after(first, last)}"
 
 
-def _local(moment: datetime, zone: ZoneInfo) -> str:
-    return moment.astimezone(zone).strftime("%Y-%m-%d %H:%M")
+def _clock(moment: datetime, run: Run) -> str:
+    return f"{moment:%H:%M:%S}" if moment.second and run.trigger is TriggerKind.AT else f"{moment:%H:%M}"
+
+
+def _day_after(first: datetime, last: datetime) -> str:
+    """The last day, without what it has in common with the first."""
+    if first.year != last.year:
+        return f"{last:%Y-%m-%d}"
+    return f"{last:%d}" if first.month == last.month else f"{last:%m-%d}"
 
 
 def text_of(run: Run) -> str:
@@ -107,7 +108,7 @@ def text_of(run: Run) -> str:
         parts.append("Changed: " + ", ".join(f"[[{link_of(path)}]]" for path in result.changed_notes[:20]))
     if result.denials:
         parts.append("Denied: " + "; ".join(one_line(denial, _REASON) for denial in result.denials[:10]))
-    if result.session_id and run.outcome is not Outcome.SUCCESS:
+    if result.session_id:
         parts.append(f"Reopen: `claude --resume {one_line(result.session_id, 80)}`")
     return "\n\n".join(parts)
 
@@ -117,6 +118,12 @@ def output_text(run: Run) -> str:
     if run.result is None:
         return ""
     return harmless_markdown(run.result.text) if run.result.markdown else fenced(run.result.text)
+
+
+def _telling_line(text: str) -> list[str]:
+    """The first line that has words in it: not a rule, a fence or a bracket."""
+    lines = (line.strip().lstrip("#>*- ") for line in text.split("\n"))
+    return [one_line(line, _FIRST_LINE) for line in lines if any(map(str.isalnum, line))][:1]
 
 
 def link_of(path: str) -> str:
@@ -145,9 +152,9 @@ def problem_line(path: str, line: int, text: str) -> str:
 def log_line(run: Run, zone: ZoneInfo) -> str:
     """`- 07:00 ✅ [[briefing]] · 41 s · $0.11 · Three overdue tasks… ^r-…` for the daily log."""
     outcome = run.outcome or Outcome.ABANDONED
-    time = (run.started_at or run.fire_time).astimezone(zone).strftime("%H:%M")
+    time = (run.started_at or run.ended_at or run.fire_time).astimezone(zone).strftime("%H:%M")
     name = link_of(run.path).rsplit("/", 1)[-1]
     parts = [f"[[{link_of(run.path)}|{name}]]", *facts_of(run)]
-    if outcome is Outcome.SUCCESS and run.result is not None and run.result.text.strip():
-        parts.append(one_line(run.result.text.strip().splitlines()[0], 160))
+    if outcome is Outcome.SUCCESS and run.result is not None:
+        parts += _telling_line(run.result.text)
     return f"- {time} {SIGNS[outcome]} {' · '.join(parts)} ^{run.id}"

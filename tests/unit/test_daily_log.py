@@ -1,0 +1,55 @@
+"""Lines of the daily log: once each, and nothing else changes."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vault_scheduler.daily_log import block_ids, file_name, new_file, put_lines
+
+DAY = date(2026, 11, 22)
+
+
+def line(block: str, text: str = "07:00 ✅ [[a]]") -> dict[str, str]:
+    return {block: f"- {text} ^{block}"}
+
+
+def test_files_are_named_after_the_day() -> None:
+    """The host where another machine owns the vault; a part when the day is too long for one note."""
+    assert file_name(DAY) == "2026-11-22.md"
+    assert file_name(DAY, "laptop") == "2026-11-22-laptop.md"
+    assert file_name(DAY, "../a b") == "2026-11-22-..-a-b.md"
+    assert file_name(DAY, "", 2) == "2026-11-22-part2.md"
+
+
+def test_a_line_is_added_once_and_replaced_in_place() -> None:
+    """A range that grows, or a delivery after a crash, changes its own line."""
+    data = put_lines(new_file(DAY), {**line("r-1"), **line("r-2")})
+    assert put_lines(data, line("r-1")) == data
+    assert put_lines(data, line("r-1", "08:00 ⏭ [[a]] · missed 3 ×")) == data.replace(
+        "- 07:00 ✅ [[a]] ^r-1".encode(), "- 08:00 ⏭ [[a]] · missed 3 × ^r-1".encode()
+    )
+    assert block_ids(data) == {"r-1", "r-2"}
+
+
+def test_what_people_write_into_the_log_stays() -> None:
+    """CRLF is kept, a missing final newline is not ours to add unless something follows."""
+    mine = b"# My day\r\n- mine ^x-1\r\nlast"
+    assert put_lines(mine, {}) == mine
+    assert put_lines(mine, line("r-1")) == mine + "\r\n- 07:00 ✅ [[a]] ^r-1\r\n".encode()
+    assert put_lines(b"- old ^r-1", line("r-1")) == "- 07:00 ✅ [[a]] ^r-1".encode()
+
+
+BLOCKS = st.lists(st.sampled_from(["r-1", "r-2", "r-3", "p-1"]), unique=True)
+
+
+@given(st.binary(max_size=60), BLOCKS, BLOCKS)
+def test_putting_twice_changes_nothing(data: bytes, first: list[str], second: list[str]) -> None:
+    """Whatever stands in the file, every line is there exactly once, and the rest byte for byte."""
+    lines = {block: text for block in [*first, *second] for text in line(block).values()}
+    once = put_lines(put_lines(data, {b: lines[b] for b in first}), {b: lines[b] for b in second})
+    assert put_lines(once, lines) == once
+    assert set(lines) <= block_ids(once)
+    assert once.startswith(data)

@@ -1,0 +1,160 @@
+"""How a run is told in notes and logs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from vault_scheduler.run import Outcome, Result, Run, RunState, TriggerKind
+from vault_scheduler.summary import (
+    duration_words,
+    entry_of,
+    facts_of,
+    lateness_words,
+    log_line,
+    output_text,
+    problem_line,
+    text_of,
+    when_words,
+)
+
+SEVEN = datetime(2026, 11, 20, 6, 0, tzinfo=UTC)  # 07:00 in Berlin
+BERLIN = ZoneInfo("Europe/Berlin")
+RUN = Run(
+    id="r-20261120T060000Z-3f9a1c",
+    key="briefing|at|20261120T060000Z",
+    task="briefing",
+    path="00_system/tasks/briefing.md",
+    trigger=TriggerKind.AT,
+    fire_time=SEVEN,
+    claimed_at=SEVEN,
+    state=RunState.ENDED,
+    outcome=Outcome.SUCCESS,
+    started_at=SEVEN,
+    ended_at=SEVEN + timedelta(seconds=41),
+    attempts=1,
+    result=Result(outcome=Outcome.SUCCESS, text="Briefing written.\nMore.", cost_usd=0.11, markdown=True),
+)
+MISSED = replace(RUN, outcome=Outcome.MISSED, reason="asleep", attempts=0, started_at=None, result=None)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.0271, "27 ms"),
+        (0.9994, "999 ms"),
+        (0.9996, "1.0 s"),
+        (9.94, "9.9 s"),
+        (9.96, "10 s"),
+        (59.4, "59 s"),
+        (60, "1 min"),
+        (185, "3 min 5 s"),
+        (3599.6, "1 h"),
+        (7620, "2 h 7 min"),
+    ],
+)
+def test_durations_have_two_units_at_most(seconds: float, words: str) -> None:
+    """Nobody needs milliseconds of an hour."""
+    assert duration_words(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("run", "words"),
+    [
+        (RUN, "2026-11-20 07:00"),
+        # every 10 s: the second tells them apart
+        (replace(RUN, fire_time=SEVEN + timedelta(seconds=10)), "2026-11-20 07:00:10"),
+        # asked for: nobody cares for the second
+        (replace(RUN, fire_time=SEVEN + timedelta(seconds=10), trigger=TriggerKind.REQUEST), "2026-11-20 07:00"),
+        (replace(MISSED, last_fire_time=SEVEN + timedelta(hours=2), count=3), "2026-11-20 07:00 … 09:00"),
+        (replace(MISSED, last_fire_time=SEVEN + timedelta(days=3), count=4), "2026-11-20 … 23"),
+        (replace(MISSED, last_fire_time=SEVEN + timedelta(days=13), count=4), "2026-11-20 … 12-03"),
+        (replace(MISSED, last_fire_time=SEVEN + timedelta(days=50), count=4), "2026-11-20 … 2027-01-09"),
+    ],
+)
+def test_when_is_local_and_as_short_as_it_can_be(run: Run, words: str) -> None:
+    """Fire times in the task's zone; ranges without what both ends share."""
+    assert when_words(run, BERLIN) == words
+
+
+@pytest.mark.parametrize(
+    ("run", "facts"),
+    [
+        (RUN, ("41 s", "$0.11")),
+        (replace(RUN, outcome=Outcome.FAILURE, reason="exit 1: no file"), ("41 s", "$0.11", "exit 1: no file")),
+        (replace(RUN, outcome=Outcome.TIMEOUT, reason="no end"), ("41 s", "$0.11", "timeout: no end")),
+        (replace(RUN, started_at=SEVEN + timedelta(hours=3), ended_at=SEVEN + timedelta(hours=3, seconds=5)),
+         ("5.0 s", "$0.11", "3 h late")),
+        (replace(RUN, attempts=3), ("41 s", "$0.11", "3 attempts")),
+        (replace(MISSED, count=4), ("missed 4 × (asleep)",)),
+        (replace(MISSED, outcome=Outcome.SKIPPED, reason="still running"), ("skipped (still running)",)),
+        # a reason comes from outside: it must not become markdown
+        (replace(RUN, outcome=Outcome.FAILURE, reason="exit 1: ![[x]] <% y %>\n- z"),
+         ("41 s", "$0.11", "exit 1: !\\[\\[x\\]\\] \\< \\% y \\%\\> - z")),
+    ],
+)  # fmt: skip
+def test_facts_say_what_the_sign_does_not(run: Run, facts: tuple[str, ...]) -> None:
+    """Duration, cost, lateness, attempts, reason; of what never started only why."""
+    assert tuple(fact.replace("\\!", "!") for fact in facts_of(run)) == facts
+
+
+def test_up_to_a_minute_is_not_late() -> None:
+    """The scheduler's own seconds are nobody's business."""
+    assert lateness_words(replace(RUN, started_at=SEVEN + timedelta(seconds=60))) == ""
+    assert lateness_words(replace(RUN, started_at=SEVEN + timedelta(seconds=61))) == "1 min 1 s late"
+
+
+def test_an_entry_shows_the_text_of_a_run_that_started() -> None:
+    """A fire time that did not start is a line of its own without text."""
+    assert entry_of(RUN, BERLIN).text == "Briefing written.\nMore."
+    assert entry_of(MISSED, BERLIN).text == ""
+    assert entry_of(MISSED, BERLIN).outcome is Outcome.MISSED
+
+
+def test_output_of_commands_is_fenced_and_cut() -> None:
+    """2,000 characters, head and tail, in a fence that nothing inside can close."""
+    text = text_of(replace(RUN, result=Result(outcome=Outcome.SUCCESS, text="a ``` b\n" + "x\n" * 3000 + "the end")))
+    assert text.startswith("````text\na ``` b\n")
+    assert text.endswith("\nthe end\n````")
+    assert len(text) < 2100
+
+
+def test_a_claude_run_tells_what_it_changed_was_denied_and_how_to_reopen_it() -> None:
+    """Below its answer, as links and as a command."""
+    result = Result(
+        outcome=Outcome.SUCCESS,
+        text="Done.",
+        markdown=True,
+        session_id="5e55-10n",
+        changed_notes=("Notes/A [x].md", "B.md"),
+        denials=("Bash: rm `x`",),
+    )
+    assert text_of(replace(RUN, result=result)) == (
+        "Done.\n\nChanged: [[Notes/A (x)]], [[B]]\n\nDenied: Bash: rm \\`x\\`\n\nReopen: `claude --resume 5e55-10n`"
+    )
+
+
+def test_a_log_line_is_one_line_with_the_first_words_of_the_result() -> None:
+    """Time, sign, link, facts, and what it is about; the block id closes the line."""
+    assert log_line(RUN, BERLIN) == (
+        "- 07:00 ✅ [[00_system/tasks/briefing|briefing]] · 41 s · $0.11 · Briefing written. ^r-20261120T060000Z-3f9a1c"
+    )
+    hostile = replace(RUN, result=Result(outcome=Outcome.SUCCESS, text="---\n```\n# ![[x]] ^r-1\n- more"))
+    assert "· !\\[\\[x\\]\\] \\^r-1 ^r-20261120T060000Z-3f9a1c" in log_line(hostile, BERLIN).replace("\\!", "!")
+    assert "\n" not in log_line(hostile, BERLIN)
+
+
+def test_a_problem_line_names_note_line_and_fix() -> None:
+    """Line 1 says nothing, so it is left out."""
+    assert problem_line("00_system/tasks/a.md", 3, "cron: bad") == "⚠ [[00_system/tasks/a|a]] line 3: cron: bad"
+    assert problem_line("00_system/tasks/a.md", 1, "gone") == "⚠ [[00_system/tasks/a|a]]: gone"
+
+
+def test_an_output_note_gets_the_whole_text() -> None:
+    """Not only what the task's note shows."""
+    long = "x" * 5000
+    assert output_text(replace(RUN, result=Result(outcome=Outcome.SUCCESS, text=long))) == f"```text\n{long}\n```"
+    assert output_text(replace(RUN, result=None)) == ""
