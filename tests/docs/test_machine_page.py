@@ -12,7 +12,9 @@ PAGE = (Path(__file__).parents[2] / "docs/machine.md").read_text(encoding="utf-8
 
 
 def block(language: str) -> str:
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)[0]
+    found = re.search(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    assert found is not None
+    return found[1]
 
 
 def test_the_example_files_can_be_read(tmp_path: Path) -> None:
