@@ -14,8 +14,9 @@ from vault_scheduler.survey import Survey
 from vault_scheduler.task import Policies, Task
 
 ARMED_SINCE = "armed since: "  # key of the ledger's meta table, with the task's id
-SET_BACK = timedelta(seconds=60)
-"""A watermark that lies further ahead than this was set before somebody set the clock back (rule 11)."""
+SET_BACK = timedelta(days=1)
+"""A watermark that lies further ahead was set by a wrong clock, and holds nothing back. One that lies nearer does: what
+the hour that comes again names has been settled the first time (rule 11)."""
 _SECOND = timedelta(seconds=1)
 
 
@@ -199,15 +200,15 @@ def watermark_after(row: TaskRow, task: Task, stands: Standing, now: datetime) -
     """
     if stands.resumes is not None:
         return stands.resumes - _SECOND
-    if row.watermark - now > SET_BACK and stands.armed:
-        return now
-    if row.fingerprint != task.trigger_fingerprint:
-        return now
+    is_ahead = row.armed and timedelta(0) < row.watermark - now <= SET_BACK
+    changed = row.watermark if is_ahead else now
+    if row.fingerprint != task.trigger_fingerprint or (row.watermark - now > SET_BACK and stands.armed):
+        return changed
     ran_out = stands.since is not None and row.watermark == stands.since - _SECOND
     became_invalid = row.armed and stands.state is State.INVALID  # what was due since ends `blocked`
     if row.armed == stands.armed or (stands.armed and ran_out) or became_invalid:
         return row.watermark
-    return now
+    return changed
 
 
 def first_watermark(

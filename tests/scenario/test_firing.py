@@ -110,7 +110,10 @@ def test_body_is_no_trigger(world: World) -> None:
         ("catch_up: all", [f"{hour} success" for hour in ("10:30", "11:00", "11:30", "12:00", "12:30", "13:00")]),
         ("max_late: 5m", ["10:30-13:00 missed 6: asleep"]),
         ("max_late: 10m", ["10:30-12:30 missed 5: asleep", "13:00 success"]),
-        ("catch_up: all\nmax_late: 1m", [f"{h} success" for h in ("10:30", "11:00", "11:30", "12:00", "12:30", "13:00")]),
+        (
+            "catch_up: all\nmax_late: 1m",
+            [f"{h} success" for h in ("10:30", "11:00", "11:30", "12:00", "12:30", "13:00")],
+        ),
     ],
 )
 def test_what_came_due_in_the_machines_sleep(world: World, policy: str, expected: list[str]) -> None:

@@ -85,7 +85,7 @@ def test_pausing_counts_at_once(world: World, change: str) -> None:
 
 def test_garbage_in_a_pause_does_not_end_it(world: World) -> None:
     """While a `paused_until` is being retyped the task stays paused."""
-    world.command("a", 'every: 1m\npaused_until: 2026-11-21\nstatus: active')
+    world.command("a", "every: 1m\npaused_until: 2026-11-21\nstatus: active")
     world.start()
     world.edit("a", "2026-11-21", "2026-1")
     world.advance(300)
