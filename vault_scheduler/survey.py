@@ -227,7 +227,7 @@ class Survey:
         waiting = {*self._edited, self.settings_path} if self.settings_note.is_pending else self._edited
         misses_former = self._misses_former  # until it is seen, a new note may be a renamed one
         looks += [
-            self._watched[path].changed_at + self._quiet
+            self._watched[path].changed_at + (0.0 if self._is_asked(path) else self._quiet)
             for path in waiting
             if not (misses_former and self._is_new(path))
         ]
