@@ -295,6 +295,24 @@ def test_what_a_record_means(values: dict[str, Any], outcome: Outcome, reason: s
     assert (verdict.outcome, verdict.reason, verdict.text) == (outcome, reason, text)
 
 
+@pytest.mark.parametrize(
+    ("values", "transient"),
+    [
+        ({"is_error": True, "error": "Overloaded", "status": 529}, True),
+        ({"is_error": True, "error": "rate limit", "limit_until": 1_800_000_000}, True),
+        ({"answered": False, "error": "API Error: Connection error."}, True),
+        ({"is_error": True, "error": "prompt is too long", "status": 400}, False),
+        ({"subtype": "error_max_turns"}, False),
+        ({"failure": "the calendar is empty"}, False),
+    ],
+)
+def test_network_overload_and_quota_are_no_fault_of_the_task(values: dict[str, Any], transient: bool) -> None:
+    """`pause_after` does not count them (rule 5)."""
+    verdict = judge(ended_record(**values), timezone="UTC", max_usd=0.5, max_turns=4, env_file="/c/env")
+    assert verdict.outcome is Outcome.FAILURE
+    assert verdict.transient is transient
+
+
 def test_a_missing_login_names_the_cure_and_the_file() -> None:
     """Blocked, no retry, and what to do."""
     verdict = judge(Record(refused_login="Not logged in"), timezone="UTC", max_usd=1, max_turns=None, env_file="/c/env")

@@ -136,6 +136,7 @@ class ClaudeExecutor:
             reason=plain_line(reason, REASON_LIMIT),
             text=_short(verdict.text),
             retryable=verdict.retryable,
+            transient=verdict.transient,
         )
 
 

@@ -6,7 +6,7 @@ import json
 import os
 import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ _REFUSED_BY_CLI = ("No such tool available", "denied by your permission settings
 _DETAIL = 80
 _MOST_DENIALS = 50
 _TEXT_LIMIT = 200_000  # characters; the record is written again at every step
+_PASSING_STATUS = frozenset({408, 429, 500, 502, 503, 504, 529})
+_NETWORK = ("connection error", "connection refused", "econn", "enotfound", "etimedout", "fetch failed", "overloaded")
 _SECOND_WORD = frozenset({"git", "gh", "npm", "uv", "pip", "docker", "cargo", "go", "make", "systemctl", "brew"})
 
 
@@ -157,6 +159,7 @@ class Verdict:
     reason: str = ""
     text: str = ""
     retryable: bool = True
+    transient: bool = False
 
 
 def judge(record: Record, *, timezone: str, max_usd: float, max_turns: int | None, env_file: str) -> Verdict:
@@ -172,8 +175,16 @@ def judge(record: Record, *, timezone: str, max_usd: float, max_turns: int | Non
     if record.subtype == "error_max_turns":
         return _failed(record, f"reached max_turns ({max_turns})", retryable=False)
     if not record.answered or record.is_error or record.subtype != "success":
-        return _failed(record, _words(record, timezone))
+        return replace(_failed(record, _words(record, timezone)), transient=is_transient(record))
     return Verdict(outcome=Outcome.SUCCESS, text="" if record.nothing_new else record.text)
+
+
+def is_transient(record: Record) -> bool:
+    """Whether the network, an overload or a quota was to blame: no fault of the task (rule 5)."""
+    words = record.error.lower()
+    return (
+        record.status in _PASSING_STATUS or record.limit_until is not None or any(word in words for word in _NETWORK)
+    )
 
 
 def _failed(record: Record, reason: str, *, retryable: bool = True) -> Verdict:
