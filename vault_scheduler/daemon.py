@@ -63,13 +63,35 @@ async def serve(place: Place, *, once: bool = False, tell: Tell, stop: asyncio.E
     """
     stop = stop or asyncio.Event()
     place.make_state()
-    with VaultLock(place.lock_path, since=place.clock.now()):
-        async with _scheduler(place, tell, start_tasks=not once) as scheduler:
-            with _stopped_by_signals(stop), _watching(place, scheduler, tell):
-                tell("watching", str(place.vault.root), f"pid {os.getpid()}")
-                await scheduler.serve(stop, until_idle=once)
-            tell("stopping", str(place.vault.root), "")
+    async with _locked(place, tell), _scheduler(place, tell, start_tasks=not once) as scheduler:
+        with _stopped_by_signals(stop), _watching(place, scheduler, tell):
+            tell("watching", str(place.vault.root), f"pid {os.getpid()}")
+            await scheduler.serve(stop, until_idle=once)
+        tell("stopping", str(place.vault.root), "")
     return 0
+
+
+@asynccontextmanager
+async def _locked(place: Place, tell: Tell) -> AsyncIterator[None]:
+    """The vault's lock; a command that holds it for the time of one run is waited for (rule 10)."""
+    lock = VaultLock(place.lock_path, since=place.clock.now())
+    never, waited_for = asyncio.Event(), ""
+    while True:
+        try:
+            lock.acquire()
+            break
+        except LockHeld as held:
+            who = holder(place.lock_path)
+            if who is not None and who.purpose == "daemon":
+                raise
+            if waited_for != str(held.holder):
+                waited_for = str(held.holder)
+                tell("waiting", str(place.vault.root), f"for a run of {waited_for}")
+            await place.clock.wait(never, 0.2)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 async def request(place: Place, verb: str, task: str, *, wait: bool = False, tell: Tell) -> Answer:

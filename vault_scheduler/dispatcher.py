@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -358,16 +359,20 @@ class Dispatcher:
     async def recover(self, now: datetime, grace_s: float) -> None:
         """After a crash: what was claimed or waits goes on; what was starting or running is ended, abandoned."""
         self.take_over(await self._store.active())
-        for run in [r for r in self._active.values() if is_going(r)]:
+        found = [run for run in self._active.values() if is_going(run)]
+        last = {run.id: (await self._store.attempts(run.id))[-1] for run in found}  # both begin together
+        for run in found:
             self._report(run, "found")
-            attempts = await self._store.attempts(run.id)
-            last = attempts[-1]  # a run is `starting` together with its attempt
-            if last.state is not RunState.ENDED:
-                await self._engine.end_orphan(run.id, last.pid, last.start_ticks, last.boot_id, grace_s)
-                result = Result(outcome=Outcome.ABANDONED, reason=DIED)
-                run = await self._store.end_attempt(run.id, last.number, result, now)
+        orphans = [attempt for attempt in last.values() if attempt.state is not RunState.ENDED]
+        await asyncio.gather(
+            *(self._engine.end_orphan(a.run, a.pid, a.start_ticks, a.boot_id, grace_s) for a in orphans)
+        )
+        for attempt in last.values():
+            # An end that was recorded before the crash stands.
+            abandoned = Result(outcome=Outcome.ABANDONED, reason=DIED)
+            run = await self._store.end_attempt(attempt.run, attempt.number, abandoned, now)
             # Nobody knows whether a `starting` one was spawned: what it may have cost is charged.
-            await self._settle(run, spawned=True, now=last.ended_at or now)
+            await self._settle(run, spawned=True, now=attempt.ended_at or now)
 
 
 def _runs_while(run: Run, view: View) -> bool:

@@ -90,6 +90,7 @@ class Scribe:
         self._properties_at = float("-inf")
         self._written_at: dict[str, float] = {}  # path → awake second of our last write
         self._waiting_since: dict[str, float] = {}
+        self._not_before: dict[str, float] = {}  # path that could not be written → awake second of the next try
         self._changed: set[str] = set()  # notes that somebody changed since the last pass
         self._dirty = True
         self._next: float | None = None
@@ -158,6 +159,7 @@ class Scribe:
     async def _deliver_all(self, pace: Pace, now: datetime, monotonic: float, hurry: bool) -> None:
         changed, self._changed = self._changed, set()
         for path in changed:
+            self._not_before.pop(path, None)
             await self._look_after(path, monotonic)
         by_target: dict[str, list[tuple[Delivery, Run]]] = defaultdict(list)
         for delivery in await self._store.pending_deliveries():
@@ -262,7 +264,7 @@ class Scribe:
         after_interval = monotonic if last is None or hurry else last + pace.note_interval_s
         after_quiet = monotonic + pace.note_quiet_s - self._around.quiet_s(note.path)
         patience_ends = max(waiting_since, last or 0.0) + IMPATIENCE_S
-        moment = max(after_interval, min(after_quiet, patience_ends))
+        moment = max(after_interval, min(after_quiet, patience_ends), self._not_before.get(note.path, 0.0))
         if moment > monotonic:
             self._again_at(moment)
         return moment <= monotonic
@@ -288,23 +290,18 @@ class Scribe:
             self._again_at(monotonic + GONE_AGAIN_S)  # the survey will tell whether it is gone
             return
         except (VaultSchedError, OSError) as error:
-            await self._not_written(task, [delivery for delivery, _ in deliveries], note.path, error, now)
+            self._not_before[note.path] = monotonic + RETRY_AFTER.total_seconds()
+            await self._put_off([delivery for delivery, _ in deliveries], note.path, error, now)
             return
         self._written_at[note.path] = monotonic
         self._waiting_since.pop(note.path, None)
+        self._not_before.pop(note.path, None)
         if self._wanted.get(task) == wanted:
             self._wanted.pop(task, None)
         if entries:
             self._vigil.wrote(note.path, [run.id for run in runs], run_ids(last), monotonic)
         for run in runs:
             await self._store.mark_delivered(run.id, NOTE, now, base_hash=written.after_hash, count=run.count)
-
-    async def _not_written(
-        self, task: str, deliveries: Sequence[Delivery], path: str, error: Exception, now: datetime
-    ) -> None:
-        if isinstance(error, NoteRefused) or not deliveries:
-            self._wanted.pop(task, None)  # the note is looked at anew when somebody changes it
-        await self._put_off(deliveries, path, error, now)
 
 
 def keys_of(last: Run | None, note: NoteView) -> dict[str, Value]:
