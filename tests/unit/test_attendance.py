@@ -1,0 +1,35 @@
+"""Why what was due was not looked at."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from vault_scheduler.attendance import Attendance
+
+NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
+
+
+def after(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
+
+
+def test_reasons_of_an_absence() -> None:
+    """Not running before the start, asleep during a suspend, away with the vault, else too busy."""
+    there = Attendance()
+    assert not there.notice(NOW, 0)
+    assert there.absence(after(-1)) == "not running"
+    assert not there.notice(after(30), 30)
+    assert there.absence(after(20)) == "too busy"
+    assert not there.notice(after(3600), 40)
+    assert there.absence(after(100)) == "asleep"
+    there.vault_is(False, after(3601))
+    there.vault_is(True, after(3700))
+    assert there.absence(after(3650)) == "the vault was away"
+
+
+def test_clock_that_is_set_back_is_noticed() -> None:
+    """By more than a minute; less is what time servers do."""
+    there = Attendance()
+    there.notice(NOW, 0)
+    assert not there.notice(after(-50), 5)
+    assert there.notice(after(-3600), 10)
