@@ -15,7 +15,6 @@ from vault_scheduler.records import Waiting, approvals
 from vault_scheduler.run import Run, RunState
 from vault_scheduler.settings import resolve
 from vault_scheduler.task import Policies, Problem
-from vault_scheduler.triggers import CronTrigger
 from vault_scheduler.view import look
 from vault_scheduler.zones import load_zone
 
@@ -83,12 +82,6 @@ def _ahead(place: Place, item: Item, limit: int) -> Outlook:
 
 
 # --- next --------------------------------------------------------------------------------------------------
-
-
-def next_of_cron(expression: str, zone: str, after: datetime, until: datetime | None, limit: int) -> Outlook:
-    """Fire times of an expression strictly after a moment. Raises BadExpression, BadValue (zone)."""
-    found = load_zone(zone)
-    return outlook(CronTrigger(expression, found), found, after, until, limit)
 
 
 def next_of_task(item: Item, after: datetime, until: datetime | None, limit: int, zone: str | None) -> Outlook:

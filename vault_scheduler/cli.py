@@ -13,10 +13,11 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from vault_scheduler import __version__, looking, noting, running
-from vault_scheduler.console import VaultOption, complain
+from vault_scheduler.console import Command, Group, VaultOption, complain
 from vault_scheduler.errors import VaultSchedError
 
 cli = typer.Typer(
+    cls=Group,
     name="vault-sched",
     help="The scheduler that lives in an Obsidian vault: every task is one markdown note.",
     no_args_is_help=True,
@@ -46,7 +47,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "approve": noting.approve,
 }
 for _name, _command in COMMANDS.items():
-    cli.command(_name)(_command)
+    cli.command(_name, cls=Command)(_command)
 
 
 def _version(wanted: bool) -> None:

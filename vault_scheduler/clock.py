@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import asyncio
 
 LONGEST_WAIT_S = 30.0
 """Timers stop while a laptop sleeps, so nobody waits longer than this before looking at the wall clock again."""
@@ -40,6 +42,8 @@ class SystemClock:
 
     async def wait(self, event: asyncio.Event, timeout_s: float) -> bool:
         """Wait until `event` is set (True) or `timeout_s` seconds awake have passed (False)."""
+        import asyncio  # commands that do not wait read the time, too, and it takes them 20 ms to load
+
         try:
             await asyncio.wait_for(event.wait(), max(0.0, timeout_s))
         except TimeoutError:

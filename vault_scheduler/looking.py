@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -64,40 +65,73 @@ def next_(
     json: JsonOption = False,
 ) -> None:
     """The next fire times of a task or expression. Changes of the clocks are pointed out."""
+    if task is not None and cron is not None:
+        raise BadUsage("a task and --cron together mean nothing. Give one of them")
+    window = _Window(from_, until, number)
+    if cron is not None:
+        _next_of_cron(cron, timezone, window, vault, json=json)
+    else:
+        _next_of_notes(task, timezone, window, vault, json=json)
+
+
+class _Window:
+    """Which fire times are asked for, once the zone is known that local times are in."""
+
+    def __init__(self, after: str | None, until: str | None, number: int | None) -> None:
+        from vault_scheduler.clock import SystemClock
+
+        self._after, self._until, self._number = after, until, number
+        self._now = SystemClock().now()
+
+    def read(self, zone: str) -> tuple[datetime, datetime | None, int]:
+        """From when (exclusive), to when (inclusive), at most how many."""
+        from zoneinfo import ZoneInfo
+
+        from vault_scheduler.moments import read_moment, read_until
+        from vault_scheduler.outlook import MOST
+
+        local = ZoneInfo(zone)
+        after = read_moment(self._after, local) if self._after else self._now
+        end = read_until(self._until, local, after) if self._until else None
+        return after, end, self._number or (MOST if end else NEXT_SHOWN)
+
+    @property
+    def shown_now(self) -> datetime | None:
+        """The moment that "in 3 h" counts from: it means nothing when one asks from another moment."""
+        return None if self._after else self._now
+
+
+def _next_of_cron(expression: str, timezone: str | None, window: _Window, vault: Path | None, *, json: bool) -> None:
+    from vault_scheduler import render, shapes
+    from vault_scheduler.outlook import of_cron
+    from vault_scheduler.zones import load_zone
+
+    zone = load_zone(timezone).key if timezone is not None else _zone_here(vault)
+    found = of_cron(expression, zone, *window.read(zone))
+    if json:
+        say_json(shapes.next_of_cron_shape(expression, found))
+    else:
+        say(render.cron_page(expression, found, window.shown_now))
+
+
+def _next_of_notes(task: str | None, timezone: str | None, window: _Window, vault: Path | None, *, json: bool) -> None:
     from zoneinfo import ZoneInfo
 
-    from vault_scheduler import app, outlook, render, shapes
-    from vault_scheduler.clock import SystemClock
-    from vault_scheduler.moments import read_moment, read_until
+    from vault_scheduler import app, render, shapes
     from vault_scheduler.view import notes
     from vault_scheduler.zones import load_zone
 
-    if task is not None and cron is not None:
-        raise BadUsage("a task and --cron together mean nothing. Give one of them")
-    now = SystemClock().now()
-    shown_now = None if from_ else now  # "in 3 h" means nothing when one asks from another moment
-    place = open_place(vault) if cron is None else None
-    item = notes(place).find(task) if place and task else None
-    if timezone is not None:
-        zone = load_zone(timezone).key
-    elif item is not None and item.task is not None:
-        zone = item.task.timezone
-    else:
-        zone = place.timezone if place else _zone_here(vault)
-    after = read_moment(from_, ZoneInfo(zone)) if from_ else now
-    end = read_until(until, ZoneInfo(zone), after) if until else None
-    limit = number or (outlook.MOST if end else NEXT_SHOWN)
-    if cron is not None:
-        found = app.next_of_cron(cron, zone, after, end, limit)
-        say_json(shapes.next_of_cron_shape(cron, found)) if json else say(render.cron_page(cron, found, shown_now))
-    elif item is not None:
-        found = app.next_of_task(item, after, end, limit, zone)
-        say_json(shapes.next_of_task_shape(item, found)) if json else say(render.next_page(item, found, shown_now))
-    else:
-        assert place is not None
-        fires = finished(app.next_of_vault(place, after, end, limit))
-        local = ZoneInfo(zone)
-        say_json(shapes.next_of_all_shape(fires, local)) if json else say(render.vault_page(fires, local, shown_now))
+    place = open_place(vault)
+    item = notes(place).find(task) if task else None
+    zone = load_zone(timezone).key if timezone else (item.task.timezone if item and item.task else place.timezone)
+    if item is not None:
+        found = app.next_of_task(item, *window.read(zone), zone)
+        say_json(shapes.next_of_task_shape(item, found)) if json else say(
+            render.next_page(item, found, window.shown_now)
+        )
+        return
+    fires, local = finished(app.next_of_vault(place, *window.read(zone))), ZoneInfo(zone)
+    say_json(shapes.next_of_all_shape(fires, local)) if json else say(render.vault_page(fires, local, window.shown_now))
 
 
 def _zone_here(vault: Path | None) -> str:

@@ -10,7 +10,8 @@ from itertools import islice
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
-from vault_scheduler.zones import dst_changes
+from vault_scheduler.triggers import CronTrigger
+from vault_scheduler.zones import dst_changes, load_zone
 
 AHEAD = timedelta(days=366)
 """Every zone that changes its clocks does so within a year."""
@@ -63,6 +64,12 @@ def outlook(fires: Fires, zone: ZoneInfo, after: datetime, until: datetime | Non
         changes=changes or clock_changes(zone, after, after + AHEAD)[:1],
         more=len(found) > limit,
     )
+
+
+def of_cron(expression: str, zone: str, after: datetime, until: datetime | None, limit: int) -> Outlook:
+    """The next `limit` fire times of an expression in a zone. Raises BadExpression, BadValue (zone)."""
+    found = load_zone(zone)
+    return outlook(CronTrigger(expression, found), found, after, until, limit)
 
 
 def clock_changes(zone: ZoneInfo, after: datetime, upto: datetime) -> tuple[ClockChange, ...]:

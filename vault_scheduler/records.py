@@ -6,15 +6,17 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from vault_scheduler import __version__
 from vault_scheduler.approvals import Held, TrustMode, pin_hash, verdict
 from vault_scheduler.errors import VaultSchedError
-from vault_scheduler.guard import named_files
 from vault_scheduler.place import Place
-from vault_scheduler.store import SqliteStore
 from vault_scheduler.task import Task
-from vault_scheduler.trust import Trust
+
+if TYPE_CHECKING:
+    from vault_scheduler.store import SqliteStore
+    from vault_scheduler.trust import Trust
 
 
 @asynccontextmanager
@@ -23,6 +25,8 @@ async def ledger(place: Place) -> AsyncIterator[SqliteStore | None]:
     if not place.ledger_path.exists():
         yield None
         return
+    from vault_scheduler.store import SqliteStore
+
     store = await SqliteStore.open(place.ledger_path, version=__version__, owner="look", serving=False)
     try:
         yield store
@@ -36,6 +40,8 @@ def approvals(place: Place) -> Iterator[Trust | None]:
     if not place.approvals_path.exists():
         yield None
         return
+    from vault_scheduler.trust import Trust
+
     trust = Trust.open(place.approvals_path, version=__version__, serving=False)
     try:
         yield trust
@@ -91,6 +97,8 @@ class Holds:
 
 def definition_hash(place: Place, task: Task) -> str:
     """What is pinned: the definition with the files of the vault that it names."""
+    from vault_scheduler.guard import named_files
+
     files: dict[str, bytes] = {}
     for path in named_files(task, place.vault.system_folder):
         try:

@@ -1,32 +1,36 @@
-"""What commands print for people: plain text, aligned, readable at 80 columns. Pure."""
+"""What commands print for people: plain text, aligned, readable at 80 columns. Pure.
+
+How runs are told is imported where a run is told: `next` answers in half the time without it.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from vault_scheduler.app import Listed, Shown, StatusReport
 from vault_scheduler.body import first_fence
-from vault_scheduler.catalogue import Catalogue, Item
-from vault_scheduler.checking import Checked
 from vault_scheduler.columns import facts, plural, table
-from vault_scheduler.creation import Created, Initialised
-from vault_scheduler.hindsight import History, Output
 from vault_scheduler.moments import length, long_local, offset, relative
-from vault_scheduler.outlook import ClockChange, Outlook
 from vault_scheduler.output import plain_line
-from vault_scheduler.place import Place
-from vault_scheduler.planner import State
-from vault_scheduler.records import Waiting
-from vault_scheduler.run import Outcome, Run, RunState
 from vault_scheduler.schedule_words import cron_words, schedule_text, schedule_words
 from vault_scheduler.shapes import zone_of
-from vault_scheduler.summary import SIGNS, facts_of, when_words
-from vault_scheduler.switching import Switched
 from vault_scheduler.task import ClaudeAction, CommandAction, Policies, Problem, PythonAction, Task
 from vault_scheduler.values import spelled
+
+if TYPE_CHECKING:  # the verbs behind what is rendered: a command loads its own, not those of all the others
+    from vault_scheduler.app import Listed, Shown, StatusReport
+    from vault_scheduler.catalogue import Catalogue, Item
+    from vault_scheduler.checking import Checked
+    from vault_scheduler.creation import Created, Initialised
+    from vault_scheduler.hindsight import History, Output
+    from vault_scheduler.outlook import ClockChange, Outlook
+    from vault_scheduler.place import Place
+    from vault_scheduler.records import Waiting
+    from vault_scheduler.run import Outcome, Run
+    from vault_scheduler.switching import Switched
 
 # --- list --------------------------------------------------------------------------------------------------
 
@@ -60,12 +64,16 @@ def _last(line: Listed, now: datetime) -> str:
         return going(line.active, now)
     if line.last is None or line.last.outcome is None:
         return "–"
+    from vault_scheduler.summary import SIGNS
+
     ago = relative(line.last.ended_at or line.last.fire_time, now)
     return f"{SIGNS[line.last.outcome]} {ago}"
 
 
 def going(run: Run, now: datetime) -> str:
     """A run that has not ended: `▶ for 12 s`, `waits for slot`."""
+    from vault_scheduler.run import RunState
+
     if run.state in (RunState.STARTING, RunState.RUNNING) and run.started_at:
         return f"▶ for {length(max(0.0, (now - run.started_at).total_seconds()))}"
     return f"waits for {run.waiting_for}" if run.waiting_for else "waits"
@@ -137,7 +145,7 @@ def _ahead(shown: Shown, now: datetime) -> list[str]:
     assert shown.ahead is not None
     if not shown.ahead.fire_times:
         return ["Nothing is left to fire."] if not (shown.item.task and shown.item.task.on_start) else []
-    off = shown.item.standing.state not in (State.ARMED,) and not shown.item.standing.until
+    off = not shown.item.standing.armed and not shown.item.standing.until
     title = "Next (if it were armed):" if off else "Next:"
     return [title, *outlook_lines(shown.ahead, now)]
 
@@ -146,11 +154,15 @@ def _past(shown: Shown, zone: ZoneInfo, now: datetime, width: int | None) -> lis
     active = [f"  {going(shown.active, now)} {shown.active.id}"] if shown.active else []
     if not shown.runs and not active:
         return [f"No runs yet. `vault-sched run {shown.item.name}` runs it once."]
+    from vault_scheduler.summary import when_words
+
     rows = [(when_words(run, zone), *_told(run)) for run in shown.runs]
     return ["Last runs:", *active, *table(rows, width=width, indent=2)]
 
 
 def _told(run: Run) -> tuple[str, str]:
+    from vault_scheduler.summary import SIGNS, facts_of
+
     sign = SIGNS[run.outcome] if run.outcome else " "
     return sign, " · ".join(facts_of(run))
 
@@ -237,6 +249,8 @@ def history_page(found: History, place: Place, *, failed: bool, width: int | Non
     """`history`."""
     if not found.runs:
         return ["No failed runs." if failed else "No runs yet. `vault-sched run TASK` runs a task once."]
+    from vault_scheduler.summary import when_words
+
     rows = []
     for run in found.runs:
         zone = ZoneInfo(found.zones.get(run.task, place.timezone))
@@ -344,6 +358,8 @@ def ran_line(task: str, run: str, outcome: Outcome | None, reason: str) -> str:
     """`run`: how it ended, or that it was started."""
     if outcome is None:
         return f"{task} is running: {run}. `vault-sched logs {run} --follow` shows its output"
+    from vault_scheduler.summary import SIGNS
+
     parts = [f"{SIGNS[outcome]} {task}: {outcome.value}", plain_line(reason), run]
     return " · ".join(part for part in parts if part)
 
@@ -353,6 +369,8 @@ def no_output_line(found: Output) -> str:
     run = found.run
     if run.outcome is None:
         return f"{run.id} has printed nothing yet ({run.state.value})"
+    from vault_scheduler.summary import facts_of
+
     told = " · ".join(facts_of(run))
     return f"{run.id} printed nothing: {run.outcome.value}, {told}"
 

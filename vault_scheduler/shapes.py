@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from vault_scheduler.app import Listed, Shown, StatusReport
-from vault_scheduler.catalogue import Item
-from vault_scheduler.checking import Checked
-from vault_scheduler.hindsight import History
 from vault_scheduler.moments import iso, iso_or_none
-from vault_scheduler.outlook import Outlook
-from vault_scheduler.place import Place
-from vault_scheduler.records import Waiting
-from vault_scheduler.run import Run
 from vault_scheduler.schedule_words import schedule_text, schedule_words
-from vault_scheduler.task import Problem
+
+if TYPE_CHECKING:  # the verbs behind the shapes: a command loads its own, not those of all the others
+    from vault_scheduler.app import Listed, Shown, StatusReport
+    from vault_scheduler.catalogue import Item
+    from vault_scheduler.checking import Checked
+    from vault_scheduler.hindsight import History
+    from vault_scheduler.outlook import Outlook
+    from vault_scheduler.place import Place
+    from vault_scheduler.records import Waiting
+    from vault_scheduler.run import Run
+    from vault_scheduler.task import Problem
 
 Shape = dict[str, Any]
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from vault_scheduler.catalogue import Catalogue, Item, read_catalogue
 from vault_scheduler.errors import TaskNotFound
 from vault_scheduler.place import Place
 from vault_scheduler.records import Holds, approvals, ledger
-from vault_scheduler.store import SqliteStore
+
+if TYPE_CHECKING:
+    from vault_scheduler.store import SqliteStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
