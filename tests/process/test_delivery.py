@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -62,7 +63,7 @@ def a_note_that_is_typed_into(world: World) -> None:
     words = "".join(f"word{n} " for n in range(1, number + 1))
     assert words in note.read_text()
     marks = world.rows("SELECT d.done_at FROM deliveries d WHERE target = 'note' ORDER BY done_at")
-    assert not [mark for mark in marks if last_save - 14 < mark["done_at"] < last_save]
+    assert not [mark for mark in marks if mark["done_at"] and last_save - 14 < mark["done_at"] < last_save]
     assert all(lines_of(world, run) == 1 for run in ended)
 
 
@@ -97,8 +98,21 @@ def a_half_typed_edit(world: World) -> None:
     assert time.monotonic() - saved > 9
     assert set(out.read_text().split()) == {"old", "whole"}
     assert len(versions) <= 2  # as it was, and with what had ended by the first write
-    begun = len(world.ended("calm"))
-    world.until(lambda: len(run_ids(calm.read_bytes())) >= min(20, begun), "all pending runs in one write", 35)
+
+
+def many_runs_between_two_writes(world: World) -> None:
+    """`note_interval`: the note is written once in that time, with all runs that are pending by then."""
+    world.settings.write_text(PATIENT.replace("timezone", "note_quiet: 1s\nnote_interval: 5s\ntimezone"))
+    note = world.note("often", 'type: command\nevery: 1s\ncommand: "true"')
+    world.start()
+    counts, until = [0], time.monotonic() + 12
+    while time.monotonic() < until:
+        count = len(run_ids(note.read_bytes()))
+        if count != counts[-1]:
+            counts.append(count)
+        time.sleep(0.05)
+    assert 3 <= len(counts) <= 4, counts
+    assert all(later - earlier >= 4 for earlier, later in pairwise(counts[1:])), counts
 
 
 def a_stale_copy_is_written_back(world: World) -> None:
@@ -230,6 +244,7 @@ def _paused(text: str) -> str:
 
 
 SCENES = [
+    many_runs_between_two_writes,
     a_note_that_is_typed_into,
     a_half_typed_edit,
     a_stale_copy_is_written_back,

@@ -63,13 +63,6 @@ def by_git(path: Path, text: str) -> None:
 SAVES: dict[str, Save] = {"in-place": in_place, "atomic": atomically, "git": by_git}
 
 
-@pytest.fixture(scope="module")
-def world(make_world: Callable[..., World]) -> World:
-    made = make_world()
-    made.start()
-    return made
-
-
 class Counter:
     """A task whose runs leave words in a file outside of the vault."""
 
@@ -99,8 +92,9 @@ class Counter:
         return self.words() == before
 
 
-def test_edits_take_effect_however_they_are_saved(world: World) -> None:
+def edits_take_effect_however_they_are_saved(world: World) -> None:
     """Command, trigger, pause, resume and deletion count: in place, by rename, by git."""
+    world.start()
     counters = [Counter(world, name, save) for name, save in SAVES.items()]
     for counter in counters:
         counter.save("old")
@@ -138,22 +132,23 @@ def test_edits_take_effect_however_they_are_saved(world: World) -> None:
         assert counter.words().count("rare") <= 1
 
 
-def test_stopped_cancels_what_runs(world: World, alive: Callable[[str], list[int]]) -> None:
+def stopped_cancels_what_runs(world: World) -> None:
     """`status: stopped`, typed on a phone, ends the run at once and says so in the note."""
+    world.start()
     keys = 'type: command\nevery: 1d\ncommand: "echo begun; sleep 4811"'
     note = world.note("stop-me", f"{keys}\nrun_now: true")
-    world.until(lambda: alive("sleep\x004811"), "it runs")
+    world.until(lambda: world.runs("stop-me") and world.runs("stop-me")[0]["state"] == "running", "it runs")
     world.until(lambda: "run_now: false" in note.read_text(), "unticked")
     in_place(note, f"---\n{keys}\nstatus: stopped\n---\n")
     (run,) = world.ended("stop-me")
     assert (run["outcome"], run["reason"]) == ("cancelled", "stopped")
-    assert not alive("sleep\x004811")
     world.delivered("stop-me")
     assert "> begun" in note.read_text()
 
 
-def test_a_broken_edit_is_reported_while_other_tasks_run_on(world: World) -> None:
+def a_broken_edit_is_reported_while_other_tasks_run_on(world: World) -> None:
     """Line, reason and fix stand in the daily log; the last good definition runs on for a while."""
+    world.start()
     fine, broken = Counter(world, "fine", in_place), Counter(world, "broken", in_place)
     fine.save("ok")
     broken.save("ok")
@@ -167,8 +162,9 @@ def test_a_broken_edit_is_reported_while_other_tasks_run_on(world: World) -> Non
     broken.path.unlink()
 
 
-def test_copies_never_run(world: World) -> None:
+def copies_never_run(world: World) -> None:
     """Neither a sync conflict nor a duplicate nor a note below a dot folder or among templates."""
+    world.start()
     original = Counter(world, "original", in_place)
     original.save("ran")
     original.waits_for("ran")
@@ -193,8 +189,9 @@ def test_copies_never_run(world: World) -> None:
         path.unlink()
 
 
-def test_a_renamed_task_goes_on(world: World) -> None:
+def a_renamed_task_goes_on(world: World) -> None:
     """Its history stays, no fire time runs twice, and results go into the note under its new name."""
+    world.start()
     before = Counter(world, "before", in_place)
     before.save("ran")
     before.waits_for("ran")
@@ -212,8 +209,9 @@ def test_a_renamed_task_goes_on(world: World) -> None:
     after.path.unlink()
 
 
-def test_a_note_that_is_deleted_during_its_run(world: World) -> None:
+def a_note_that_is_deleted_during_its_run(world: World) -> None:
     """The run goes on; its result is in the ledger and the daily log."""
+    world.start()
     world.note("doomed", 'type: command\nevery: 1d\nrun_now: true\ncommand: "sleep 2; echo last words"')
     world.until(lambda: [run for run in world.runs("doomed") if run["state"] == "running"], "it runs")
     (world.tasks / "doomed.md").unlink()
@@ -224,8 +222,9 @@ def test_a_note_that_is_deleted_during_its_run(world: World) -> None:
     assert not (world.tasks / "doomed.md").exists()
 
 
-def test_a_truncated_settings_note_changes_nothing(world: World, alive: Callable[[str], list[int]]) -> None:
+def a_truncated_settings_note_changes_nothing(world: World) -> None:
     """Empty, or without its fence: the last good settings stay. `status: stopped` in it cancels what runs."""
+    world.start()
     good = world.settings.read_text()
     runner = Counter(world, "runner", in_place)
     runner.save("ran")
@@ -235,7 +234,7 @@ def test_a_truncated_settings_note_changes_nothing(world: World, alive: Callable
     count = len(runner.words())
     world.until(lambda: len(runner.words()) > count + 1, "everything goes on")
     world.note("long", 'type: command\nevery: 1d\nrun_now: true\ncommand: "sleep 4812"')
-    world.until(lambda: alive("sleep\x004812"), "it runs")
+    world.until(lambda: world.runs("long") and world.runs("long")[0]["state"] == "running", "it runs")
     in_place(world.settings, good.replace("status: active", "status: stopped"))
     (run,) = world.ended("long")
     assert (run["outcome"], run["reason"]) == ("cancelled", "vault stopped")
@@ -244,3 +243,26 @@ def test_a_truncated_settings_note_changes_nothing(world: World, alive: Callable
     count = len(runner.words())
     world.until(lambda: len(runner.words()) > count, "it goes on")
     runner.path.unlink()
+
+
+SCENES = [
+    edits_take_effect_however_they_are_saved,
+    stopped_cancels_what_runs,
+    a_broken_edit_is_reported_while_other_tasks_run_on,
+    copies_never_run,
+    a_renamed_task_goes_on,
+    a_note_that_is_deleted_during_its_run,
+    a_truncated_settings_note_changes_nothing,
+]
+
+
+@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__)
+def test_edits(scene: Callable[[World], None], play: Callable[[Callable[[World], None]], None]) -> None:
+    """What the scene's own sentence says."""
+    play(scene)
+
+
+def test_what_was_stopped_is_gone(alive: Callable[[str], list[int]]) -> None:
+    """No process of a cancelled run lives on."""
+    assert not alive("sleep\x004811")
+    assert not alive("sleep\x004812")
