@@ -23,6 +23,7 @@ from vault_scheduler.executors.command import CommandExecutor
 from vault_scheduler.executors.python import PythonExecutor, callable_problem
 from vault_scheduler.guard import Guard
 from vault_scheduler.housekeeping import Housekeeping
+from vault_scheduler.known import Former
 from vault_scheduler.masking import Masker
 from vault_scheduler.parser import ParseContext, rebuild
 from vault_scheduler.place import Place
@@ -31,7 +32,7 @@ from vault_scheduler.platform.paths import config_folder
 from vault_scheduler.run import Outcome, Run
 from vault_scheduler.scheduler import Scheduler
 from vault_scheduler.store import SqliteStore, Store
-from vault_scheduler.survey import Former, Survey
+from vault_scheduler.survey import Survey
 from vault_scheduler.task import Task
 from vault_scheduler.trust import Trust
 from vault_scheduler.watcher import Watcher

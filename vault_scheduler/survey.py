@@ -4,69 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from vault_scheduler.departures import Departure, Departures
 from vault_scheduler.errors import BadValue, VaultSchedError
+from vault_scheduler.known import Edit, Former, Seen, Watched
 from vault_scheduler.note import Document
 from vault_scheduler.parser import ParseContext, Parsed, parse_task, rebuild, source_of
-from vault_scheduler.platform.replace import digest
+from vault_scheduler.readings import AWAY_S, Reading, Readings
 from vault_scheduler.registry import Copy, Registry
 from vault_scheduler.settings import Settings
 from vault_scheduler.settings_note import SettingsNote, settings_gone
-from vault_scheduler.sightings import Believed, Sightings
 from vault_scheduler.task import Problem, Task
 from vault_scheduler.values import local_datetime
-from vault_scheduler.vault import Stamp, Vault, Written
-
-SWEEP_S = 30.0
-"""The folder is looked over this often, because watchers miss events."""
-AWAY_S = 1.0
-"""And a vault that is away this often."""
-STILL_S = 5.0
-"""A file that was last modified longer ago than this is not being written right now."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Former:
-    """What the ledger remembers of a task's note from before this daemon started."""
-
-    task: str
-    definition: str
-    source: str
-    invalid_since: datetime | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Edit:
-    """What a note says since somebody changed it."""
-
-    parsed: Parsed
-    source: dict[str, Any] | None
-
-
-@dataclass(slots=True, kw_only=True)
-class Watched:
-    """A file as last believed. `changed_at`: awake seconds of the last change that was not ours."""
-
-    digest: str
-    changed_at: float
-    edit: Edit | None = None  # it has not been left alone for long enough
-    source: dict[str, Any] | None = None  # of the definition in force
-    last_run: object = None  # as the note told it when it was first seen
-
-
-@dataclass(slots=True, kw_only=True)
-class Seen:
-    """What one look brought."""
-
-    touched: set[str] = field(default_factory=set)  # ids of tasks that may stand differently now
-    renamed: list[tuple[str, str]] = field(default_factory=list)  # task id before, after
-    settings_changed: bool = False
-    changed_paths: set[str] = field(default_factory=set)  # notes that somebody else changed
+from vault_scheduler.vault import Vault, Written
 
 
 class Survey:
@@ -91,14 +43,8 @@ class Survey:
         self._former = dict(former)
         self._watched: dict[str, Watched] = {}
         self._edited: set[str] = set()  # the task notes whose `edit` is set
-        self._asked: set[str] = set()  # the tasks whose edits count at once, because a person asks for them
-        self._sightings = Sightings()
-        self._look_at: dict[str, float] = {}
-        self._again: set[str] = set()  # to be judged anew although the bytes are the same
-        self._stamps: dict[str, Stamp] = {}
-        self._next_sweep = 0.0
+        self._readings = Readings(vault, self.settings_path)
         self._first_look = True
-        self._ours: dict[str, str] = {}
         self._departures = Departures()
         self._settings_seen = self.settings_note.revision
 
@@ -116,7 +62,7 @@ class Survey:
 
     @property
     def _misses_former(self) -> bool:
-        return any(path in self._former and path not in self._watched for path in self._look_at)
+        return any(path in self._former and path not in self._watched for path in self._readings.waiting())
 
     @property
     def timezone(self) -> str:
@@ -134,16 +80,16 @@ class Survey:
 
     def settled(self, path: str) -> bool:
         """Whether no edit of the note is waiting to be left alone."""
-        return path not in self._edited and path not in self._look_at
+        return path not in self._edited and not self._readings.waits(path)
 
     @property
     def unsettled(self) -> bool:
         """Whether any edit is waiting to be believed or to be left alone."""
-        return bool(self._look_at or self._edited)
+        return bool(self._readings.waiting() or self._edited)
 
     def quiet_s(self, path: str, monotonic: float) -> float:
         """For how many seconds awake nobody but us has changed the note."""
-        if path in self._look_at:
+        if self._readings.waits(path):
             return 0.0  # somebody is at it right now: no two reads of it agree yet
         watched = self._watched.get(path)
         return monotonic - watched.changed_at if watched else float("inf")
@@ -157,8 +103,7 @@ class Survey:
 
     def modified_at(self, path: str) -> datetime | None:
         """The note's mtime, in UTC."""
-        stamp = self._stamps.get(path) or self.vault.stamp(path)
-        return datetime.fromtimestamp(stamp.mtime_ns / 1e9, UTC) if stamp else None
+        return self._readings.modified_at(path)
 
     def last_run(self, task: Task, now: datetime) -> datetime | None:
         """What the note's own `last_run` tells, in UTC; of a local time that exists twice the later one.
@@ -183,55 +128,31 @@ class Survey:
 
     # what others tell
 
-    def ask_for(self, task: str) -> bool:
-        """A person asks for this task by name: what its note says now counts. True while that is still being read."""
-        self._asked.add(task)
-        unread = self.registry.holder(task) is None and bool(self._look_at)
-        waits = unread or any(self._is_asked(path) for path in self._edited)
-        if not waits:
-            self._asked.discard(task)
-        return waits
-
-    def _is_asked(self, path: str) -> bool:
-        edit = self._watched[path].edit
-        return edit is not None and edit.parsed.task is not None and edit.parsed.task.id in self._asked
-
     def remember_copies(self, copies: Mapping[str, Copy]) -> None:
         """What a former daemon found to be copies of other notes."""
         self.registry.copies = dict(copies)
 
     def hint(self, paths: Iterable[str]) -> None:
         """Something may have happened to these files; a path that is no note's asks for a sweep."""
-        for path in paths:
-            if path == self.settings_path or self.vault.is_task_path(path):
-                self._look_at[path] = 0.0
-            elif not path.endswith(".md"):
-                self._next_sweep = 0.0  # a folder came, went or was renamed
+        self._readings.hint(paths)
 
     def wrote(self, written: Written) -> None:
         """The daemon changed the file: no edit of anybody's."""
-        watched = self._watched.get(written.path)
-        if watched is not None and written.before_hash in (watched.digest, self._ours.get(written.path)):
-            self._ours[written.path] = written.after_hash
-        self.hint([written.path])
+        self._readings.wrote(written)
 
     # looking
 
     def next_look(self) -> float:
         """The awake second at which there is something to look at."""
+        next_sweep = self._readings.next_sweep
         if not self.present:
-            return self._next_sweep
-        looks = list(self._look_at.values())
+            return next_sweep
         if self.settings is None:
-            looks = [self._look_at.get(self.settings_path, self._next_sweep)]
+            return min(next_sweep, self._readings.next_read(self.settings_path))
         waiting = {*self._edited, self.settings_path} if self.settings_note.is_pending else self._edited
         misses_former = self._misses_former  # until it is seen, a new note may be a renamed one
-        looks += [
-            self._watched[path].changed_at + (0.0 if self._is_asked(path) else self._quiet)
-            for path in waiting
-            if not (misses_former and self._is_new(path))
-        ]
-        return min([self._next_sweep, *looks])
+        looks = [self._watched[p].changed_at + self._quiet for p in waiting if not (misses_former and self._is_new(p))]
+        return min([next_sweep, self._readings.next_read(), *looks])
 
     @property
     def _quiet(self) -> float:
@@ -242,69 +163,36 @@ class Survey:
         seen = Seen()
         self.present = self.vault.is_there() or self.vault.sweep().there
         if not self.present:
-            self._next_sweep = monotonic + AWAY_S
+            self._readings.next_sweep = monotonic + AWAY_S
             return seen
-        if monotonic >= self._next_sweep:
-            self._sweep(monotonic)
+        if monotonic >= self._readings.next_sweep:
+            self._departures.forget(monotonic)
+            self._readings.sweep(monotonic, self._former if self._first_look else ())
         self._look_at_settings(now, monotonic, seen)
         if self.settings is None:
             return seen  # what a note means depends on the settings; without good ones nothing starts (rule 3.3)
-        believed: dict[str, bytes | None] = {}
-        for path in [p for p, at in self._look_at.items() if at <= monotonic]:
-            self._read(path, now, monotonic, believed, seen)
+        found = {path: self._read(path, now, monotonic, seen) for path in self._readings.due(monotonic)}
+        believed = {path: reading for path, reading in found.items() if reading is not None}
         self._take_notes(believed, now, monotonic, seen)
         self._settle_notes(now, monotonic, seen)
         self._first_look = False
         return seen
 
-    def _sweep(self, monotonic: float) -> None:
-        self._next_sweep = monotonic + SWEEP_S
-        self._departures.forget(monotonic)
-        sweep = self.vault.sweep()
-        changed = {path for path, stamp in sweep.notes.items() if self._stamps.get(path) != stamp}
-        known = set(self._stamps) | set(self._watched) | (set(self._former) if self._first_look else set())
-        gone = {path for path in known - set(sweep.notes) if sweep.knows(path)}
-        self._stamps = {**{p: s for p, s in self._stamps.items() if p not in gone}, **sweep.notes}
-        for path in changed | gone | {self.settings_path}:
-            self._look_at.setdefault(path, 0.0)
-
-    def _read(self, path: str, now: datetime, monotonic: float, believed: dict[str, bytes | None], seen: Seen) -> None:
-        del self._look_at[path]
+    def _read(self, path: str, now: datetime, monotonic: float, seen: Seen) -> Reading | None:
         try:
-            data = self.vault.read(path)
+            was_task, first_look = self._was_task(path), self._first_look
+            return self._readings.read(path, now, monotonic, was_task=was_task, first_look=first_look)
         except VaultSchedError as error:
             self._unreadable(path, error, now, seen)
-            return
-        watched = self._watched.get(path)
-        current = digest(data) if data is not None else ""
-        if current == (watched.digest if watched else "") and not self._is_unread(path):
-            self._sightings.forget(path)
-            if path in self._again:
-                believed[path] = data
-            return
-        if current == self._ours.get(path):
-            believed[path] = data
-            return
-        settled = self._first_look and self._age_s(path, now) > STILL_S
-        verdict = self._sightings.see(path, data, monotonic, self._was_task(path), settled=settled)
-        if isinstance(verdict, Believed):
-            believed[path] = verdict.data
-        else:
-            self._look_at[path] = verdict.at
-
-    def _is_unread(self, path: str) -> bool:
-        """Whether the ledger knows the note, and this daemon has not seen it."""
-        return path not in self._watched and self._was_task(path)
+            return None
 
     def _unreadable(self, path: str, error: VaultSchedError, now: datetime, seen: Seen) -> None:
-        """The last good definition stays; the note is read again with the next sweep."""
+        """The last good definition stays."""
         if not self.vault.is_there():
-            self._look_at[path] = 0.0
+            self._readings.put_off(path)
             self.present = False
             return
         problem = Problem(path=path, line=1, key="", message=str(error), fix="Make the file readable, or remove it.")
-        self._again.add(path)
-        self._stamps.pop(path, None)
         if path == self.settings_path:
             self.settings_note.complain(problem)
         else:
@@ -315,22 +203,13 @@ class Survey:
         entry = self.registry.entry(path)
         return path in self._former or path == self.settings_path or (entry is not None and entry.task is not None)
 
-    def _age_s(self, path: str, now: datetime) -> float:
-        """Seconds since the file was modified; 0 for one that we have no stamp of."""
-        stamp = self._stamps.get(path) or (self.vault.stamp(path) if path == self.settings_path else None)
-        return max(0.0, now.timestamp() - stamp.mtime_ns / 1e9) if stamp else 0.0
-
-    def _believe(self, path: str, data: bytes, now: datetime, monotonic: float) -> tuple[Watched, bool]:
-        """Remember the content; whether somebody else than us changed it."""
-        current = digest(data)
-        ours = self._ours.pop(path, None) == current
+    def _watch(self, path: str, reading: Reading, now: datetime, monotonic: float) -> tuple[Watched, bool]:
+        """Remember when the file was changed; whether it was, by somebody else than us."""
         watched = self._watched.get(path)
         if watched is None:
-            changed_at = monotonic - self._age_s(path, now)
-            watched = self._watched[path] = Watched(digest=current, changed_at=changed_at)
+            watched = self._watched[path] = Watched(changed_at=monotonic - self._readings.age_s(path, now))
             return watched, True
-        edited = not ours and watched.digest != current
-        watched.digest = current
+        edited = not (reading.is_ours or reading.is_same)
         if edited:
             watched.changed_at = monotonic
         return watched, edited
@@ -345,20 +224,19 @@ class Survey:
             callable_check=self._callable_check if check else None,
         )
 
-    def _take_notes(self, believed: dict[str, bytes | None], now: datetime, monotonic: float, seen: Seen) -> None:
-        for path in [path for path, data in believed.items() if data is None]:
+    def _take_notes(self, believed: dict[str, Reading], now: datetime, monotonic: float, seen: Seen) -> None:
+        for path in [path for path, reading in believed.items() if reading.data is None]:
             self._depart(path, monotonic, seen)
-        for path, data in believed.items():
-            if data is not None:
-                self._take_note(path, data, now, monotonic, seen)
+        for path, reading in believed.items():
+            if reading.data is not None:
+                self._take_note(path, reading, reading.data, now, monotonic, seen)
         if self._departures:
             self._recognise(now, seen)
 
-    def _take_note(self, path: str, data: bytes, now: datetime, monotonic: float, seen: Seen) -> None:
-        watched, edited = self._believe(path, data, now, monotonic)
-        if edited:
+    def _take_note(self, path: str, reading: Reading, data: bytes, now: datetime, monotonic: float, seen: Seen) -> None:
+        watched, edited = self._watch(path, reading, now, monotonic)
+        if edited and not reading.is_new:
             seen.changed_paths.add(path)
-        self._again.discard(path)
         document = Document.parse(data)
         parsed = self._parse(document, path)
         if not parsed.is_task_note and self.registry.entry(path) is None:
@@ -401,8 +279,7 @@ class Survey:
         quiet = [
             path
             for path in self._edited
-            if (monotonic - self._watched[path].changed_at >= self._quiet or self._is_asked(path))
-            and not (misses_former and self._is_new(path))
+            if monotonic - self._watched[path].changed_at >= self._quiet and not (misses_former and self._is_new(path))
         ]
         # Who was there first holds its id, and no copy comes before its original.
         for path in sorted(quiet, key=lambda p: (p not in self._former, len(p), p)):
@@ -428,7 +305,7 @@ class Survey:
             return
         watched.source = edit.source
         if old_id and entry.task is not None and entry.task.id != old_id:
-            self._look_anew(self.registry.rivals_of(path))
+            self._readings.judge_anew(self.registry.rivals_of(path))
 
     def _stand_as_before(self, path: str, now: datetime, seen: Seen) -> None:
         """A note that cannot be judged yet when the daemon starts stands as the ledger last knew it."""
@@ -441,27 +318,19 @@ class Survey:
             if former.invalid_since is not None:
                 seen.touched |= self.registry.put(path, None, (), former.invalid_since)
 
-    def _look_anew(self, paths: Iterable[str]) -> None:
-        """Judge notes again although their bytes are the same: what surrounds them has changed."""
-        for path in paths:
-            self._again.add(path)
-            self._look_at[path] = 0.0
-
     # notes that go, and come again under another name
 
     def _depart(self, path: str, monotonic: float, seen: Seen) -> None:
         task = self._known_as(path)
         if task is not None:
             self._departures.add(Departure(path=path, task=task[0], definition=task[1], at=monotonic))
-        self._look_anew(self.registry.rivals_of(path))
+        self._readings.judge_anew(self.registry.rivals_of(path))
         seen.touched |= self.registry.remove(path)
         former = self._former.pop(path, None)
         if former is not None:
             seen.touched.add(former.task)
         self._watched.pop(path, None)
         self._edited.discard(path)
-        self._again.discard(path)
-        self._ours.pop(path, None)
 
     def _known_as(self, path: str) -> tuple[str, str] | None:
         """Id and definition of the task whose note was at `path`."""
@@ -489,25 +358,22 @@ class Survey:
     def _look_at_settings(self, now: datetime, monotonic: float, seen: Seen) -> None:
         path, note = self.settings_path, self.settings_note
         zone = self.timezone
-        believed: dict[str, bytes | None] = {}
-        if self._look_at.get(path, monotonic + 1) <= monotonic:
-            self._read(path, now, monotonic, believed, seen)
-        if path in believed:
-            self._take_settings(believed[path], now, monotonic)
+        reading = self._read(path, now, monotonic, seen) if self._readings.next_read(path) <= monotonic else None
+        if reading is not None:
+            self._take_settings(reading, now, monotonic)
         watched = self._watched.get(path)
         if note.is_pending and watched and (note.settings is None or monotonic - watched.changed_at >= self._quiet):
             note.settle()
         seen.settings_changed = note.revision != self._settings_seen
         self._settings_seen = note.revision
         if self.timezone != zone and not self._first_look:
-            self._look_anew(p for p in self._watched if p != path)
+            self._readings.judge_anew([p for p in self._watched if p != path])
 
-    def _take_settings(self, data: bytes | None, now: datetime, monotonic: float) -> None:
-        path = self.settings_path
-        self._again.discard(path)
+    def _take_settings(self, reading: Reading, now: datetime, monotonic: float) -> None:
+        path, data = self.settings_path, reading.data
         if data is None:
             self.settings_note.complain(settings_gone(path))
             self._watched.pop(path, None)
             return
-        self._believe(path, data, now, monotonic)
+        self._watch(path, reading, now, monotonic)
         self.settings_note.take(data)
