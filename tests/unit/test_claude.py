@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from vault_scheduler.executors.base import Ended, MachineEnvironment, RunRequest, action_to_json
 from vault_scheduler.executors.claude import ClaudeExecutor
-from vault_scheduler.executors.claude_guard import Fence, Write, objection
+from vault_scheduler.executors.claude_guard import Fence, Write, objection, write_of
 from vault_scheduler.executors.claude_record import Record, judge, record_from, rule_for
 from vault_scheduler.executors.claude_session import (
     NEVER_OFFERED,
@@ -23,7 +23,9 @@ from vault_scheduler.executors.claude_session import (
 from vault_scheduler.run import Outcome, Result
 from vault_scheduler.task import ClaudeAction, Permissions
 
-FENCE = Fence(vault="/v", system_folder="00_system", note="00_system/tasks/own.md", named_files=("tools/run.sh",))
+FENCE = Fence(
+    vault="/v", system_folder="00_system", note="00_system/tasks/own.md", named_files=("tools/run.sh", ".", "hello.")
+)
 OWN = b"---\ntype: claude\ncron: 0 7 * * *\n---\nPrompt.\n"
 PAUSED = b"---\ntype: command\ncommand: id\nstatus: paused\n---\n"
 
@@ -40,6 +42,8 @@ ALLOWED = [
     ("/v/scripts/x.py", "scripts that are not the scheduler's"),
     ("/v/scheduler.md", "a note named like the settings note, elsewhere"),
     ("/v/a..b.md", "dots inside of a name"),
+    ("/v/tools/README.md", "a note beside a task's program"),
+    ("/v/tools/data.csv", "data beside a task's program"),
 ]
 
 
@@ -67,6 +71,13 @@ REFUSED = [
     ("/v/00_system/Scheduler.MD", "settings note in other letters"),
     ("/v/tools/RUN.sh", "a file that a task executes"),
     ("/v/00_system/tasks/new.md", "a new task that is not paused"),
+    ("/v/00_system/scheduler.md\n", "a name that the CLI trims"),
+    ("/v/\u00a000_system/scheduler.md", "a folder behind a space"),
+    ("/v/a\nb.md", "a name of two lines, which would break the lines that tell of it"),
+    ("/v/tools/json.py", "a module that a program of a task would import"),
+    ("/v/tools/lib/helper", "a program below the folder of a task's program"),
+    ("/v/a/Makefile", "what `make` executes, though no task names it"),
+    ("/v/package.json", "what `npm run` executes"),
     ("/v", "the vault itself"),
     ("/vault2/x.md", "a folder whose name begins like the vault's"),
     ("/etc/passwd", "another place"),
@@ -97,6 +108,35 @@ def test_a_file_that_a_task_names_is_refused() -> None:
     """What a command task would execute is not written by a run without shell."""
     named = Write(given="/v/bin/x", real="/v/bin/x", before=None, executed=lambda: True)
     assert "a task names this file" in objection(FENCE, named)
+
+
+@pytest.mark.parametrize("lost", [None, b"", b"---\ntype: claude\ncron: 0 7 * * *\nPrompt.\n", b"Prompt.\n"])
+def test_an_own_note_that_cannot_be_read_is_left_alone(lost: bytes | None) -> None:
+    """Gone, half saved or broken just now: what would be lost or come back cannot be told, so nothing is written."""
+    active = OWN.replace(b"0 7 * * *", b"* * * * *")
+    for after in (active, b"no properties", b"---\ntype: claude\n"):
+        assert objection(FENCE, write(f"/v/{FENCE.note}", before=lost, after=after))
+
+
+def test_a_path_that_leads_to_two_places_is_refused(tmp_path: Path) -> None:
+    """`link/..` is one place for who reads the text and another for who follows the link."""
+    (tmp_path / "deep/dir").mkdir(parents=True)
+    (tmp_path / "00_system").mkdir()
+    (tmp_path / "a").symlink_to(tmp_path / "deep/dir")
+    (tmp_path / "link").symlink_to(tmp_path / "00_system")
+    fence = Fence(vault=str(tmp_path), system_folder="00_system", note="00_system/tasks/own.md")
+    for path in ("a/../link/scheduler.md", "a/../00_system/scheduler.md", "a/../../00_system/scheduler.md"):
+        call = write_of("Write", {"file_path": f"{tmp_path}/{path}", "content": "x"}, str(tmp_path), fence)
+        assert call is not None
+        assert objection(fence, call), path
+
+
+def test_a_write_without_a_path_is_refused() -> None:
+    """An unknown form of a writing tool does not pass because it cannot be judged."""
+    call = write_of("Write", {"filePath": "/v/00_system/scheduler.md"}, "/v", FENCE)
+    assert call is not None
+    assert objection(FENCE, call)
+    assert write_of("Read", {"file_path": "/v/x.md"}, "/v", FENCE) is None
 
 
 TASKS = [

@@ -17,6 +17,36 @@ from vault_scheduler.note import Document
 
 WRITING_TOOLS = ("Write", "Edit", "MultiEdit", "NotebookEdit")
 _INSTRUCTIONS = frozenset({"claude.md", "claude.local.md", "agents.md"})
+_PROGRAMS = frozenset(
+    {
+        *(
+            "py",
+            "pyc",
+            "pyw",
+            "so",
+            "dll",
+            "dylib",
+            "exe",
+            "jar",
+            "sh",
+            "bash",
+            "zsh",
+            "fish",
+            "ksh",
+            "nu",
+            "awk",
+            "mk",
+        ),
+        *("js", "mjs", "cjs", "ts", "rb", "pl", "pm", "php", "lua", "jl", "r", "tcl", "ps1", "bat", "cmd"),
+    }
+)
+_EXECUTED_UNNAMED = frozenset(
+    {
+        *("makefile", "gnumakefile", "justfile", "rakefile", "dockerfile", "package.json", "deno.json"),
+        *("pyproject.toml", "setup.py", "setup.cfg", "tox.ini", "conftest.py", "noxfile.py", "sitecustomize.py"),
+    }
+)
+"""What `make`, `npm run` and their like execute though the command does not name it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +96,7 @@ def _relative(vault: str, path: str) -> str | None:
 def folded(name: str) -> str:
     """A name as the most careless file system sees it: case, composition, invisible characters, trailing dots."""
     visible = "".join(c for c in unicodedata.normalize("NFKC", name) if unicodedata.category(c) != "Cf")
-    return unicodedata.normalize("NFKC", visible.casefold()).rstrip(". ")
+    return unicodedata.normalize("NFKC", visible.casefold()).strip().rstrip(". ")
 
 
 def _parts(path: str) -> list[str]:
@@ -82,15 +112,26 @@ def _protected(fence: Fence, path: str) -> str:
     below = parts[len(system) :] if parts[: len(system)] == system else None
     if any(part.startswith(".") or not part for part in parts):
         return "dot folders and dot files are protected"
+    if any(unicodedata.category(c) in ("Cc", "Zl", "Zp") for c in path):
+        return "its name holds a control character"
     if parts[-1] in _INSTRUCTIONS:
         return "it instructs Claude, and is protected"
     if below and below[0] == "scripts":
         return f"{fence.system_folder}/scripts is protected: tasks execute what is in it"
     if below == ["scheduler.md"]:
         return "the settings note is protected"
-    if any(parts == _parts(name) for name in fence.named_files):
+    named = [_parts(name) for name in fence.named_files]
+    if parts in named or parts[-1] in _EXECUTED_UNNAMED:
         return "a task executes this file"
+    if _is_program(parts) and any(_is_program(name) and parts[: len(name) - 1] == name[:-1] for name in named):
+        return "it is a program in the folder of one that a task executes, which may load it"
     return ""
+
+
+def _is_program(parts: list[str]) -> bool:
+    """By its extension; without one only in a folder: words of a command look like names too."""
+    _, dot, extension = parts[-1].rpartition(".")
+    return extension in _PROGRAMS if dot else len(parts) > 1
 
 
 def _task_note(fence: Fence, path: str, write: Write) -> str:
@@ -106,14 +147,14 @@ def _task_note(fence: Fence, path: str, write: Write) -> str:
 
 def _own_note(write: Write) -> str:
     """A task that rewrites its note must not lose or change what it declares: its schedule goes with it."""
-    if write.before is None:
-        return ""
+    before = Document.parse(_unix(write.before or b""))
+    if before.block is None:  # gone, being saved, or broken: what would come back cannot be compared with anything
+        return "the task's own note has no readable properties now, so it is left alone"
     after = write.after()
     if after is None:
         return "the text to replace was not found exactly, and this is the task's own note"
-    before, now = (Document.parse(_unix(data)) for data in (write.before, after))
-    same = before.data[: before.body_start] == now.data[: now.body_start]
-    if not same or (before.block is None) != (now.block is None):
+    now = Document.parse(_unix(after))
+    if now.block is None or before.data[: before.body_start] != now.data[: now.body_start]:
         return "the properties of the task's own note are protected; change only the text below them"
     return ""
 
@@ -136,15 +177,19 @@ def _new_task(write: Write) -> str:
 
 
 def write_of(tool: str, arguments: Mapping[str, Any], cwd: str, fence: Fence) -> Write | None:
-    """The write that a tool call would be, read from the disk; None for tools that do not write."""
-    named = arguments.get("notebook_path" if tool == "NotebookEdit" else "file_path")
-    if tool not in WRITING_TOOLS or not isinstance(named, str):
+    """The write that a tool call would be, read from the disk; None for tools that do not write.
+
+    A path that cannot be told, or that "link/.." makes two paths of, leads nowhere, and so out of the vault.
+    """
+    if tool not in WRITING_TOOLS:
         return None
-    path = Path(cwd, Path(named).expanduser())
+    named = arguments.get("notebook_path" if tool == "NotebookEdit" else "file_path")
+    path = Path(cwd, Path(named).expanduser()) if isinstance(named, str) else Path("/")
     given = os.path.normpath(path)
+    real = os.path.realpath(given)
     return Write(
         given=given,
-        real=os.path.realpath(path),  # of the path as written: "link/.." is not where it seems to be
+        real=real if real == os.path.realpath(path) else "",
         before=_read(given),
         after=lambda: _after(tool, arguments, _read(given)),
         executed=lambda: _named_in_tasks(Path(given).name, Path(fence.vault, fence.system_folder, "tasks")),
