@@ -7,13 +7,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from vault_scheduler.dispatcher import Dispatcher
-from vault_scheduler.planner import FirePlan, Standing, State, plan_fire_times
+from vault_scheduler.planner import FirePlan, Standing, State, plan_fire_times, vault_off
 from vault_scheduler.roster import Plans, Roster, Tracked
 from vault_scheduler.run import Outcome, Run, RunState, TriggerKind, run_id, run_key
-from vault_scheduler.settings import Settings
 from vault_scheduler.store import DAILY_LOG, NOTE, Claim, Request, Store, Unstarted
 from vault_scheduler.survey import Survey
-from vault_scheduler.task import Status, Task
+from vault_scheduler.task import Task
 from vault_scheduler.writer import Scribe
 
 CRASH_LOOP = timedelta(minutes=10)
@@ -169,14 +168,6 @@ class Claims:
         self._claim(request.task, TriggerKind.REQUEST, request.id, now, now)
         claimed = await self.commit()  # the answer says that it is claimed, so it has to be
         return {"run": claimed[key].id}
-
-
-def vault_off(settings: Settings, now: datetime) -> str:
-    """Why nothing at all runs in the vault; "" if it is active."""
-    if settings.status is not Status.ACTIVE:
-        return f"vault {settings.status.value}"
-    paused = settings.paused_until is not None and settings.paused_until > now
-    return "vault paused for a while" if paused else ""
 
 
 def _blocked_claim(task: Task, detail: str, refusal: str, now: datetime) -> Claim:

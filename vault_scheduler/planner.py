@@ -95,6 +95,14 @@ def _switched_off(status: Status, whose: str) -> Standing | None:
     return None
 
 
+def vault_off(settings: Settings, now: datetime) -> str:
+    """Why nothing at all runs in the vault; "" if it is active."""
+    if settings.status is not Status.ACTIVE:
+        return f"vault {settings.status.value}"
+    paused = settings.paused_until is not None and settings.paused_until > now
+    return "vault paused for a while" if paused else ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Range:
     """Consecutive fire times that do not start: one row in the ledger, one line in the note."""

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from vault_scheduler.guard import Guard
+from vault_scheduler.dispatcher import View
+from vault_scheduler.guard import Guard, named_files
 from vault_scheduler.ledger import Batch, Claim, TaskRow, Unstarted
-from vault_scheduler.planner import Agenda, Standing, State, standing
+from vault_scheduler.planner import Agenda, Standing, State, standing, vault_off
 from vault_scheduler.settings import Settings, resolve
 from vault_scheduler.survey import Survey
 from vault_scheduler.task import Policies, Task
@@ -88,6 +89,27 @@ class Roster:
     def row(self, task: str) -> TaskRow:
         """What the ledger remembers of it."""
         return self._rows[task]
+
+    def view(self, task_id: str, now: datetime) -> View:
+        """What the dispatcher asks of a task."""
+        tracked, present = self._tracked.get(task_id), self._survey.present
+        if tracked is None:
+            policies = Policies()
+            return View(task=None, state=State.INVALID, reason="", policies=policies, settled=True, present=present)
+        return View(
+            task=tracked.task,
+            state=tracked.standing.state,
+            reason=tracked.standing.reason,
+            policies=tracked.policies,
+            vault_is_off=bool(vault_off(self._settings, now)),
+            settled=self._survey.settled(tracked.task.path),
+            present=present,
+        )
+
+    def named_files(self, system_folder: str) -> list[str]:
+        """The files that any task's definition names: a run without shell must not change what others execute."""
+        tasks = [tracked.task for tracked in self._tracked.values()]
+        return sorted({path for task in tasks for path in named_files(task, system_folder)})
 
     def would_stand(self, task_id: str, now: datetime) -> Standing | None:
         """How the task stands as its note is now; None if it is no task any more."""

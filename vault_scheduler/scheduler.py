@@ -7,23 +7,25 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from vault_scheduler.attendance import Attendance
-from vault_scheduler.claims import Claims, vault_off
+from vault_scheduler.claims import Claims
 from vault_scheduler.clock import LONGEST_WAIT_S, Clock
-from vault_scheduler.dispatcher import LONGEST_SETTLING, Dispatcher, View
+from vault_scheduler.dispatcher import LONGEST_SETTLING, Dispatcher
+from vault_scheduler.endings import Endings
 from vault_scheduler.engine import AttemptEnded, AttemptStarted, Engine, EngineEvent
-from vault_scheduler.errors import LedgerCorrupt, LedgerUnavailable, VaultSchedError
-from vault_scheduler.guard import Guard, named_files
+from vault_scheduler.errors import LedgerCorrupt, LedgerUnavailable
+from vault_scheduler.guard import Guard
+from vault_scheduler.inbox import Inbox
 from vault_scheduler.planner import State, is_going
 from vault_scheduler.registry import Copy
-from vault_scheduler.roster import ARMED_SINCE, Roster, Tracked
-from vault_scheduler.run import Outcome, Run, RunState
-from vault_scheduler.store import Request, Store, TaskRow
+from vault_scheduler.roster import Roster, Tracked
+from vault_scheduler.run import Run, RunState
+from vault_scheduler.store import Store, TaskRow
 from vault_scheduler.surroundings import NoteSurroundings
 from vault_scheduler.survey import Survey
-from vault_scheduler.task import Policies, Problem
+from vault_scheduler.task import Problem
 from vault_scheduler.vault import Vault
 from vault_scheduler.writer import Scribe
 
@@ -32,7 +34,6 @@ NEW_NOTE_WITHIN = timedelta(seconds=30)
 HEARTBEAT_S = 10.0
 TRY_AGAIN_S = 1.0
 RESTART = "Restart the daemon: it begins a new one, or reads the one that is there."
-NEVER_GOOD = "the settings note has problems, so nothing starts; `vault-sched check` names them"
 
 
 class Scheduler:
@@ -71,11 +72,8 @@ class Scheduler:
         self._events: deque[EngineEvent] = deque()
         self._touched: set[str] = set()  # tasks to be reconsidered
         self._renamed: deque[tuple[str, str]] = deque()
-        self._requests: deque[Request] = deque()
         self._fault = ""  # why nothing is started: the ledger is not the one that was opened
         self._unavailable = ""
-        self._ended: list[Run] = []
-        self._spent: set[str] = set()  # tasks for which nothing is left to fire
         self._started = False  # the first look is complete, on_start tasks are claimed
         self._copies: dict[str, Copy] = {}  # as the ledger has them
         self._attendance = Attendance()
@@ -87,11 +85,11 @@ class Scheduler:
             store=store,
             engine=engine,
             budget=guard,
-            view=self._view,
+            view=lambda task: self._roster.view(task, clock.now()),
             vault=str(vault.root),
             system_folder=vault.system_folder,
             report=self._report_run,
-            named_files=self._named_files,
+            named_files=lambda: self._roster.named_files(vault.system_folder),
         )
         self._around = NoteSurroundings(
             survey=survey,
@@ -108,6 +106,16 @@ class Scheduler:
             roster=self._roster,
             dispatcher=self.dispatcher,
             scribe=self.scribe,
+            tell=tell,
+        )
+        self._inbox = Inbox(store=store, survey=survey, roster=self._roster, claims=self._claims)
+        self._endings = Endings(
+            store=store,
+            survey=survey,
+            roster=self._roster,
+            dispatcher=self.dispatcher,
+            scribe=self.scribe,
+            around=self._around,
             tell=tell,
         )
         guard.watch(self.dispatcher.active)
@@ -166,7 +174,7 @@ class Scheduler:
         now, monotonic = self._clock.now(), self._clock.monotonic()
         try:
             await self._take_events()
-            await self._after_ends()
+            await self._endings.follow_up()
             if self._knows_notes:
                 await self.scribe.deliver(self._around.pace(), now, monotonic, hurry=True)
         except (LedgerUnavailable, LedgerCorrupt) as error:
@@ -189,11 +197,11 @@ class Scheduler:
     def _is_idle(self) -> bool:
         """Whether all notes have been read and nothing waits, runs or has ended just now."""
         if self._survey.settings_note.was_never_good:
-            return not self._requests
+            return not self._inbox
         return (
             self._knows_notes
             and not self._survey.unsettled
-            and not (self.dispatcher.active() or self._events or self._requests)
+            and not (self.dispatcher.active() or self._events or self._inbox)
         )
 
     def _run_moments(self, now: datetime) -> list[datetime]:
@@ -228,7 +236,7 @@ class Scheduler:
         await self._take_events()
         await self._look(now, monotonic)
         if not self._fault:
-            await self._take_requests(now)
+            await self._inbox.take(now)
             if self._may_claim:
                 await self._claim_start(now)
                 self._claim_due(now)
@@ -237,9 +245,9 @@ class Scheduler:
             await self._stop_runs(now)
             if not self._fault:
                 await self.dispatcher.start_what_may(self._survey.settings_note.in_force, now)
-        await self._after_ends()
+        self._touched |= await self._endings.follow_up()
         if self._knows_notes:
-            await self._close_spent()
+            await self._endings.close_spent(now)
             await self.scribe.deliver(self._around.pace(), now, monotonic)
         self._around.tell_problems(now)
         await self._beat(now, monotonic)
@@ -328,7 +336,7 @@ class Scheduler:
             return
         if tracked.task.run_now and not self._only_requests:
             self._claims.run_now(task_id, tracked, now)
-        self._schedule_look(task_id)
+        self._endings.schedule_look(task_id)
         self.scribe.registered(task_id)
         if tracked.standing.armed and self._survey.value(tracked.task.path, "status_reason"):
             self.scribe.want(task_id, {"status_reason": None})  # a person set the task going again
@@ -342,35 +350,7 @@ class Scheduler:
         if stands is not None and (stands.armed or stands.state.blocks):
             self._claims.fire(task_id, before, now, self._attendance.absence)
 
-    def _schedule_look(self, task_id: str) -> None:
-        if not self._roster.schedule_look(task_id):
-            self._spent.add(task_id)
-
-    async def _close_spent(self) -> None:
-        """A task with nothing left to fire is done; one that never had anything to fire is a mistake."""
-        while self._spent:
-            task_id = next(iter(self._spent))
-            tracked = self._roster.get(task_id)
-            if tracked is not None and tracked.standing.armed and not self.dispatcher.of_task(task_id):
-                if await self._never_fired(tracked):
-                    self._around.has_passed(task_id, tracked.task.path)
-                else:
-                    self.scribe.want(task_id, {"status": "done", "status_reason": "nothing is left to fire"})
-            self._spent.discard(task_id)
-
-    async def _never_fired(self, tracked: Tracked) -> bool:
-        """Whether the newest instant of a one-shot has neither been run nor recorded as missed."""
-        task, now = tracked.task, self._clock.now()
-        due = task.schedule.due(datetime.min.replace(tzinfo=UTC), now, 1) if task.schedule.is_one_shot else None
-        if due is None:
-            return False
-        newest = due.newest[-1]
-        told = self._survey.last_run(task, now)
-        last = await self.store.last_run_of(task.id)
-        settled = (last.last_fire_time or last.fire_time) if last else told
-        return settled is None or settled < newest.replace(microsecond=0)
-
-    # claims and requests
+    # claims
 
     def _claim_due(self, now: datetime) -> None:
         for task_id in self._roster.agenda.take_due(now):
@@ -382,67 +362,14 @@ class Scheduler:
                 self.scribe.registered(task_id)
             if tracked.fires:
                 self._claims.fire(task_id, tracked, now, self._attendance.absence)
-            self._schedule_look(task_id)
+            self._endings.schedule_look(task_id)
 
     async def _claim_start(self, now: datetime) -> None:
         if not self._started and self._start_tasks and self._knows_notes:
             await self._claims.on_start(self._start_id, now)
             self._started = True
 
-    async def _take_requests(self, now: datetime) -> None:
-        never_good = self._survey.settings_note.was_never_good
-        if self._survey.starting and not never_good:
-            return
-        new = await self.store.claim_requests(now)
-        self._requests.extend(new)
-        for request in list(self._requests):
-            if not never_good and self._may_come(request, request in new, now):
-                continue
-            try:
-                answer = {"refused": NEVER_GOOD} if never_good else await self._claims.answer(request, now)
-            except LedgerUnavailable:
-                raise
-            except VaultSchedError as error:
-                answer = {"refused": str(error)}
-            await self.store.answer_request(request.id, answer, now)
-            self._requests.remove(request)
-
-    def _may_come(self, request: Request, is_new: bool, now: datetime) -> bool:
-        """Whether the task to be run may be a note that was written just now, and does not count yet."""
-        if request.verb != "run" or self._roster.get(request.task) is not None:
-            return False
-        if is_new:
-            self._survey.hint([""])  # a sweep, for notes that no event has told of
-            return True
-        return self._survey.unsettled and now - request.made_at < NEW_NOTE_WITHIN
-
     # runs
-
-    def _view(self, task_id: str) -> View:
-        tracked = self._roster.get(task_id)
-        if tracked is None:
-            return View(
-                task=None,
-                state=State.INVALID,
-                reason="",
-                policies=Policies(),
-                settled=True,
-                present=self._survey.present,
-            )
-        return View(
-            task=tracked.task,
-            state=tracked.standing.state,
-            reason=tracked.standing.reason,
-            policies=tracked.policies,
-            vault_is_off=bool(vault_off(self._survey.settings_note.in_force, self._clock.now())),
-            settled=self._survey.settled(tracked.task.path),
-            present=self._survey.present,
-        )
-
-    def _named_files(self) -> list[str]:
-        """The files that any task's definition names: a run without shell must not change what others execute."""
-        tasks = [tracked.task for task_id in self._roster if (tracked := self._roster.get(task_id))]
-        return sorted({path for task in tasks for path in named_files(task, self._vault.system_folder)})
 
     async def _take_events(self) -> None:
         while self._events:
@@ -461,7 +388,7 @@ class Scheduler:
 
     def _report_run(self, run: Run, what: str) -> None:
         if run.state is RunState.ENDED:
-            self._ended.append(run)
+            self._endings.add(run)
             self._guard.run_ended(run, run.ended_at or self._clock.now())
             self.scribe.poke()
             return
@@ -469,23 +396,3 @@ class Scheduler:
         if is_going(run):
             self._guard.run_started(run, tracked.task if tracked else None)
         self._tell(what, run.task, "")
-
-    async def _after_ends(self) -> None:
-        ended, self._ended = self._ended, []
-        for run in ended:
-            outcome = run.outcome or Outcome.ABANDONED
-            self._tell(outcome.value, run.task, run.reason)
-            tracked = self._roster.get(run.task)
-            if tracked is None:
-                continue
-            self._schedule_look(run.task)
-            self.scribe.registered(run.task)
-            if outcome.is_failed and tracked.policies.pause_after and tracked.standing.armed:
-                await self._pause_after_failures(run.task, tracked.policies.pause_after)
-
-    async def _pause_after_failures(self, task_id: str, limit: int) -> None:
-        since = await self.store.get_meta(ARMED_SINCE + task_id)
-        failures = await self.store.consecutive_failures(task_id, datetime.fromisoformat(since) if since else None)
-        if failures >= limit:
-            self.scribe.want(task_id, {"status": "paused", "status_reason": f"{failures} failures in a row"})
-            self._tell("paused", task_id, f"{failures} failures in a row")

@@ -16,7 +16,7 @@ from vault_scheduler.readings import AWAY_S, Reading, Readings
 from vault_scheduler.registry import Copy, Registry
 from vault_scheduler.settings import Settings
 from vault_scheduler.settings_note import SettingsNote, settings_gone
-from vault_scheduler.task import Problem, Task
+from vault_scheduler.task import Problem, Status, Task
 from vault_scheduler.values import local_datetime
 from vault_scheduler.vault import Vault, Written
 
@@ -131,6 +131,10 @@ class Survey:
     def remember_copies(self, copies: Mapping[str, Copy]) -> None:
         """What a former daemon found to be copies of other notes."""
         self.registry.copies = dict(copies)
+
+    def pause(self, task: Task) -> set[str]:
+        """The scheduler pauses a task, before it can write so into the note; the ids that stand differently."""
+        return self.registry.switch(task.path, Status.PAUSED, task.paused_until, task.run_now)
 
     def hint(self, paths: Iterable[str]) -> None:
         """Something may have happened to these files; a path that is no note's asks for a sweep."""

@@ -145,6 +145,22 @@ def test_task_pauses_itself_after_failures(world: World) -> None:
     assert world.history()[3:] == ["10:31 failure", "10:32 failure", "10:33 failure"]
 
 
+def test_task_pauses_itself_while_its_note_is_edited(world: World) -> None:
+    """It does not go on failing because somebody types in its note, and the pause is written when they stop."""
+    world.script = lambda _: FAILURE
+    world.command("a", "every: 10s\npause_after: 3\nstatus: active")
+    world.start()
+    world.advance(25)
+    for _ in range(60):
+        world.edit("a", "command: echo", "command: echo ")
+        world.advance(3)
+    assert len(world.engine.submitted) == 3
+    assert world.stands("a") == "paused"
+    world.advance(120)
+    assert len(world.engine.submitted) == 3
+    assert "status: paused" in world.text("a")
+
+
 def test_success_in_between_resets_the_count(world: World) -> None:
     """Only failures in a row pause a task."""
     count = iter(range(100))
