@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -29,8 +29,9 @@ from vault_scheduler.task import ClaudeAction, CommandAction, PythonAction, Task
 from vault_scheduler.trust import Pin, Trust
 from vault_scheduler.vault import Vault
 
-_REMEMBERED = timedelta(minutes=5)
-"""An edit is judged once its note has been left alone; so long we know which restricted runs there were."""
+_REMEMBERED = timedelta(hours=2)
+"""An edit is judged once its note has been left alone (`note_quiet`, at most an hour); so long after it has ended, or
+after this daemon started, a restricted run is known."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -40,6 +41,7 @@ class Restricted:
     rights: Rights
     started_at: datetime
     ended_at: datetime | None = None
+    forget_at: datetime | None = None
 
 
 class Guard:
@@ -139,6 +141,16 @@ class Guard:
         """It is over."""
         if run.id in self._restricted:
             self._restricted[run.id].ended_at = at
+            self._restricted[run.id].forget_at = at + _REMEMBERED
+
+    def recall(self, runs: Iterable[Run], now: datetime) -> None:
+        """Runs that ended under a former daemon: what they wrote at the end may not have been judged by it."""
+        for run in runs:
+            if run.ended_at is not None and not run.never_started:
+                self.run_started(run, None)
+                self.run_ended(run, run.ended_at)
+                if run.id in self._restricted:
+                    self._restricted[run.id].forget_at = now + _REMEMBERED
 
     def _restricting(self, seen_at: datetime) -> tuple[Rights, ...]:
         """The rights of the runs that may have made a change of `seen_at`: not of those that began later."""
@@ -147,9 +159,7 @@ class Guard:
 
     def _forget_old(self, now: datetime) -> None:
         self._restricted = {
-            run_id: run
-            for run_id, run in self._restricted.items()
-            if run.ended_at is None or now - run.ended_at < _REMEMBERED
+            run_id: run for run_id, run in self._restricted.items() if run.forget_at is None or now < run.forget_at
         }
 
     def _named_files(self, task: Task) -> dict[str, bytes]:

@@ -1,0 +1,129 @@
+"""The guard with real pins and a real vault: who may have written what is judged now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from vault_scheduler.approvals import TrustMode
+from vault_scheduler.guard import Guard
+from vault_scheduler.note import Document
+from vault_scheduler.parser import ParseContext, parse_task, rebuild, source_of
+from vault_scheduler.run import Run, RunState, TriggerKind
+from vault_scheduler.settings import Settings
+from vault_scheduler.task import Task
+from vault_scheduler.trust import Trust
+from vault_scheduler.vault import Vault
+
+NOW = datetime(2026, 11, 20, 6, 0, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+CLAUDE = "---\ntype: claude\nevery: 1h\n---\nWrite.\n"
+SHELL = "---\ntype: command\nevery: 1h\ncommand: 'rm -rf /'\n---\n"
+
+
+class Judge:
+    """A guard, and notes to be judged."""
+
+    def __init__(self, folder: Path) -> None:
+        (folder / "00_system" / "tasks").mkdir(parents=True)
+        self.vault = Vault(folder)
+        self.trust = Trust.open(":memory:", version="0.1")
+        self.restart()
+
+    def restart(self) -> None:
+        """A new daemon with the same pins."""
+        self.guard = Guard(
+            self.trust,
+            TrustMode.VAULT,
+            self.vault,
+            rebuild=lambda source, path: rebuild(source, path, ParseContext()).task,
+            timezone=lambda: "UTC",
+        )
+
+    def judge(self, name: str, note: str, seen_at: datetime) -> str:
+        """Why the note's task is held."""
+        import json
+
+        document = Document.parse(note.encode())
+        parsed = parse_task(document, f"00_system/tasks/{name}.md", ParseContext())
+        assert parsed.task is not None
+        held = self.guard.judge(parsed.task, json.dumps(source_of(document), default=str), seen_at)
+        self.guard.store_pins()
+        self.task: Task = parsed.task
+        return held
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Judge]:
+    judge = Judge(tmp_path / "vault")
+    yield judge
+    judge.trust.close()
+
+
+def a_run(task: str = "writer", number: int = 1, **changes: object) -> Run:
+    run = Run(
+        id=f"r-{number}",
+        key=f"{task}|{number}",
+        task=task,
+        path=f"00_system/tasks/{task}.md",
+        trigger=TriggerKind.AT,
+        fire_time=NOW + number * SECOND,
+        claimed_at=NOW,
+        started_at=NOW,
+        state=RunState.RUNNING,
+        attempts=1,
+        reserved_usd=0.5,
+    )
+    return replace(run, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("seen_after_s", "held"),
+    [
+        (-60, False),  # a person wrote it before the run began
+        (30, True),  # during the run
+        (64, True),  # just after it
+        (70, False),  # later: a person
+    ],
+)
+def test_only_runs_that_were_there_are_suspected(bench: Judge, seen_after_s: int, held: bool) -> None:
+    """Judged long after, but by the moment of the change."""
+    assert bench.judge("writer", CLAUDE, NOW - 100 * SECOND) == ""
+    bench.guard.run_started(a_run(), bench.task)
+    bench.guard.run_ended(a_run(), NOW + 60 * SECOND)
+    assert bool(bench.judge("evil", SHELL, NOW + seen_after_s * SECOND)) is held
+
+
+def test_a_restart_forgets_no_suspect(bench: Judge) -> None:
+    """What a run wrote just before the daemon ended is held by the next daemon, however long that takes."""
+    bench.judge("writer", CLAUDE, NOW - 100 * SECOND)
+    bench.restart()
+    run = a_run(state=RunState.ENDED, ended_at=NOW + 60 * SECOND)
+    bench.guard.recall([run, a_run("unknown", 2)], NOW + timedelta(days=3))
+    assert bench.judge("harmless", CLAUDE, NOW + timedelta(days=3)) == ""
+    assert "shell" in bench.judge("evil", SHELL, NOW + 59 * SECOND)
+
+
+def test_a_run_found_after_a_crash_is_suspected(bench: Judge) -> None:
+    """Its note has not been read yet: the pin tells what it could do."""
+    bench.judge("writer", CLAUDE, NOW - 100 * SECOND)
+    bench.restart()
+    bench.guard.run_started(a_run(), None)
+    assert "shell" in bench.judge("evil", SHELL, NOW + 30 * SECOND)
+
+
+def test_what_waits_later_reserves_nothing_for_those_before_it(bench: Judge) -> None:
+    """Of twenty runs that are due together the first ten start, if ten can be paid for."""
+    runs = [a_run(f"t{n}", n, state=RunState.WAITING, attempts=0) for n in range(20)]
+    bench.guard.watch(lambda: runs)
+    settings = Settings(vault_max_usd_day=5.0)
+    started = []
+    for number, run in enumerate(runs):
+        if not bench.guard.refusal(run, None, settings, NOW):
+            started.append(number)
+            runs[number] = replace(run, state=RunState.RUNNING)
+    assert started == list(range(10))
