@@ -162,6 +162,7 @@ def test_a_secret_is_found_nowhere(done: World) -> None:
             if path.is_file():
                 data = path.read_bytes()
                 assert not [shape for shape in shapes if shape in data], path
+    assert not [shape for shape in shapes if shape in done.told().encode()]
     assert (done.vault / "Told.md").read_text() == "```text\n[masked]\n```\n"
     assert "exit 1" in result_of(done, "secret")[1]
 

@@ -239,11 +239,26 @@ def next_run_without_a_run(world: World) -> None:
     assert world.runs("daily") == []
 
 
+def failures_in_a_row(world: World) -> None:
+    """`pause_after` pauses the task in its note and says why; a person who resumes it finds the reason gone."""
+    note = world.note("flaky", 'type: command\nevery: 1s\npause_after: 2\ncommand: "exit 1"')
+    world.start()
+    world.until(lambda: re.search(r"^status: paused$", note.read_text(), re.M), "paused")
+    assert re.search(r"^status_reason: "?\d+ failures in a row"?$", note.read_text(), re.M)
+    world.delivered()
+    count = len(world.runs("flaky"))
+    time.sleep(2)
+    assert len(world.runs("flaky")) == count
+    note.write_text(note.read_text().replace("status: paused", "status: active"))
+    world.until(lambda: re.search(r"^status_reason:\s*$", note.read_text(), re.M), "the reason is gone")
+
+
 def _paused(text: str) -> str:
     return text.replace("type: command\n", "type: command\nstatus: paused\n", 1)
 
 
 SCENES = [
+    failures_in_a_row,
     many_runs_between_two_writes,
     a_note_that_is_typed_into,
     a_half_typed_edit,
