@@ -244,7 +244,7 @@ def failures_in_a_row(world: World) -> None:
     note = world.note("flaky", 'type: command\nevery: 1s\npause_after: 2\ncommand: "exit 1"')
     world.start()
     world.until(lambda: re.search(r"^status: paused$", note.read_text(), re.M), "paused")
-    assert re.search(r"^status_reason: "?\d+ failures in a row"?$", note.read_text(), re.M)
+    assert re.search(r'^status_reason: "?\d+ failures in a row"?$', note.read_text(), re.M)
     world.delivered()
     count = len(world.runs("flaky"))
     time.sleep(2)
