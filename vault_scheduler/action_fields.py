@@ -29,7 +29,7 @@ CallableCheck = Callable[[str], str | None]
 
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\Z")
 _BUILT_IN = re.compile(r"[A-Za-z_]\w*\Z")
-_TOOL = re.compile(r"[A-Za-z_][\w-]*(\(.*\))?\Z", re.DOTALL)
+_TOOL = re.compile(r"[A-Za-z_][\w-]*(\((?:(?!\)\s*,\s*\w+\().)*\))?\Z", re.DOTALL)
 # On a task of another type these promise something that would not be done: other work, or fewer rights.
 _MUST_FIT = ("command", "call", "permissions", "allowed_tools", "disallowed_tools")
 _PERMISSION_HINTS = {
@@ -85,7 +85,7 @@ def _check_code_block(fields: Fields, body: str) -> None:
         return
     fence = first_fence(body)
     if fence is None:
-        fields.error("", "it has no command", "Add a ```sh code block to the note, or a `command`")
+        fields.missing(("command",), "it has no command", "a ```sh code block below the properties, or a `command`")
     elif fence.language not in LANGUAGES:
         message = f"nothing runs the first code block: {shown(fence.language)} names no interpreter"
         fields.error("", message, "Write ```sh, ```python or another language above the script")
@@ -120,7 +120,7 @@ def _check_python_block(fields: Fields, body: str) -> None:
         return
     fence = first_fence(body, PYTHON_LANGUAGES)
     if fence is None:
-        fields.error("", "it has no Python to run", "Add `call: module:function` or a ```python code block")
+        fields.missing(("call",), "it has no Python to run", "`call: module:function` or a ```python code block")
     elif fence.empty:
         fields.error("", "its python code block is empty", "Write the code into it")
 
@@ -141,6 +141,9 @@ def _call(value: object, key: str, *, check: CallableCheck | None) -> str:
         raise BadValue(f"{shown(written)} is a call, not a name", f"Write {line(key, bare)}; arguments go to `args`")
     if sign and _DOTTED.match(module) and _DOTTED.match(function):
         pass
+    elif not sign and bare.endswith(".py"):
+        module = re.sub(r"\W+", ".", bare.removesuffix(".py")).strip(".") or "module"
+        raise BadValue(f"{shown(written)} is a file, not a function", f"Write `{key}: {module}:function`")
     elif not sign and "." in bare and _DOTTED.match(bare):
         module, _, function = bare.rpartition(".")
         raise BadValue(f"{shown(written)} does not say where the module ends", f"Write `{key}: {module}:{function}`")
@@ -166,7 +169,7 @@ def _claude(fields: Fields) -> ClaudeAction:
         "permissions": fields.read("permissions", _permissions),
         "max_usd": fields.read("max_usd", partial(money, zero=False)),
         "max_usd_day": fields.read("max_usd_day", money),
-        "max_turns": fields.read("max_turns", partial(whole_number, minimum=1)),
+        "max_turns": fields.read("max_turns", partial(whole_number, minimum=1, usual=20)),
         "model": fields.read("model", text),
         "fallback_model": fields.read("fallback_model", text),
         "system_prompt": fields.read("system_prompt", prose),
@@ -185,9 +188,9 @@ def _permissions(value: object, key: str) -> Permissions:
 
 def _session(value: object, key: str) -> str:
     session = text(value, key)
-    if session != "fresh":
+    if session.lower() != "fresh":
         raise BadValue(f"{shown(session)} is not supported by this version", f"Write {line(key, 'fresh')}")
-    return session
+    return "fresh"
 
 
 def _tools(value: object, key: str) -> tuple[str, ...]:
@@ -195,8 +198,8 @@ def _tools(value: object, key: str) -> tuple[str, ...]:
     for tool in tools:
         if _TOOL.match(tool):
             continue
-        parts = [part.strip() for part in tool.split(",") if part.strip()]
-        if len(parts) > 1 and all(re.match(r"\w+\Z", part) for part in parts):
+        parts = [part.strip() for part in re.split(r",(?![^(]*\))", tool) if part.strip()]
+        if len(parts) > 1 and all(_TOOL.match(part) for part in parts):
             raise BadValue(f"{shown(tool)} is one text, not a list", f"Write {line(key, parts)}")
         raise BadValue(f"{shown(tool)} is not the name of a tool", f"Write {line(key, ['Read', 'Bash(git log:*)'])}")
     return tuple(dict.fromkeys(tools))

@@ -132,7 +132,13 @@ def finished(work: Coroutine[Any, Any, T]) -> T:
     """What an async verb returns."""
     import asyncio
 
-    return asyncio.run(work)
+    found: list[T] = []
+
+    async def keep() -> None:
+        found.append(await work)
+
+    asyncio.run(keep())  # returns nothing, for Python 3.11 spells the result out: a long line of a thousand tasks
+    return found[0]
 
 
 def complain(message: str) -> None:

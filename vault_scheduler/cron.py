@@ -34,6 +34,7 @@ NTH_WEEKDAY = re.compile(r"(?P<low>\w+)(?:-(?P<high>\w+))?#(?P<nth>\w*)", re.ASC
 LAST_WEEKDAY = re.compile(r"l(?P<day>\d+)", re.ASCII)
 
 
+CLOCK = re.compile(r"(?P<hour>[01]?\d|2[0-3]):(?P<minute>[0-5]\d)(?::00)?", re.ASCII)
 LIKE_A_FIELD = re.compile(rf"(?:[\d*?,/#()hlwr-]|{'|'.join(MONTHS + WEEKDAYS)})+", re.ASCII | re.IGNORECASE)
 
 
@@ -133,6 +134,9 @@ def _wrong_count(parts: Sequence[str]) -> BadExpression:
         return BadExpression("it is empty", 'Write five fields, such as "0 7 * * 1-5"')
     if "=" in parts[0]:
         return BadExpression(f"{parts[0]} does not belong here", "Write the zone under the key `timezone`")
+    if clock := CLOCK.fullmatch(" ".join(parts)):
+        daily = f"{int(clock['minute'])} {int(clock['hour'])} * * *"
+        return BadExpression("it is a time of day", f'For every day at that time write "{daily}"')
     if count > len(FIELDS) and not all(LIKE_A_FIELD.fullmatch(part) for part in parts):
         return BadExpression("it ends with a command", f"Keep the five fields: {' '.join(parts[:5])!r}")
     if count not in (6, 7):
@@ -349,7 +353,8 @@ def _value(field: _Field, word: str) -> int:
 
 def _unknown(field: _Field, word: str) -> BadExpression:
     if "~" in word:
-        return BadExpression(f"{field.name}: `~` is not known", f"Write H({word.replace('~', '-')})")
+        span = re.fullmatch(r"(\d+)~(\d+)", word)
+        return BadExpression(f"{field.name}: `~` is not known", f"Write H({span[1]}-{span[2]})" if span else "Write H")
     short = next((name for name in field.names if word.startswith(name)), "")
     if short:
         return BadExpression(f"{field.name}: {word!r} is not known", f"Write {short.upper()}")

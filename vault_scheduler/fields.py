@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any, TypeVar
 
@@ -11,7 +11,7 @@ from vault_scheduler.keys import ALIASES, FORBIDDING, KEYS, PROMPT, SETTINGS, TA
 from vault_scheduler.look_alikes import Likeness, LookAlike, near
 from vault_scheduler.note import Document
 from vault_scheduler.task import Problem, Severity
-from vault_scheduler.values import is_unset, line
+from vault_scheduler.values import is_unset, line, scalar
 from vault_scheduler.yaml_core import compose_mapping
 
 T = TypeVar("T")
@@ -35,6 +35,7 @@ class Fields:
         self._where = where
         self._lines = lines
         self._spelled: dict[str, str] = {}
+        self._unset: dict[str, str] = {}
         others = [written for written, value in mapping.items() if not self._take(written, value)]
         for written in others[:_JUDGED]:
             self._judge_other(written, mapping[written])
@@ -46,6 +47,7 @@ class Fields:
         if key is None:
             return is_unset(value)
         if is_unset(value):
+            self._unset[name] = written
             return True
         if name in self.values:
             first = self._spelled[name]
@@ -101,15 +103,36 @@ class Fields:
         """The value of a key; None if it is unset, or if it is bad: then the problem is noted."""
         if name not in self.values:
             return None
+        value, written = self.values[name], self._spelled[name]
+        if _is_damaged(value):
+            self.error(name, "holds bytes that are no UTF-8 text", f"Type the value of `{written}` anew")
+            return None
         try:
-            return reader(self.values[name], self._spelled[name])
+            return reader(value, written)
         except BadValue as error:
-            self.error(name, error.message, error.fix)
+            found = _in_the_end(reader, value, written, error)
+            self.error(name, found.message, found.fix)
             return None
 
     def error(self, name: str, message: str, fix: str) -> None:
         """Note what keeps the note from being used. `name` may be a key that is not there, or ""."""
         self._add(self._spelled.get(name, name), message, fix)
+
+    def stands_empty(self, name: str) -> bool:
+        """Whether the key stands in the note without a value."""
+        return name in self._unset
+
+    def missing(self, names: Iterable[str], message: str, what: str) -> None:
+        """Note that none of these keys is set; one that stands there without a value is to be filled in.
+
+        `what` is to be written, in the words behind "Write" or "Add".
+        """
+        empty = next((name for name in names if name in self._unset), None)
+        if empty is None:
+            self.error("", message, f"Add {what}")
+            return
+        self._spelled.setdefault(empty, self._unset[empty])
+        self.error(empty, f"is empty, and {message}", f"Write {what}")
 
     def warn(self, name: str, message: str, fix: str) -> None:
         """Note what is odd, but does no harm."""
@@ -134,6 +157,26 @@ class Fields:
     def sorted_problems(self) -> tuple[Problem, ...]:
         """All problems in the order of the lines."""
         return tuple(sorted(self.problems, key=lambda problem: problem.line))
+
+
+def _in_the_end(reader: Reader[Any], value: object, written: str, error: BadValue) -> BadValue:
+    """What remains to be said if the value is put in quotes: `type: "true"` is no better than `type: true`."""
+    value = value[0] if isinstance(value, list) and len(value) == 1 else value
+    if isinstance(value, (bool, float)):
+        try:
+            reader(scalar(value), written)
+        except BadValue as again:
+            return again
+    return error
+
+
+def _is_damaged(value: object) -> bool:
+    """Whether there is the sign in it that bytes read as which are no UTF-8."""
+    if isinstance(value, str):
+        return "\ufffd" in value
+    if isinstance(value, dict):
+        return any(map(_is_damaged, (*value, *value.values())))
+    return isinstance(value, list) and any(map(_is_damaged, value))
 
 
 def key_lines(doc: Document) -> Callable[[str], int]:

@@ -18,6 +18,8 @@ _KNOWN = ", ".join(f"{{{{{name}}}}}" for name in FIELDS)
 
 def output_template(value: object, key: str = "output", *, system_folder: str = "00_system") -> str:
     """`Note.md`, or `Note.md#Heading` also where the note is named without `.md`; fields are left as they are."""
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], list) and len(value[0]) == 1:
+        value = f"[[{value[0][0]}]]"  # what YAML makes of a link without quotes
     written = text(value, key)
     if written.startswith("[[") and written.endswith("]]"):
         raise BadValue(f"{shown(written)} is a link", f"Write {line(key, _with_md(written[2:-2]))}")
@@ -30,6 +32,8 @@ def output_template(value: object, key: str = "output", *, system_folder: str = 
         raise BadValue("`daily-note` is not supported by this version", f"Name the note: {line(key, 'Note#Heading')}")
     if sign and not heading:
         raise BadValue("no heading stands behind `#`", f"Write {line(key, note + '#Log')}")
+    if not note:
+        raise BadValue("no note stands before `#`", f"Write {line(key, 'Note#' + heading)}")
     note = _with_md(note) if sign else note
     check_output_path(_FIELD.sub("x", note), key, system_folder=system_folder)
     return f"{note}#{heading}" if sign else note
@@ -64,11 +68,11 @@ def _objections(path: str, key: str, system_folder: str) -> list[tuple[str, str]
     inside = "Write a path inside the vault, from its root: " + line(key, "Folder/Note.md")
     if "\\" in path:
         return [("has a backslash", f"Write {line(key, path.replace(chr(92), '/'))}")]
-    if path.startswith(("/", "~")) or re.match(r"[A-Za-z]:", path) or ".." in parts:
+    if path.startswith(("/", "~")) or re.match(r"[A-Za-z]:/", path) or ".." in parts:
         return [("is outside of the vault", inside)]
     if "" in parts or "." in parts:
         clean = "/".join(part for part in parts if part not in ("", "."))
-        return [("is not a plain path", f"Write {line(key, clean or 'Note.md')}")]
+        return [("is not a plain path", f"Write {line(key, _with_md(clean or 'Note'))}")]
     if "{{" in path or "}}" in path:
         return [("has braces that are no field", f"Known fields are {_KNOWN}")]
     if not path.endswith(".md"):

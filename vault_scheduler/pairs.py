@@ -28,7 +28,7 @@ def _environment_value(name: str, item: object) -> str:
         return scalar(item)
     if isinstance(item, str):
         return item
-    raise BadValue(f"the value of `{name}` is not text", f'Put it in quotes: `- "{name}=…"`')
+    raise BadValue(f"the value of `{name}` is not text", f'Put it in quotes: `{name}: "{item}"`')
 
 
 def secret_names(value: object, key: str = "secrets") -> tuple[str, ...]:
@@ -102,11 +102,15 @@ def mapping_or_pairs(value: object, key: str = "") -> dict[str, Any]:
     for item in text_list(value, key):
         name, sign, rest = item.partition("=")
         if not sign or not name.strip():
-            raise BadValue(f"{shown(item)} is not `name=value`", f"Write `{key}: [{name.strip() or 'name'}=value]`")
+            raise BadValue(f"{shown(item)} is not `name=value`", f"Write `{key}: [{_name_like(name)}=value]`")
         if name.strip() in found:
             raise BadValue(f"`{name.strip()}` is set twice", f"Keep one `{name.strip()}=…`")
         found[name.strip()] = rest.strip()
     return found
+
+
+def _name_like(written: str) -> str:
+    return written.strip() if NAME.match(written.strip()) else "NAME"
 
 
 def _merged(items: list[dict[Any, Any]], key: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 from vault_scheduler.action_fields import CallableCheck, read_action
 from vault_scheduler.errors import BadValue
 from vault_scheduler.fields import Fields, key_lines
+from vault_scheduler.fixes import fix
 from vault_scheduler.keys import ALIASES, KEYS, POLICIES, TASK
 from vault_scheduler.note import Document
 from vault_scheduler.policy_fields import read_policies, read_status
@@ -102,10 +103,19 @@ def parse_task(doc: Document, path: str, context: ParseContext) -> Parsed:
     if doc.fault is not None:
         fault = doc.fault
         problem = Problem(path=path, line=fault.line, key=fault.key, message=fault.message, fix=fault.fix)
-        return Parsed(problems=(problem,))
+        return Parsed(problems=(_behind_the_fault(doc, problem, context) or problem,))
     if doc.block is None:
         return Parsed()
     return parse_mapping(doc.mapping, doc.definition_body, path, context, key_lines(doc))
+
+
+def _behind_the_fault(doc: Document, problem: Problem, context: ParseContext) -> Problem | None:
+    """What would be wrong with the value if it had the quotes that it lacks: `"@every 5m"` is no cron either."""
+    quoted = fix(doc.data) if problem.key else doc.data
+    if quoted == doc.data:
+        return None
+    found = parse_task(Document.parse(quoted), problem.path, context).problems
+    return next((other for other in found if other.is_error and other.key == problem.key), None)
 
 
 def source_of(doc: Document) -> dict[str, Any]:
@@ -211,7 +221,8 @@ class _TaskReader:
     def _type(self) -> TaskType | None:
         fields = self._fields
         if not fields.has("type"):
-            fields.error("type", "is missing", f"Add `type: {self._likely_type()}` (command, python or claude)")
+            verb = "Write" if fields.stands_empty("type") else "Add"
+            fields.error("type", "is missing", f"{verb} `type: {self._likely_type()}` (command, python or claude)")
             return None
         known = [str(kind) for kind in TaskType]
         named = fields.read("type", partial(word, words=known, hints=_TYPE_HINTS))

@@ -28,7 +28,11 @@ def _overlap(value: object, key: str) -> Overlap:
 def _keep_runs(value: object, key: str) -> int:
     if value == 0:
         raise BadValue("0 would keep no run", "Write `keep_runs: 1`; to have none in the note, write `log: none`")
-    return whole_number(value, key, minimum=1, maximum=1000)
+    return whole_number(value, key, minimum=1, maximum=1000, usual=1000 if value == "all" else 20)
+
+
+def _pause_after(value: object, key: str) -> int:
+    return whole_number(value, key, maximum=10_000, usual=0 if value in ("never", False) else 5)
 
 
 _READERS: dict[str, Reader[Any]] = {
@@ -41,7 +45,7 @@ _READERS: dict[str, Reader[Any]] = {
     "overlap": _overlap,
     "catch_up": lambda value, key: choice(value, key, CatchUp),
     "max_late": duration,
-    "pause_after": partial(whole_number, maximum=10_000),
+    "pause_after": _pause_after,
     "log": lambda value, key: word(value, key, LOGS),
     "keep_runs": _keep_runs,
 }

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from vault_scheduler.errors import BadExpression
+from vault_scheduler.errors import BadExpression, BadValue
 from vault_scheduler.fields import Fields
 from vault_scheduler.keys import KEYS, TRIGGERS
 from vault_scheduler.task import fingerprint
@@ -69,7 +69,8 @@ def read_when(fields: Fields, zone: ZoneInfo, task_id: str, written_zone: str) -
 def _no_trigger(fields: Fields) -> None:
     named = any(fields.has(name) for name in (*TRIGGERS, *_UNSUPPORTED) if name != "on_start")
     if not named:
-        fields.error("", "nothing says when it runs", 'Add `cron: "0 7 * * *"`, `every: 15m` or `at: 2026-11-22T09:00`')
+        what = '`cron: "0 7 * * *"`, `every: 15m` or `at: 2026-11-22T09:00`'
+        fields.missing(TRIGGERS, "nothing says when it runs", what)
     elif not fields.failed:
         name = next(name for name in TRIGGERS if fields.has(name))
         fields.error(name, "is an empty list, so nothing says when it runs", 'Write `cron: "0 7 * * *"`')
@@ -77,7 +78,7 @@ def _no_trigger(fields: Fields) -> None:
 
 def _crons(fields: Fields, zone: ZoneInfo, task_id: str) -> list[CronTrigger]:
     found = []
-    for expression in fields.read("cron", text_list) or ():
+    for expression in fields.read("cron", _expressions) or ():
         try:
             trigger = CronTrigger(expression, zone, task_id)
         except BadExpression as error:
@@ -87,6 +88,13 @@ def _crons(fields: Fields, zone: ZoneInfo, task_id: str) -> list[CronTrigger]:
             fields.warn("cron", f"{shown(expression)}: {warning}", "Check that this is what you mean")
         found.append(trigger)
     return found
+
+
+def _expressions(value: object, key: str) -> tuple[str, ...]:
+    for item in value if isinstance(value, list) else [value]:
+        if isinstance(item, (bool, float)):
+            raise BadValue(f"{shown(item)} is no cron expression", f'Write `{key}: "0 7 * * *"`')
+    return text_list(value, key)
 
 
 def _times(value: object, key: str, *, zone: ZoneInfo) -> tuple[datetime, ...]:

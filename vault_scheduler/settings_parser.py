@@ -22,8 +22,8 @@ _SECOND = timedelta(seconds=1)
 _POLICIES = tuple(name for name in POLICIES if SETTINGS in KEYS[name].where)
 _READERS: dict[str, Reader[Any]] = {
     "host": text,
-    "max_parallel": partial(whole_number, minimum=1, maximum=1000),
-    "max_claude": partial(whole_number, minimum=1, maximum=100),
+    "max_parallel": partial(whole_number, minimum=1, maximum=1000, usual=4),
+    "max_claude": partial(whole_number, minimum=1, maximum=100, usual=2),
     "vault_max_usd_day": money,
     "note_quiet": partial(duration, minimum=_SECOND, maximum=timedelta(hours=1)),
     "note_interval": partial(duration, minimum=_SECOND, maximum=timedelta(days=1)),

@@ -32,13 +32,16 @@ _FRACTION = re.compile(r"(.*:\d{2})[.,]\d+\Z")
 _CLOCK_ONLY = re.compile(r"(\d{1,2}):(\d{2})(?::\d{2})?\Z")
 _WHOLE = re.compile(r"[-+]?\d+\Z")
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)\Z")
-_PLAIN = re.compile(r"[A-Za-z0-9_./~][^\x00-\x1f#:\"'`\[\]{},&*!|>%@\\]*\Z")
+_PLAIN = re.compile(r"[A-Za-z0-9_./~](?:[^\x00-\x1f#:\"'`\[\]{},&*!|>%@\\]|:(?=[A-Za-z_]))*\Z")
+_PLAIN_DATE = re.compile(r"\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d)?)?\Z")  # as the property editor writes them
 _YAML_WORDS = {"null", "~", "true", "false", "yes", "no", "on", "off", "y", "n"}
 _TRUE_WORDS, _FALSE_WORDS = {"yes", "on", "y", "1"}, {"no", "off", "n", "0"}
 
 
 def quoted(value: str) -> str:
     """The YAML spelling of a text that every reader takes for that text: bare only if nobody could misread it."""
+    if _PLAIN_DATE.match(value):
+        return value
     if _PLAIN.match(value) and value == value.rstrip() and not _looks_like_other_type(value):
         return value
     if not any(c in value for c in '"\\') and value.isprintable():
@@ -156,15 +159,19 @@ def boolean(value: object, key: str = "") -> bool:
     raise BadValue(f"{shown(value)} is neither true nor false", f"Write {line(key, True)} or {line(key, False)}")
 
 
-def whole_number(value: object, key: str = "", *, minimum: int = 0, maximum: int = 1_000_000) -> int:
-    """A whole number between `minimum` and `maximum`; also as text, as a property of type text is saved."""
+def whole_number(value: object, key: str = "", *, minimum: int = 0, maximum: int = 1_000_000, usual: int = 1) -> int:
+    """A whole number between `minimum` and `maximum`; also as text, as a property of type text is saved.
+
+    `usual` is what the cure proposes where nothing can be told from the value.
+    """
     value = single(value, key)
     if isinstance(value, str) and _WHOLE.match(value.strip()) and len(value) < 20:
         value = int(value)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise BadValue(f"{shown(value)} is not a whole number", f"Write {line(key, max(minimum, 1))}")
+        near = value if isinstance(value, float) and minimum <= value <= maximum else usual
+        raise BadValue(f"{shown(value)} is not a whole number", f"Write {line(key, int(near))}")
     if value < minimum:
         raise BadValue(f"{shown(value)} is too low", f"The lowest is {line(key, minimum)}")
     if value > maximum:
@@ -182,7 +189,7 @@ def money(value: object, key: str = "", *, zero: bool = True) -> float:
     if value < 0:
         raise BadValue(f"{shown(value)} is negative", f"Write {line(key, -value)}")
     if value == 0 and not zero:
-        raise BadValue("0 would let no run start", f"Write {line(key, 0.5)}, or `status: paused`")
+        raise BadValue("0 would let no run start", f"Write {line(key, 0.5)}, or set `status` to paused")
     return float(value)
 
 
@@ -207,7 +214,7 @@ def duration(
     value = single(value, key)
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise BadValue(f"{shown(value)} is not a duration", f"Write {line(key, '30m')}")
-    length = _seconds(plain_quotes(str(value), key), key)
+    length = _seconds(plain_quotes(str(value), key), key, maximum)
     if length > maximum.total_seconds():
         raise BadValue(f"{shown(value)} is too long", f"The longest is {line(key, spelled(maximum))}")
     if length < minimum.total_seconds():
@@ -215,29 +222,44 @@ def duration(
     return timedelta(seconds=length)
 
 
-def _seconds(value: str, key: str) -> int:
+def _seconds(value: str, key: str, maximum: timedelta) -> int:
     compact = "".join(value.lower().split())
+    if re.fullmatch(r"\d+\s*M", value):
+        month = f"Write {line(key, compact)} for minutes; for months write `cron`"
+        raise BadValue(f"{shown(value)} could mean months", month)
     found = _DURATION.match(compact)
     if found and compact and len(compact) < 40:
         return sum(int(n) * size for n, size in zip(found.groups(), _UNITS.values(), strict=True) if n)
-    raise BadValue(*_why_no_duration(value, compact, key))
+    raise BadValue(*_why_no_duration(value, compact, key, maximum))
 
 
-def _why_no_duration(value: str, compact: str, key: str) -> tuple[str, str]:
+_NAMED = {"secondly": "1s", "minutely": "1m", "hourly": "1h", "daily": "1d", "weekly": "1w"}
+_ISO_DURATION = re.compile(r"p(?:(\d+w)|(\d+d)?(?:t(\d+h)?(\d+m)?(\d+s)?)?)\Z")
+
+
+def _why_no_duration(value: str, compact: str, key: str, maximum: timedelta) -> tuple[str, str]:
     if compact.startswith("-"):
         return f"{shown(value)} is negative", f"Write {line(key, compact.lstrip('-') or '30m')}"
     if _NUMBER.match(compact):
         whole = compact.split(".")[0].lstrip("+0") or "30"
-        ways = ", ".join(line(key, whole + unit) for unit in "sm")
-        return f"{shown(value)} has no unit", f"Write {ways} or {line(key, whole + 'h')}"
-    worded = _WORDED.match(value)
-    if worded:
-        return f"{shown(value)} is not a duration", f"Write {line(key, worded[1] + worded[2][0].lower())}"
+        lengths = [whole + unit for unit in "smh" if int(whole) * _UNITS[unit] <= maximum.total_seconds()]
+        return f"{shown(value)} has no unit", f"Write {_either([line(key, each) for each in lengths or ['30s']])}"
+    meant = _NAMED.get(compact, "")
+    if worded := _WORDED.match(value):
+        meant = worded[1] + worded[2][0].lower()
+    elif iso := _ISO_DURATION.match(compact):
+        meant = "".join(part for part in iso.groups() if part)
+    if meant:
+        return f"{shown(value)} is not a duration", f"Write {line(key, meant)}"
     fraction = re.match(r"(\d*\.\d+)([wdhm])\Z", compact)
     if fraction:
         length = timedelta(seconds=round(float(fraction[1]) * _UNITS[fraction[2]]))
         return f"{shown(value)} has a fraction", f"Write {line(key, spelled(length))}"
     return f"{shown(value)} is not a duration", f"Write {line(key, '30m')}; units are w, d, h, m and s"
+
+
+def _either(items: list[str]) -> str:
+    return " or ".join(part for part in (", ".join(items[:-1]), items[-1]) if part)
 
 
 def spelled(length: timedelta) -> str:
@@ -255,39 +277,39 @@ def spelled(length: timedelta) -> str:
 def local_datetime(value: object, key: str = "") -> datetime:
     """A local date-time `2026-11-22T09:00` (seconds may follow), naive: the task's zone gives it its place."""
     written = text(value, key)
-    moment = date_or_datetime(written, key)
+    moment = date_or_datetime(written, key, time="T09:00")
     if isinstance(moment, datetime):
         return moment
     raise BadValue(f"{shown(written)} has no time of day", f"Write {line(key, f'{moment}T09:00')}")
 
 
-def date_or_datetime(value: object, key: str = "") -> date | datetime:
-    """A local date or date-time; a naive `datetime` if a time of day is given."""
+def date_or_datetime(value: object, key: str = "", *, time: str = "") -> date | datetime:
+    """A local date or date-time; a naive `datetime` if a time of day is given. `time`: what cures add to a date."""
     written = text(value, key)
     only_date = _DATE.match(written)
     if only_date:
-        return _date(written, key)
+        return _date(written, key, time)
     both = _DATE_TIME.match(written)
     if not both:
         raise BadValue(*_why_no_date(written, key))
-    day = _date(both[1], key)
+    day = _date(both[1], key, "T" + written[len(both[1]) :].strip(" \tTt"))
     hour, minute, second = int(both[2]), int(both[3]), int(both[4] or 0)
     if hour > 23 or minute > 59 or second > 59:
         raise BadValue(f"{shown(written)} is no time of day", f"Write {line(key, f'{day}T09:00')}")
     return datetime(day.year, day.month, day.day, hour, minute, second)  # noqa: DTZ001 (local by contract)
 
 
-def _date(written: str, key: str) -> date:
+def _date(written: str, key: str, time: str) -> date:
     year, month, day = (int(part) for part in written.split("-"))
     if not 1970 <= year <= 2999:
-        raise BadValue(f"the year {year} is out of range", f"Write a year like {line(key, '2030-01-31')}")
+        raise BadValue(f"the year {year} is out of range", f"Write a year like {line(key, '2030-01-31' + time)}")
     if not 1 <= month <= 12:
         raise BadValue(f"there is no month {month}", "Write the month as 01 to 12: year-month-day")
     try:
         return date(year, month, day)
     except ValueError:
         last = (date(year + month // 12, month % 12 + 1, 1) - timedelta(days=1)).isoformat()
-        raise BadValue(f"there is no {written}: that month ends on {last}", f"Write {line(key, last)}") from None
+        raise BadValue(f"there is no {written}: that month ends on {last}", f"Write {line(key, last + time)}") from None
 
 
 def _why_no_date(written: str, key: str) -> tuple[str, str]:

@@ -238,11 +238,16 @@ def _unknown_tag(node: yaml.Node) -> YamlProblem:
 
 def _duplicate(key: str, first: int, second: int) -> YamlProblem:
     return YamlProblem(
-        f"`{key}` is given twice", second, key, f"Keep one of them (the other is {second - first} lines above)"
+        f"`{key}` is given twice",
+        second,
+        key,
+        f"Keep one of them (the other is {second - first} line{'s' * (second - first > 1)} above)",
     )
 
 
 _KEY_LINE = re.compile(r"([A-Za-z_][\w -]*):[ \t]+(\S.*?)[ \t\r]*$")
+_ITEM_LINE = re.compile(r"([ \t]*-[ \t]+)([^\s\"'\[{|>].*?)[ \t\r]*$")
+_LIST_KEY = re.compile(r"([A-Za-z_][\w-]*):[ \t\r]*$")
 _START_MATTERS = ("while scanning a quoted scalar", "while parsing a flow sequence", "while parsing a flow mapping")
 
 
@@ -258,6 +263,9 @@ def _explain(error: yaml.YAMLError, text: str) -> YamlProblem:
     message = str(getattr(error, "problem", None) or error).split("\n")[0]
     if "\t" in source[: len(source) - len(source.lstrip())]:
         return YamlProblem("a tab indents the line", line, "", "Indent with spaces")
+    if item := _ITEM_LINE.match(source):
+        key = next((above[1] for above in map(_LIST_KEY.match, reversed(lines[:line])) if above), "")
+        return YamlProblem(f"YAML: {message}", line, key, f"Quote the value: {item[1]}{quoted(item[2])}")
     return _explain_line(f"YAML: {message}", line, source)
 
 
@@ -268,7 +276,7 @@ def _explain_line(message: str, line: int, source: str) -> YamlProblem:
     key, value = found[1], found[2]
     if value[0] in "\"'":
         return YamlProblem(message, line, key, "Close the quote on the same line, and put nothing after it")
-    if value[0] in "[{":
+    if value[0] in "[{" and not value.startswith("{{"):
         return YamlProblem(message, line, key, "Close the bracket, or put quotes around the value")
     return YamlProblem(message, line, key, f"Quote the value: {key}: {quoted(value)}")
 

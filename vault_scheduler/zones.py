@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -39,6 +40,7 @@ ABBREVIATIONS = {
     "AEDT": "Australia/Sydney",
     "Z": "UTC",
 }
+_OFFSET = re.compile(r"(?:UTC|GMT|Etc/GMT)?\s*[+-]\d{1,2}(?::?\d{2})?", re.IGNORECASE)
 
 
 @lru_cache(maxsize=256)
@@ -60,6 +62,8 @@ def load_zone(name: str) -> ZoneInfo:
 
 def near_zones(name: str) -> tuple[str, ...]:
     """At most three IANA names that may be meant, the likeliest first."""
+    if _OFFSET.fullmatch(name.strip()):
+        return ()  # Etc/GMT+2 is the opposite of what GMT+2 means to people
     if place := ABBREVIATIONS.get(name.strip().upper()):
         return (place,)
     wanted = name.strip().lower().replace(" ", "_")

@@ -189,7 +189,7 @@ WRONG: list[tuple[str, str, str]] = [
     ("model: 4.5", "not text", 'model: "4.5"'),
     ("fallback_model: {a: b}", "not a mapping", ""),
     ("max_turns: 0", "too low", "`max_turns: 1`"),
-    ("max_turns: many", "not a whole number", "`max_turns: 1`"),
+    ("max_turns: many", "not a whole number", "`max_turns: 20`"),
     ("max_usd: $1", "more than a number", "`max_usd: 1`"),
     ("max_usd: 0", "no run start", "`max_usd: 0.5`"),
     ("max_usd: .nan", "not an amount", "`max_usd: 0.5`"),
@@ -248,6 +248,20 @@ def test_bad_value_is_a_problem_with_line_and_cure(line: str, message: str, fix:
     assert message in problem.message
     assert fix in problem.fix
     assert problem.fix
+
+
+@pytest.mark.parametrize("line", [b"command: echo \xff", b"env: [A=\xe4]", b"env:\n  A: \xe4", b"output: \xfc.md"])
+def test_value_that_is_no_utf8_is_a_problem(line: bytes) -> None:
+    """Bytes that nobody could read would run as other ones."""
+    doc = Document.parse(b'---\ntype: command\ncron: "0 7 * * *"\n' + line + b"\n---\n```sh\nx\n```\n")
+    (problem,) = parse_task(doc, PATH, BERLIN).problems
+    assert (problem.line, problem.is_error, "no UTF-8" in problem.message) == (4, True, True)
+
+
+def test_key_of_the_users_own_may_hold_any_bytes() -> None:
+    """Other keys are left alone, whatever they hold."""
+    doc = Document.parse(b'---\ntype: claude\ncron: "0 7 * * *"\nauthor: M\xfcller\n---\nWrite it.\n')
+    assert parse_task(doc, PATH, BERLIN).problems == ()
 
 
 @pytest.mark.parametrize("key", [key.name for key in KEYS.values() if not key.supported and TASK in key.where])

@@ -57,7 +57,9 @@ def test_duration_is_read(written: object, seconds: int) -> None:
         ("15 min", "not a duration", "key: 15m"),
         ("2 hours", "not a duration", "key: 2h"),
         ("1m1h", "not a duration", "units are w, d, h, m and s"),  # wrong order
-        ("PT1H", "not a duration", "key: 30m"),
+        ("PT1H", "not a duration", "key: 1h"),
+        ("1M", "months", "key: 1m"),
+        ("daily", "not a duration", "key: 1d"),
         ("soon", "not a duration", "key: 30m"),
         (True, "not a duration", "key: 30m"),
         (["1m", "2m"], "not a list of 2", "key: 1m"),

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo, available_timezones
 import pytest
 
 from vault_scheduler.errors import BadValue
-from vault_scheduler.zones import changes, dst_changes, load_zone, local_to_utc, offset_at
+from vault_scheduler.zones import changes, dst_changes, load_zone, local_to_utc, near_zones, offset_at
 
 HOUR = timedelta(hours=1)
 
@@ -115,3 +115,9 @@ def test_no_change_is_overlooked(zone: str) -> None:
             hourly.append((before, now))
             before = now
     assert [(old, new) for _, old, new in changes(info, begin, end)] == hourly
+
+
+@pytest.mark.parametrize("name", ["UTC+1", "GMT+2", "gmt-5", "+01:00", "UTC+05:30"])
+def test_offset_is_not_mistaken_for_a_zone(name: str) -> None:
+    """The nearest name of `GMT+2` would be Etc/GMT+2, which is two hours the other way."""
+    assert near_zones(name) == ()
