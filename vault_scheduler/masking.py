@@ -14,6 +14,7 @@ SHORTEST_SECRET = 8
 
 _LONGEST_CHAIN = 64 * 1024
 _LINE_ENDS = b"\r\n"
+_SEED = 4  # bytes that are searched for before more is compared
 
 
 class Masker:
@@ -110,23 +111,20 @@ class Masker:
 
     def _cut(self, buffer: bytes, spans: list[tuple[int, int]]) -> int:
         """Up to where the buffer is decided: nothing from there on can be part of an unfinished secret."""
-        cut = len(buffer)
-        for at in range(max(0, len(buffer) - self._reach + 1), len(buffer)):
-            if self._may_go_on(buffer[at:]):
-                cut = at
-                break
+        cut = min(_unfinished(buffer, self._plain), self._unfinished_base64(buffer))
         for start, end in reversed(spans):
             if start < cut < end:
                 cut = start
         return cut
 
-    def _may_go_on(self, tail: bytes) -> bool:
-        if tail[0] in _LINE_ENDS:
-            return False
-        if any(len(form) > len(tail) and form.startswith(tail) for form in self._plain):
-            return True
-        squeezed = tail.translate(None, _LINE_ENDS)
-        return any(len(form) > len(squeezed) and form.startswith(squeezed) for form in self._base64)
+    def _unfinished_base64(self, buffer: bytes) -> int:
+        squeezed = buffer[-self._reach :].translate(None, _LINE_ENDS)
+        missing = len(squeezed) - _unfinished(squeezed, self._base64)
+        at = len(buffer)
+        while missing:
+            at -= 1
+            missing -= buffer[at] not in _LINE_ENDS
+        return at
 
     def _give_out_chain(self, buffer: bytes, spans: list[tuple[int, int]], cut: int) -> bytes:
         """A secret that repeats into itself without end must not fill the memory: mask what is there."""
@@ -135,6 +133,25 @@ class Masker:
         self._held = buffer[keep:]
         self._inside = any(start < keep < end for start, end in spans)
         return given
+
+
+def _unfinished(data: bytes, forms: Sequence[bytes]) -> int:
+    """Where the earliest beginning of a form stands that the data end in; their length if there is none.
+
+    A loop over every place would take a tenth of a second for each piece of output beside a key file.
+    """
+    return min((_unfinished_one(data, form) for form in forms), default=len(data))
+
+
+def _unfinished_one(data: bytes, form: bytes) -> int:
+    seed = form[:_SEED]
+    at = data.find(seed, max(0, len(data) - len(form) + 1))
+    while at >= 0:
+        if form.startswith(data[at:]):
+            return at
+        at = data.find(seed, at + 1)
+    short = next((length for length in range(_SEED - 1, 0, -1) if data.endswith(form[:length])), 0)
+    return len(data) - short
 
 
 def _distinct(forms: Iterable[bytes]) -> tuple[bytes, ...]:

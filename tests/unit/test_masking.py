@@ -57,6 +57,16 @@ def test_a_secret_with_quotes_is_masked_in_json() -> None:
     assert secret[:4].encode() not in masked(json.dumps({"a": secret}).encode(), secret)
 
 
+def test_a_secret_that_begins_with_a_line_end_is_masked_however_it_is_split() -> None:
+    """A quoted value may begin on the next line; its first byte is no reason to let it go."""
+    for secret in ("\nline one\nline two", "\r\n--key--"):
+        data = b"before" + secret.encode() + b"after"
+        for size in (1, 2, 3, 7):
+            masker = Masker([secret])
+            pieces = [masker.feed(data[at : at + size]) for at in range(0, len(data), size)]
+            assert b"".join([*pieces, masker.flush()]) == b"before[masked]after"
+
+
 def test_short_values_are_left_alone() -> None:
     """Seven characters are a word, not a secret."""
     assert masked(b"hunter2 hunter2", "hunter2") == b"hunter2 hunter2"
