@@ -83,12 +83,17 @@ def _fence(lines: list[str]) -> list[str]:
     return [f"{marks}text", *lines, marks]
 
 
+_CONFLICT = ("<<<<<<< ", "||||||| ", ">>>>>>> ")
 _OWN_ID = re.compile(r"\^(?=r-\d{8}T)")
 
 
 def _break_everywhere(line: str) -> str:
-    """What acts on the bare text of a note, code or not: Templater's `<%`, and the block ids of our runs."""
-    return _OWN_ID.sub("^ ", line.replace("<%", "< %"))
+    """What acts on the bare text of a note, code or not: Templater's `<%`, the block ids of our runs, git's markers.
+
+    A note with conflict markers counts as unresolved, and its properties as unreadable.
+    """
+    line = _OWN_ID.sub("^ ", line.replace("<%", "< %"))
+    return f" {line}" if line.startswith(_CONFLICT) else line
 
 
 # --- Claude's answers ------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from vault_scheduler.note import Document
 from vault_scheduler.output import clean, fenced, harmless_markdown, head_and_tail, one_line, plain_line
 
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
@@ -221,3 +222,11 @@ def test_lines_are_cut_to_their_limit() -> None:
 def test_a_long_answer_takes_linear_time() -> None:
     """A megabyte of half-open marks is made harmless without delay."""
     assert len(harmless_markdown("`a``b" * 40_000)) > 200_000
+
+
+def test_gits_conflict_markers_do_not_make_a_note_unreadable() -> None:
+    """A diff of a conflict is text; in a note of its own it must not count as an unresolved one."""
+    diff = "<<<<<<< HEAD\na\n||||||| base\n=======\nb\n>>>>>>> other"
+    for text in (fenced(diff), harmless_markdown(diff), harmless_markdown(f"```\n{diff}\n```")):
+        assert Document.parse(f"---\na: 1\n---\n{text}\n".encode()).fault is None
+        assert "HEAD" in text
