@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from vault_scheduler.catalogue import Catalogue, Item
-from vault_scheduler.errors import BadUsage, Refused
+from vault_scheduler.errors import Refused
 from vault_scheduler.outlook import Outlook, outlook, upcoming
 from vault_scheduler.place import Place
 from vault_scheduler.platform.lock import Holder, holder
@@ -41,7 +41,7 @@ async def list_tasks(place: Place) -> tuple[Catalogue, list[Listed]]:
     async with look(place) as view:
         active = {run.task: run for run in (await view.store.active() if view.store else [])}
         listed = []
-        for item in sorted(view.catalogue.items, key=lambda item: item.name):
+        for item in sorted(view.catalogue.items, key=lambda item: (item.name.casefold(), item.name)):
             last = await view.store.last_run_of(item.name, started=True) if view.store else None
             listed.append(Listed(item=item, last=last, active=active.get(item.name)))
         return view.catalogue, listed
@@ -77,7 +77,7 @@ async def show(place: Place, name: str) -> Shown:
 def _ahead(place: Place, item: Item, limit: int) -> Outlook:
     assert item.task is not None
     now = place.clock.now()
-    after = item.standing.until - timedelta(microseconds=1) if item.standing.until else now
+    after = item.standing.resumes - timedelta(microseconds=1) if item.standing.resumes else now
     return outlook(item.task.schedule, ZoneInfo(item.task.timezone), after, None, limit)
 
 
@@ -85,10 +85,10 @@ def _ahead(place: Place, item: Item, limit: int) -> Outlook:
 
 
 def next_of_task(item: Item, after: datetime, until: datetime | None, limit: int, zone: str | None) -> Outlook:
-    """Fire times of a task, shown in `zone` or its own. Raises BadUsage if the note is invalid."""
+    """Fire times of a task, shown in `zone` or its own. Raises Refused if the note is invalid."""
     if item.task is None:
         listed = "\n".join(f"  {problem}" for problem in item.problems)
-        raise BadUsage(f"{item.name} is invalid, so it has no fire times:\n{listed}")
+        raise Refused(f"{item.name} is invalid, so it has no fire times:\n{listed}")
     return outlook(item.task.schedule, load_zone(zone or item.task.timezone), after, until, limit)
 
 

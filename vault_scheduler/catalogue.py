@@ -15,6 +15,7 @@ from vault_scheduler.place import Place
 from vault_scheduler.planner import Standing, State, standing
 from vault_scheduler.records import Holds, Waiting
 from vault_scheduler.registry import Registry
+from vault_scheduler.settings import resolve
 from vault_scheduler.task import Problem, Task
 
 _MOMENT = timedelta(microseconds=1)
@@ -189,4 +190,20 @@ def _next_run(task: Task | None, stands: Standing, now: datetime) -> datetime | 
         return None
     if stands.armed:
         return task.schedule.next_after(now)
-    return task.schedule.next_after(stands.until - _MOMENT) if stands.until else None
+    return task.schedule.next_after(stands.resumes - _MOMENT) if stands.resumes else None
+
+
+def passed_problem(place: Place, item: Item) -> Problem | None:
+    """What is wrong with a one-shot that has no run and whose time is too long ago to run late (rule 1.4)."""
+    task = item.task
+    if task is None or not item.standing.armed or item.next_run is not None or not task.schedule.is_one_shot:
+        return None
+    late = resolve(task, place.settings_in_force).max_late or timedelta(0)
+    if task.schedule.next_after(place.clock.now() - late) is not None:
+        return None
+    data = place.vault.read(item.path)
+    line = Document.parse(data).line_of_key("at") if data is not None else 1
+    fix = "Write a time that is still to come, or `status: done`."
+    return Problem(
+        path=item.path, line=line, key="at", message="the time has passed already, so it never runs", fix=fix
+    )

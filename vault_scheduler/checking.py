@@ -12,6 +12,7 @@ from vault_scheduler.errors import BadUsage
 from vault_scheduler.place import Place, read_settings
 from vault_scheduler.records import ledger
 from vault_scheduler.task import Problem
+from vault_scheduler.view import with_passed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,10 +29,10 @@ async def check(place: Place, paths: Sequence[str], *, fix: bool = False) -> Che
     """The problems of all notes, or of these. Raises NoteRefused, BadUsage (nothing there)."""
     async with ledger(place) as store:
         former = {row.path for row in (await store.task_rows()).values()} if store else set()
-    fixed = _fix(place, read_catalogue(place, former=former), paths) if fix else ()
-    if fixed:
-        place = replace(place, settings=read_settings(place.vault, place.machine_timezone))
-    catalogue = read_catalogue(place, former=former)
+        fixed = _fix(place, read_catalogue(place, former=former), paths) if fix else ()
+        if fixed:
+            place = replace(place, settings=read_settings(place.vault, place.machine_timezone))
+        catalogue = await with_passed(place, read_catalogue(place, former=former), store)
     problems = [problem for problem in catalogue.problems if _is_meant(problem.path, paths)]
     meant = [item for item in catalogue.items if _is_meant(item.path, paths)]
     skipped = {path: why for path, why in catalogue.skipped.items() if path in paths}

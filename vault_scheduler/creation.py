@@ -11,6 +11,7 @@ from pathlib import Path
 from vault_scheduler.catalogue import Catalogue, parse_context
 from vault_scheduler.config import Machine, machine_timezone
 from vault_scheduler.errors import BadUsage, Refused
+from vault_scheduler.keys import ALIASES, KEYS
 from vault_scheduler.note import Document
 from vault_scheduler.parser import parse_task
 from vault_scheduler.place import Place, read_settings
@@ -18,10 +19,11 @@ from vault_scheduler.registry import Registry
 from vault_scheduler.task import Problem, Task
 from vault_scheduler.values import quoted
 from vault_scheduler.vault import Vault
-from vault_scheduler.yaml_core import load
+from vault_scheduler.yaml_core import YamlProblem, load
 
-# Whatever a text in these looks like, it is quoted: `*/5` bare is broken YAML, dates change their type.
-_ALWAYS_QUOTED = ("cron", "at", "start", "until", "paused_until")
+# Whatever a text in these looks like, it is quoted: `*/5` bare is broken YAML.
+_ALWAYS_QUOTED = ("cron",)
+_LISTS = ("cron", "at", "args", "env", "secrets", "allowed_tools", "disallowed_tools")
 _PLAIN_SCALAR = re.compile(r"(?:true|false|-?\d+(?:\.\d+)?)\Z")
 _BAD_NAME = re.compile(r'[\\:*?"<>|#^\[\]\x00-\x1f]')
 
@@ -43,9 +45,9 @@ class Draft:
 
 def _spelled(key: str, value: object) -> str:
     if isinstance(value, (list, tuple)):
-        if len(value) == 1 and key != "command":
+        if len(value) == 1 and key in ("cron", "at"):
             return _spelled(key, value[0])
-        return "[" + ", ".join(_quoted(str(item)) for item in value) + "]"
+        return "[" + ", ".join(_spelled(key, item) for item in value) + "]"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
@@ -58,9 +60,29 @@ def _quoted(value: str) -> str:
     return bare if bare[:1] in "\"'" else f'"{bare}"'
 
 
-def plain_value(text: str) -> object:
-    """`--set retries=3` means the number, `--set retry_delay=5m` the text."""
-    return load(text) if _PLAIN_SCALAR.match(text) else text
+def plain_values(key: str, texts: Sequence[str]) -> object:
+    """`--set retries=3` means the number, `--set retry_delay=5m` the text, `--set env=A=b --set env=C=d` a list.
+
+    Raises BadUsage for several values of a key that takes one.
+    """
+    name = ALIASES.get(key, key)
+    values = [item for text in texts for item in _values(text)]
+    if name in _LISTS:
+        return values
+    if len(values) > 1 and name in KEYS and len(texts) > 1:
+        raise BadUsage(f"--set {key} is given {len(texts)} times, and `{key}` takes one value. Give it once")
+    return values if len(values) > 1 else values[0]
+
+
+def _values(text: str) -> list[object]:
+    """A scalar, or the items of `[a, b]`."""
+    if text.startswith("[") and text.endswith("]") and not text.startswith("[["):
+        try:
+            found = load(text)
+        except YamlProblem:
+            return [text]
+        return found if isinstance(found, list) and found else [text]
+    return [load(text) if _PLAIN_SCALAR.match(text) else text]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +113,7 @@ def create_task(place: Place, catalogue: Catalogue, draft: Draft) -> Created:
     problems = parsed.problems
     if parsed.task is not None:
         problems = (*problems, *_rivals(place, catalogue, parsed.task))
+        problems = (*problems, *_passed(parsed.task, place))
     errors = [problem for problem in problems if problem.is_error]
     if parsed.task is None or errors:
         raise DraftInvalid(path, errors)
@@ -111,6 +134,14 @@ def _rivals(place: Place, catalogue: Catalogue, task: Task) -> list[Problem]:
     return list(entry.problems) if entry else []
 
 
+def _passed(task: Task, place: Place) -> list[Problem]:
+    """A new task that has no fire time left would never run."""
+    if task.on_start or task.schedule.next_after(place.clock.now()) is not None:
+        return []
+    key = "at" if task.schedule.is_one_shot else "until"
+    return [Problem(path=task.path, line=1, key=key, message="the time has passed already", fix="Give a later one.")]
+
+
 def _path_of(place: Place, name: str) -> str:
     bare = name.strip().removesuffix(".md").strip("/")
     path = f"{place.vault.rel(place.vault.tasks_folder)}/{bare}.md"
@@ -129,7 +160,7 @@ def _path_of(place: Place, name: str) -> str:
 # --- init --------------------------------------------------------------------------------------------------
 
 _SETTINGS_BODY = """\
-This note steers [vault-sched](https://github.com/vault-sched/vault-sched), which runs the notes in `tasks/`.
+This note steers vault-sched, which runs the notes in `tasks/`.
 
 - `status: paused` lets nothing start, `status: stopped` also ends what is running. It works from the phone.
 - `host` is the one machine that runs this vault.

@@ -103,7 +103,7 @@ def create(
         "timezone": timezone,
         "status": status_.value,
         "run_now": False,
-        "command": command if command and "\n" not in command.strip() else None,
+        "command": command.strip() if command and not _needs_block(command) else None,
         "call": call,
         "permissions": permissions,
         "max_usd": max_usd,
@@ -125,17 +125,17 @@ def _kind_of(command: str | None, call: str | None, prompt: str | None) -> Kind:
 
 
 def _settings_of(pairs: list[str]) -> dict[str, object]:
-    from vault_scheduler.creation import plain_value
+    from vault_scheduler.creation import plain_values
 
-    found = {}
+    found: dict[str, list[str]] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key.strip().replace("_", "").replace("-", "").isalnum():
             raise BadUsage(f"--set {pair} is not KEY=VALUE. Write it like --set retries=3")
         if key.strip() in ("status", "enabled", "run_now"):
             raise BadUsage(f"--set {pair}: use --status, and `vault-sched run` to run it")
-        found[key.strip()] = plain_value(value.strip())
-    return found
+        found.setdefault(key.strip(), []).append(value.strip())
+    return {key: plain_values(key, values) for key, values in found.items()}
 
 
 def _text(given: str | None) -> str:
@@ -143,8 +143,14 @@ def _text(given: str | None) -> str:
 
 
 def _block(command: str | None) -> str:
-    """A command of several lines is easier to read and edit as a code block."""
-    return f"```sh\n{command.strip()}\n```" if command and "\n" in command.strip() else ""
+    return f"```sh\n{command.strip()}\n```" if command and _needs_block(command) else ""
+
+
+def _needs_block(command: str) -> bool:
+    """A command of several lines, or one that would need quotes, is easier to read and edit in a code block."""
+    from vault_scheduler.values import quoted
+
+    return quoted(command.strip()) != command.strip()
 
 
 TasksArgument = Annotated[list[str] | None, typer.Argument(help="Tasks by name.", metavar="TASK...")]

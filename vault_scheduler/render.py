@@ -46,7 +46,9 @@ def task_list(
     head = ("TASK", "STATE", "SCHEDULE", "NEXT", "LAST")
     lines += table([head, *(_listed(line, place, now) for line in listed)], width=width, elastic=2)
     lines += [f"  {problem_line(problem)}" for line in listed for problem in line.item.problems]
-    off = place.settings_in_force.status.value
+    off, until = place.settings_in_force.status.value, place.settings_in_force.paused_until
+    if off == "active" and until and until > now:
+        off = f"paused until {long_local(until, ZoneInfo(place.timezone))}"
     if off != "active":
         lines.append(f"The vault is {off}: nothing starts. `vault-sched resume --all` makes it active.")
     return lines
@@ -145,7 +147,7 @@ def _ahead(shown: Shown, now: datetime) -> list[str]:
     assert shown.ahead is not None
     if not shown.ahead.fire_times:
         return ["Nothing is left to fire."] if not (shown.item.task and shown.item.task.on_start) else []
-    off = not shown.item.standing.armed and not shown.item.standing.until
+    off = not shown.item.standing.armed and not shown.item.standing.resumes
     title = "Next (if it were armed):" if off else "Next:"
     return [title, *outlook_lines(shown.ahead, now)]
 
@@ -153,6 +155,8 @@ def _ahead(shown: Shown, now: datetime) -> list[str]:
 def _past(shown: Shown, zone: ZoneInfo, now: datetime, width: int | None) -> list[str]:
     active = [f"  {going(shown.active, now)} {shown.active.id}"] if shown.active else []
     if not shown.runs and not active:
+        if shown.item.task is None:
+            return ["No runs yet."]
         return [f"No runs yet. `vault-sched run {shown.item.name}` runs it once."]
     from vault_scheduler.summary import when_words
 
@@ -347,6 +351,8 @@ def created_page(created: Created, now: datetime) -> list[str]:
 def switched_line(switched: Switched, until: datetime | None, zone: ZoneInfo) -> str:
     """`pause` and `resume`, one line each."""
     what = switched.name or "the vault"
+    if not switched.changed and until is not None and switched.status == "active":
+        return f"{what} is paused until {long_local(until, zone)} already; {switched.path} is unchanged"
     if not switched.changed:
         return f"{what} is {switched.status or 'as it was'} already; {switched.path} is unchanged"
     if until is not None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from vault_scheduler.catalogue import Catalogue, Item, read_catalogue
+from vault_scheduler.catalogue import Catalogue, Item, passed_problem, read_catalogue
 from vault_scheduler.errors import TaskNotFound
 from vault_scheduler.place import Place
 from vault_scheduler.records import Holds, approvals, ledger
@@ -38,7 +38,19 @@ async def look(place: Place) -> AsyncIterator[View]:
         with approvals(place) as trust:
             holds = Holds(place, trust, has_history=bool(rows))
         catalogue = read_catalogue(place, holds=holds, former={row.path for row in rows.values()})
+        catalogue = await with_passed(place, catalogue, store)
         yield View(place=place, store=store, catalogue=catalogue, known=frozenset(rows))
+
+
+async def with_passed(place: Place, catalogue: Catalogue, store: SqliteStore | None) -> Catalogue:
+    """The catalogue with the problems of one-shots whose time went by before anything could run them (rule 1.4)."""
+    items = []
+    for item in catalogue.items:
+        problem = passed_problem(place, item)
+        if problem is not None and not (store and await store.runs_of(item.name, 1)):
+            item = replace(item, problems=(*item.problems, problem))
+        items.append(item)
+    return replace(catalogue, items=tuple(items))
 
 
 def notes(place: Place) -> Catalogue:

@@ -265,7 +265,8 @@ def _explain(error: yaml.YAMLError, text: str) -> YamlProblem:
         return YamlProblem("a tab indents the line", line, "", "Indent with spaces")
     if item := _ITEM_LINE.match(source):
         key = next((above[1] for above in map(_LIST_KEY.match, reversed(lines[:line])) if above), "")
-        return YamlProblem(f"YAML: {message}", line, key, f"Quote the value: {item[1]}{quoted(item[2])}")
+        why = _why_quotes(item[2]) or f"YAML: {message}"
+        return YamlProblem(why, line, key, f"Quote the value: {item[1].lstrip()}{quoted(item[2])}")
     return _explain_line(f"YAML: {message}", line, source)
 
 
@@ -278,7 +279,14 @@ def _explain_line(message: str, line: int, source: str) -> YamlProblem:
         return YamlProblem(message, line, key, "Close the quote on the same line, and put nothing after it")
     if value[0] in "[{" and not value.startswith("{{"):
         return YamlProblem(message, line, key, "Close the bracket, or put quotes around the value")
-    return YamlProblem(message, line, key, f"Quote the value: {key}: {quoted(value)}")
+    return YamlProblem(_why_quotes(value) or message, line, key, f"Quote the value: {key}: {quoted(value)}")
+
+
+def _why_quotes(value: str) -> str:
+    """In other words than the parser's: "did not find expected alphabetic or numeric character" helps nobody."""
+    if value[0] in "*&!%@`?|>":
+        return f"YAML needs quotes around a value that starts with {value[0]!r}"
+    return 'YAML needs quotes around a value with ": " in it' if ": " in f"{value} " else ""
 
 
 # --- spans -----------------------------------------------------------------------------------------------

@@ -562,6 +562,8 @@ def test_create_writes_a_note_as_a_careful_person_would(shell: Shell) -> None:
         (["x", "--every", "5m", "--command", "y", "--set", "nonsense"], 2, "KEY=VALUE"),
         (["x", "--every", "5m", "--command", "y", "--status", "off"], 2, "paused"),
         (["x", "--every", "5m", "--command", "y", "--set", "gate=true"], 1, "not supported"),
+        (["x", "--at", "2020-01-01T09:00", "--command", "y"], 1, "has passed already"),
+        (["x", "--every", "5m", "--command", "y", "--set", "retries=1", "--set", "retries=2"], 2, "Give it once"),
     ],
 )
 def test_create_writes_nothing_that_would_not_run(shell: Shell, arguments: list[str], code: int, told: str) -> None:
@@ -571,6 +573,18 @@ def test_create_writes_nothing_that_would_not_run(shell: Shell, arguments: list[
     done = shell.here("create", *arguments, code=code)
     assert told in done.err
     assert tree(shell.folder) == before
+
+
+def test_create_quotes_only_what_needs_quotes(shell: Shell) -> None:
+    """Dates as the property editor writes them, lists where lists belong, a code block instead of quoted quotes."""
+    lists = ["--set", "env=A=b", "--set", "env=C=d e", "--set", "secrets=TOKEN", "--set", "args=[a=1, b=2]"]
+    shell("create", "a", "--at", "2090-01-01T09:00", "--call", "doc_freshness", *lists)
+    (note,) = shell.tasks.glob("a.md")
+    told = "type: python\nat: 2090-01-01T09:00\nstatus: active\nrun_now: false\ncall: doc_freshness\n"
+    assert note.read_text() == f"---\n{told}env: [A=b, C=d e]\nsecrets: [TOKEN]\nargs: [a=1, b=2]\n---\n"
+    shell("create", "b", "--every", "1h", "--command", 'tar czf "$HOME/b.tgz" . # all')
+    assert (shell.tasks / "b.md").read_text().endswith('---\n```sh\ntar czf "$HOME/b.tgz" . # all\n```\n')
+    assert shell.json("check") == []
 
 
 def test_a_command_of_several_lines_becomes_a_code_block(shell: Shell) -> None:
@@ -608,6 +622,49 @@ def test_pause_until_resumes_by_itself(shell: Shell) -> None:
     shell("resume", "tokyo")
     assert shell.json("list")[0]["state"] == "armed"
     assert "not later" in shell("pause", "tokyo", "--until", "1999-01-01", code=2).err
+
+
+def test_pause_until_the_same_moment_says_so(shell: Shell) -> None:
+    """The task is not `active already`: it is paused until then."""
+    shell.write("a", HELLO)
+    shell.here("pause", "a", "--until", "2090-01-01")
+    assert "paused until Sun 2090-01-01 00:00 +01:00 already" in shell.here("pause", "a", "--until", "2090-01-01").out
+
+
+def test_of_two_pauses_the_longer_one_counts(shell: Shell) -> None:
+    """A task that is paused for longer than the vault does not run when the vault goes on."""
+    shell.write("a", HELLO)
+    shell.here("pause", "a", "--until", "2090-01-01")
+    shell.here("pause", "--all", "--until", "2080-01-01")
+    (task,) = shell.json("list")
+    assert task["next_run"] == "2090-01-02T07:00:00+01:00"
+    assert "The vault is paused until Mon 2080-01-01 00:00 +01:00" in shell.here("list").out
+
+
+def test_a_time_that_has_passed_is_a_problem_at_its_line(shell: Shell) -> None:
+    """Nothing will ever run, and nothing has."""
+    shell.write("a", "---\ntype: command\ncommand: x\nat: 2020-01-01T09:00\n---\n")
+    shell.write("b", "---\ntype: command\ncommand: x\nat: 2020-01-01T09:00\nstatus: done\n---\n")
+    assert "a.md:4: at: the time has passed already" in shell.here("check", code=1).out
+    assert [len(task["problems"]) for task in shell.json("list")] == [1, 0]
+
+
+def test_an_invalid_task_has_no_fire_times_and_no_advice_to_run_it(shell: Shell) -> None:
+    """A finding, not wrong usage."""
+    shell.write("a", "---\ntype: command\ncron: @daily\n---\n")
+    assert 'Quote the value: cron: "@daily"' in shell.here("next", "a", code=1).err
+    assert "runs it once" not in shell.here("show", "a").out
+
+
+@pytest.mark.parametrize("arguments", [["next", "--cron", "0 7 * * *", "--timezone", "UTC", "-n", "3"], ["--help"]])
+def test_quick_answers_load_nothing_heavy(shell: Shell, arguments: list[str]) -> None:
+    """A scheduler's questions are asked from prompts and status bars; typer alone would load pydantic each time."""
+    heavy = {"pydantic", "asyncio", "sqlite3", "yaml", "markdown_it", "watchdog", "claude_agent_sdk", "psutil"}
+    code = "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr)); sys.argv[0] = 'v'\n"
+    code += "from vault_scheduler.cli import main; main()"
+    child = subprocess.run([sys.executable, "-c", code, *arguments], env=shell.environ, capture_output=True, text=True)
+    assert child.returncode == 0
+    assert heavy & set(child.stderr.split()) == set()
 
 
 def test_pause_all_pauses_the_vault(shell: Shell) -> None:

@@ -86,7 +86,7 @@ PROBLEMS = [
     ("a: !!binary eA==\n", 0, "", "tag", "Remove"),
     ("x: {{date}}\n", 0, "", "key belongs", "{{date}}"),
     ("a: 1\nb: \x1b[0m\n", 1, "", "U+001B", "Delete"),
-    ("a: *nowhere\n", 0, "a", "alias", '"*nowhere"'),
+    ("a: *nowhere\n", 0, "a", "YAML", '"*nowhere"'),
 ]
 
 
