@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 _CENT_DUST = 1e-9  # sums of floats: five times 0.10 must still fit into 0.50
 
 
@@ -40,5 +42,7 @@ def _too_much(key: str, cap: float, spent: float, reserved: float, ask: float) -
 
 def charge(seen_usd: float | None, max_usd: float, *, complete: bool) -> float:
     """What an attempt is booked with: its cost; without a final message at least `max_usd`, for nobody knows."""
-    seen = max(0.0, seen_usd or 0.0)
-    return seen if complete and seen_usd is not None else max(seen, max_usd)
+    if seen_usd is None or not math.isfinite(seen_usd):
+        return max_usd
+    seen = max(0.0, seen_usd)
+    return seen if complete else max(seen, max_usd)

@@ -447,7 +447,7 @@ async def killed(stage: Stage, request: RunRequest, when: Callable[[], bool]) ->
 
 def test_variables_that_could_load_code_are_refused(stage: Stage) -> None:
     """A task without full permissions cannot redirect its login or load a library."""
-    for name in ("ANTHROPIC_BASE_URL", "LD_PRELOAD", "NODE_OPTIONS"):
+    for name in ("ANTHROPIC_BASE_URL", "LD_PRELOAD", "NODE_OPTIONS", "PATH", "https_proxy", "GIT_SSH_COMMAND"):
         result = stage.run([text("x")], request={"env": {name: "x"}})
         assert result.outcome is Outcome.FAILURE
         assert name in result.reason

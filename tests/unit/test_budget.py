@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -79,6 +81,8 @@ def test_reserving_before_the_start_never_overspends(asks: list[float], cap: flo
         (0.2, False, 0.5),  # killed on the way: nobody knows the rest
         (0.7, False, 0.7),  # seen more than the maximum
         (0.0, True, 0.0),  # paid by the plan
+        (math.nan, True, 0.5),  # no number: a record that was tampered with is no free run
+        (math.inf, True, 0.5),  # nor does it use up the budget for ever
     ],
 )
 def test_an_attempt_without_a_final_message_is_booked_with_its_maximum(

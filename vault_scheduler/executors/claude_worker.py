@@ -233,7 +233,7 @@ class Worker:
             subtype=message.subtype,
             is_error=message.is_error,
             text="" if message.is_error else message.result or "",
-            cost_usd=message.total_cost_usd or 0.0,
+            cost_usd=record.usage_usd() if message.total_cost_usd is None else message.total_cost_usd,
             turns=message.num_turns,
         )
         if message.is_error and message.api_error_status in (401, 403):
