@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from vault_scheduler import run_blocks
-from vault_scheduler.output import fenced, harmless_markdown, head_and_tail, one_line
+from vault_scheduler.output import fenced, harmless_markdown, head_and_tail, one_line, plain_line
 from vault_scheduler.run import Outcome, Run, TriggerKind
 from vault_scheduler.runs_section import RunEntry
 
 TEXT_LIMIT = 2000
 """Characters of output that a note shows, head and tail."""
-_REASON = 200
+_REASON = 200  # characters
+_TITLE_REASON = 80  # of a callout; what is longer stands whole below it
+_WHOLE_REASON = 600
+_EMPHASIS = re.compile(r"\*\*|__|`|(?<!\w)[*_](?=\S)|(?<=\S)[*_](?!\w)")
 _FIRST_LINE = 160
 
 SIGNS = run_blocks.SIGNS
@@ -42,7 +46,7 @@ def lateness_words(run: Run) -> str:
     return f"{duration_words(late)} late" if late > 60 else ""
 
 
-def facts_of(run: Run) -> tuple[str, ...]:
+def facts_of(run: Run, reason_limit: int = _REASON) -> tuple[str, ...]:
     """What is worth a word: outcome if it says more than the sign, duration, cost, lateness, attempts, reason."""
     if run.never_started:
         return (_not_started(run),)
@@ -52,7 +56,7 @@ def facts_of(run: Run) -> tuple[str, ...]:
     facts.append(lateness_words(run))
     if run.attempts > 1:
         facts.append(f"{run.attempts} attempts")
-    facts.append(_reason(run))
+    facts.append(_reason(run, reason_limit))
     return tuple(fact for fact in facts if fact)
 
 
@@ -62,8 +66,8 @@ def _not_started(run: Run) -> str:
     return f"{outcome}{number} ({one_line(run.reason, _REASON)})" if run.reason else f"{outcome}{number}"
 
 
-def _reason(run: Run) -> str:
-    reason = one_line(run.reason, _REASON)
+def _reason(run: Run, limit: int) -> str:
+    reason = one_line(run.reason, limit)
     if run.outcome in (Outcome.SUCCESS, Outcome.FAILURE, None):
         return reason
     return f"{run.outcome.value}: {reason}" if reason else run.outcome.value
@@ -100,7 +104,7 @@ def text_of(run: Run) -> str:
     result = run.result
     if result is None:
         return ""
-    parts = []
+    parts = [one_line(run.reason, _WHOLE_REASON)] if len(plain_line(run.reason)) > _TITLE_REASON else []
     if result.text.strip():
         text = head_and_tail(result.text, TEXT_LIMIT)
         parts.append(harmless_markdown(text) if result.markdown else fenced(text))
@@ -108,7 +112,7 @@ def text_of(run: Run) -> str:
         parts.append("Changed: " + ", ".join(f"[[{link_of(path)}]]" for path in result.changed_notes[:20]))
     if result.denials:
         parts.append("Denied: " + "; ".join(one_line(denial, _REASON) for denial in result.denials[:10]))
-    if result.session_id:
+    if result.session_id and (result.turns or result.cost_usd):  # else there is nothing to read in it
         parts.append(f"Reopen: `claude --resume {one_line(result.session_id, 80)}`")
     return "\n\n".join(parts)
 
@@ -120,9 +124,10 @@ def output_text(run: Run) -> str:
     return harmless_markdown(run.result.text) if run.result.markdown else fenced(run.result.text)
 
 
-def _telling_line(text: str) -> list[str]:
-    """The first line that has words in it: not a rule, a fence or a bracket."""
-    lines = (line.strip().lstrip("#>*- ") for line in text.split("\n"))
+def _telling_line(text: str, markdown: bool) -> list[str]:
+    """The first line that has words in it: not a rule, a fence or a bracket. Markdown without its emphasis."""
+    plain = _EMPHASIS.sub("", text) if markdown else text
+    lines = (line.strip().lstrip("#>*- ") for line in plain.split("\n"))
     return [one_line(line, _FIRST_LINE) for line in lines if any(map(str.isalnum, line))][:1]
 
 
@@ -137,7 +142,7 @@ def entry_of(run: Run, zone: ZoneInfo) -> RunEntry:
         id=run.id,
         when=when_words(run, zone),
         outcome=run.outcome or Outcome.ABANDONED,
-        facts=facts_of(run),
+        facts=facts_of(run, _TITLE_REASON),
         text="" if run.never_started else text_of(run),
     )
 
@@ -156,5 +161,5 @@ def log_line(run: Run, zone: ZoneInfo) -> str:
     name = link_of(run.path).rsplit("/", 1)[-1]
     parts = [f"[[{link_of(run.path)}|{name}]]", *facts_of(run)]
     if outcome is Outcome.SUCCESS and run.result is not None:
-        parts += _telling_line(run.result.text)
+        parts += _telling_line(run.result.text, run.result.markdown)
     return f"- {time} {SIGNS[outcome]} {' · '.join(parts)} ^{run.id}"

@@ -129,6 +129,7 @@ def test_a_claude_run_tells_what_it_changed_was_denied_and_how_to_reopen_it() ->
         text="Done.",
         markdown=True,
         session_id="5e55-10n",
+        turns=2,
         changed_notes=("Notes/A [x].md", "B.md"),
         denials=("Bash: rm `x`",),
     )
@@ -145,6 +146,22 @@ def test_a_log_line_is_one_line_with_the_first_words_of_the_result() -> None:
     hostile = replace(RUN, result=Result(outcome=Outcome.SUCCESS, text="---\n```\n# ![[x]] ^r-1\n- more"))
     assert "· !\\[\\[x\\]\\] \\^r-1 ^r-20261120T060000Z-3f9a1c" in log_line(hostile, BERLIN).replace("\\!", "!")
     assert "\n" not in log_line(hostile, BERLIN)
+
+
+def test_a_log_line_tells_markdown_without_its_emphasis() -> None:
+    """A daily log is read as prose; half a pair of asterisks would be noise."""
+    bold = Result(outcome=Outcome.SUCCESS, text="**3 of 4** notes, *mostly* `short_ones`", markdown=True)
+    assert "· 3 of 4 notes, mostly short\\_ones ^r-" in log_line(replace(RUN, result=bold), BERLIN)
+
+
+def test_a_long_reason_stands_whole_below_the_title_of_its_callout() -> None:
+    """A title is read at a glance; a session in which nothing was said is not worth reopening."""
+    reason = "Not logged in: run `claude` once and log in, or put a token into the environment file of this machine"
+    result = Result(outcome=Outcome.BLOCKED, reason=reason, session_id="5e55-10n")
+    entry = entry_of(replace(RUN, outcome=Outcome.BLOCKED, reason=reason, result=result), BERLIN)
+    assert entry.facts[-1].startswith("blocked: Not logged in")
+    assert len(entry.facts[-1]) < 100
+    assert entry.text == reason.replace("`", "\\`")
 
 
 def test_a_problem_line_names_note_line_and_fix() -> None:
