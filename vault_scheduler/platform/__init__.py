@@ -1,0 +1,1 @@
+"""The only modules that name a feature of an operating system."""
