@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -52,7 +53,7 @@ class Catalogue:
 
     def find(self, name: str, others: Collection[str] = ()) -> Item:
         """The task of this name: its id, its path, or the unique end of one of them. Raises TaskNotFound."""
-        found = self._matches(name.strip())
+        found = self._matches(unicodedata.normalize("NFC", name.strip()))
         if len(found) == 1:
             return found[0]
         near = [item.name for item in found] or self._near(name, others)

@@ -36,7 +36,19 @@ async def check(place: Place, paths: Sequence[str], *, fix: bool = False) -> Che
     problems = [problem for problem in catalogue.problems if _is_meant(problem.path, paths)]
     meant = [item for item in catalogue.items if _is_meant(item.path, paths)]
     skipped = {path: why for path, why in catalogue.skipped.items() if path in paths}
+    known = {*skipped, *(item.path for item in catalogue.items), *(problem.path for problem in problems)}
+    for path in paths:
+        if path not in known and (place.vault.root / path).is_file():
+            skipped[path] = _why_no_task(place, path)
     return Checked(notes=len(meant), problems=tuple(problems), fixed=fixed, skipped=skipped)
+
+
+def _why_no_task(place: Place, path: str) -> str:
+    if path == place.vault.rel(place.vault.settings_path):
+        return "it is the settings note, and has no problems"
+    if not place.vault.is_task_path(path):
+        return f"it is not a note below {place.vault.rel(place.vault.tasks_folder)}/"
+    return "none of its properties is a key of a task"
 
 
 def _is_meant(path: str, paths: Sequence[str]) -> bool:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
 
 from vault_scheduler import __version__, looking, noting, running
-from vault_scheduler.console import Command, Group, VaultOption, complain
+from vault_scheduler.console import Command, Group, ReaderGone, VaultOption, complain
 from vault_scheduler.errors import VaultSchedError
 
 cli = typer.Typer(
@@ -69,16 +69,22 @@ def _options(
 
 def main() -> NoReturn:
     """The program: errors of ours become advice on stderr and an exit code; nobody sees a traceback."""
+    # `vault-sched list >&-`: there is no stream at all.
+    sys.stdout, sys.stderr = sys.stdout or _nowhere(), sys.stderr or _nowhere()
     for stream in (sys.stdout, sys.stderr):
         # Signs in a terminal that cannot show them, and file names that are no text, must not end a command.
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     try:
         code = _run()
         sys.stdout.flush()
-    except BrokenPipeError:  # `vault-sched list | head -1`
+    except (BrokenPipeError, ReaderGone):  # `vault-sched list | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     sys.exit(code)
+
+
+def _nowhere() -> TextIO:
+    return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123 (open until the program ends)
 
 
 def _run() -> int:
@@ -89,16 +95,22 @@ def _run() -> int:
     except VaultSchedError as error:
         complain(str(error))
         return error.exit_code
-    except BrokenPipeError:
+    except (BrokenPipeError, ReaderGone):
         raise
     except OSError as error:
-        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        complain(f"{what}. Nothing more was done")
+        complain(f"{_place_of(error)}. Nothing more was done")
         return 1
     except Exception as error:
         complain(_fault(error))
         return INTERNAL
     return 0
+
+
+def _place_of(error: OSError) -> str:
+    """What failed where, without the names of our temporary files."""
+    folder, _, name = str(error.filename or "").rpartition("/")
+    where = folder if name.startswith(".vault-sched.") else error.filename
+    return f"{where}: {error.strerror}" if where else str(error)
 
 
 def _fault(error: Exception) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Sequence
+from textwrap import wrap
 
 from vault_scheduler.output import plain_line
 
@@ -50,8 +51,11 @@ def _line(row: Sequence[str], widths: Sequence[int], elastic: int) -> str:
 
 
 def facts(pairs: Iterable[tuple[str, str]], *, width: int | None) -> list[str]:
-    """`name   value` lines; an empty value is left out."""
-    return table([pair for pair in pairs if pair[1]], width=width)
+    """`name   value` lines; an empty value is left out, and one that is too long goes on in the next line."""
+    rows = [(name, plain_line(value, 500)) for name, value in pairs if value]
+    room = max(_NARROWEST, width - len(GAP) - max((len(name) for name, _ in rows), default=0)) if width else 500
+    lines = [(name if not number else "", part) for name, text in rows for number, part in enumerate(wrap(text, room))]
+    return table(lines, width=None)
 
 
 def plural(count: int, noun: str) -> str:

@@ -28,8 +28,19 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON with stable
 ZoneOption = Annotated[str | None, typer.Option("--timezone", help="IANA zone, like Europe/Berlin.", metavar="ZONE")]
 
 
+class ReaderGone(Exception):
+    """Nobody reads the output any more. A name of its own, for typer ends with exit code 1 on a broken pipe."""
+
+
 class Command(TyperCommand):
     """A command that reads its plain arguments by itself: typer loads pydantic for every one, which costs 80 ms."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """As typer does it. Raises ReaderGone."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise ReaderGone from None
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """As typer does it."""

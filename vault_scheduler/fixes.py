@@ -32,6 +32,9 @@ def fix(data: bytes) -> bytes:
 
 def _fixed(block: str, *, broken: bool) -> str:
     lines = block.split("\n")
+    keys = {line.partition(":")[0].strip() for line in lines}
+    if not any(ALIASES.get(key, key) in KEYS for key in keys):
+        return block  # a page of the user's own
     key = ""
     for number, line in enumerate(lines):
         match = _LINE.match(line)
@@ -40,13 +43,14 @@ def _fixed(block: str, *, broken: bool) -> str:
                 key = line.partition(":")[0].strip()
             continue
         key = match[2] or key
-        if ALIASES.get(key, key) in KEYS:
-            lines[number] = match[1] + _value(match[3], broken=broken) + match[4]
+        ours = ALIASES.get(key, key) in KEYS
+        lines[number] = match[1] + _value(match[3], ours=ours, broken=broken) + match[4]
     return "\n".join(lines)
 
 
-def _value(value: str, *, broken: bool) -> str:
-    if len(value) > 2 and value[0] in OPENING_QUOTES and value[-1] in CLOSING_QUOTES:
+def _value(value: str, *, ours: bool, broken: bool) -> str:
+    # One value that YAML cannot read takes all properties with it, whoever they belong to.
+    if ours and len(value) > 2 and value[0] in OPENING_QUOTES and value[-1] in CLOSING_QUOTES:
         return quoted(value[1:-1])
     return quoted(value) if broken and not _reads(value) else value
 

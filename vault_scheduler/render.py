@@ -99,7 +99,8 @@ def task_page(shown: Shown, place: Place, now: datetime, width: int | None) -> l
 
 def _state(item: Item) -> str:
     stands = item.standing
-    return f"{stands.state.value} ({stands.reason})" if stands.reason and item.task else stands.state.value
+    told = stands.reason if item.task and stands.reason != stands.state.value else ""
+    return f"{stands.state.value} ({told})" if told else stands.state.value
 
 
 def _definition(shown: Shown, place: Place) -> list[tuple[str, str]]:

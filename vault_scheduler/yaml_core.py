@@ -245,8 +245,8 @@ def _duplicate(key: str, first: int, second: int) -> YamlProblem:
     )
 
 
-_KEY_LINE = re.compile(r"([A-Za-z_][\w -]*):[ \t]+(\S.*?)[ \t\r]*$")
-_ITEM_LINE = re.compile(r"([ \t]*-[ \t]+)([^\s\"'\[{|>].*?)[ \t\r]*$")
+_KEY_LINE = re.compile(r"([A-Za-z_][\w -]*):[ \t]+(\S.*?)(?:[ \t]+#.*)?[ \t\r]*$")
+_ITEM_LINE = re.compile(r"([ \t]*-[ \t]+)([^\s\"'\[{|>].*?)(?:[ \t]+#.*)?[ \t\r]*$")
 _LIST_KEY = re.compile(r"([A-Za-z_][\w-]*):[ \t\r]*$")
 _START_MATTERS = ("while scanning a quoted scalar", "while parsing a flow sequence", "while parsing a flow mapping")
 

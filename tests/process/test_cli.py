@@ -914,6 +914,39 @@ def test_a_pipe_that_closes_early_ends_a_command_quietly(shell: Shell) -> None:
     child.stderr.close()
 
 
+@pytest.mark.parametrize(
+    "command", ["next -n 1000 | head -1", "next -n 1000 --json | head -1", "list >&-", "list 2>&-"]
+)
+def test_output_that_nobody_reads_is_no_failure(shell: Shell, command: str) -> None:
+    """`set -o pipefail` in a script must not take a closed pipe for a finding."""
+    shell.write("a", HELLO)
+    line = f"set -o pipefail; {sys.executable} -m vault_scheduler {command}"
+    child = subprocess.run(["bash", "-c", line], env=shell.environ, cwd=shell.vault, capture_output=True, text=True)
+    assert (child.returncode, child.stderr) == (0, "")
+
+
+def test_a_name_is_found_in_either_unicode_form(shell: Shell) -> None:
+    """A Mac gives file names in the other form than keyboards do."""
+    shell.write("Übersicht", HELLO)
+    assert shell.here("show", "U\u0308bersicht").out.startswith("Übersicht")
+
+
+def test_check_says_why_a_named_file_is_no_task(shell: Shell) -> None:
+    """`0 tasks, no problems` would sound as if it had been checked."""
+    shell.write("page", "---\ntags: [x]\n---\nText\n")
+    (shell.vault / "note.md").write_text("Text")
+    assert "it is not a note below 00_system/tasks/" in shell.here("check", "note.md").out
+    assert "none of its properties" in shell.here("check", "00_system/tasks/page.md").out
+
+
+def test_long_facts_go_on_in_the_next_line(shell: Shell) -> None:
+    """In a narrow terminal the advice must not be what is cut off."""
+    shell.env["COLUMNS"] = "40"
+    lines = shell.here("status", code=1).out.split("\n")
+    assert "`vault-sched daemon`" in " ".join(lines)
+    assert max(map(len, lines[:3])) <= 40
+
+
 def test_names_that_are_no_text_do_not_end_a_command(shell: Shell) -> None:
     """A file name of undecodable bytes is left alone, and told with a mark in its place."""
     shell.write("hello", HELLO)

@@ -76,3 +76,19 @@ def test_fixing_never_breaks_a_note(data: bytes) -> None:
         assert after.fault is None
         assert after.body == before.body
         assert fix(fixed) == fixed
+
+
+def test_what_keeps_the_note_from_being_read_is_quoted_whoever_it_belongs_to() -> None:
+    """One value that YAML cannot read takes all properties with it; comments and other values stay."""
+    before = b"---\r\ncron: */5 * * * *   # five\r\nmine: @foo\r\ntags: [a, b]\r\noutput: {{date}}.md\r\n---\r\n- @x"
+    after = (
+        b'---\r\ncron: "*/5 * * * *"   # five\r\nmine: "@foo"\r\ntags: [a, b]\r\noutput: "{{date}}.md"\r\n---\r\n- @x'
+    )
+    assert fix(before) == after
+    assert fix(after) == after
+
+
+def test_curly_quotes_of_the_users_own_stay() -> None:
+    """They are typography there."""
+    data = "---\ntitle: “nice”\ncron: @daily\n---\n".encode()
+    assert fix(data) == '---\ntitle: “nice”\ncron: "@daily"\n---\n'.encode()
