@@ -9,23 +9,9 @@ from datetime import datetime
 from pathlib import PurePosixPath
 
 from vault_scheduler.note import heading_end
+from vault_scheduler.output_path import DATE_TOKENS
 
 _FIELD = re.compile(r"\{\{\s*(?P<name>date|time|title)(?::(?P<format>[^}]*))?\s*\}\}")
-_TOKENS = {
-    "YYYY": "%Y",
-    "YY": "%y",
-    "MM": "%m",
-    "DD": "%d",
-    "HH": "%H",
-    "mm": "%M",
-    "ss": "%S",
-    "dddd": "%A",
-    "ddd": "%a",
-    "MMMM": "%B",
-    "MMM": "%b",
-    "WW": "%V",
-    "GGGG": "%G",
-}
 _TOKEN = re.compile(r"\[(?P<literal>[^\]]*)\]|(?P<token>[A-Za-z]+)")
 
 
@@ -57,9 +43,9 @@ def _format(local: datetime, pattern: str) -> str:
     def token(match: re.Match[str]) -> str:
         if match["literal"] is not None:
             return match["literal"]
-        if match["token"] not in _TOKENS:
+        if match["token"] not in DATE_TOKENS:
             raise ValueError(f"unknown date token {match['token']!r}")
-        return local.strftime(_TOKENS[match["token"]])
+        return local.strftime(DATE_TOKENS[match["token"]])
 
     return _TOKEN.sub(token, pattern)
 

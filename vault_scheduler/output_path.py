@@ -8,8 +8,22 @@ from vault_scheduler.errors import BadValue
 from vault_scheduler.values import line, shown, text
 
 FIELDS = ("date", "time", "title")
-# Tokens of a FORMAT, as in Obsidian's daily notes; another one is refused rather than put into a wrong file name.
-DATE_TOKENS = ("YYYY", "YY", "MMMM", "MMM", "MM", "DD", "dddd", "ddd", "HH", "mm", "ss", "GGGG", "WW")
+# Tokens of a FORMAT, as in Obsidian's daily notes, and what strftime calls them; another one is refused rather than put into a wrong file name.
+DATE_TOKENS = {
+    "YYYY": "%Y",
+    "YY": "%y",
+    "MMMM": "%B",
+    "MMM": "%b",
+    "MM": "%m",
+    "DD": "%d",
+    "dddd": "%A",
+    "ddd": "%a",
+    "HH": "%H",
+    "mm": "%M",
+    "ss": "%S",
+    "GGGG": "%G",
+    "WW": "%V",
+}
 _FIELD = re.compile(r"\{\{\s*(\w+)\s*(?::([^{}]*))?\}\}")
 _TOKEN = re.compile(r"\[[^\]]*\]|([A-Za-z]+)")
 _FORBIDDEN = re.compile(r'[\x00-\x1f:*?"<>|]')
