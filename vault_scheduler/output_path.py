@@ -8,7 +8,8 @@ from vault_scheduler.errors import BadValue
 from vault_scheduler.values import line, shown, text
 
 FIELDS = ("date", "time", "title")
-# Tokens of a FORMAT, as in Obsidian's daily notes, and what strftime calls them; another one is refused rather than put into a wrong file name.
+# Tokens of a FORMAT, as in Obsidian's daily notes, and what strftime calls them. Another one is refused rather than
+# put into a wrong file name.
 DATE_TOKENS = {
     "YYYY": "%Y",
     "YY": "%y",
