@@ -127,7 +127,7 @@ def harmless_markdown(text: str) -> str:
             lines += _fence(part)
         else:
             lines += _text_lines(part[0], first=not lines, has_table=has_table)
-    return "\n".join(lines)
+    return "\n".join(lines).strip("\n")
 
 
 def _parts(lines: list[str]) -> Iterator[tuple[str, list[str]]]:

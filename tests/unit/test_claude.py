@@ -69,6 +69,7 @@ REFUSED = [
     ("/v/00_System/SCRIPTS/a/b.py", "scripts in other letters"),
     ("/v/00_system/scheduler.md", "settings note"),
     ("/v/00_system/Scheduler.MD", "settings note in other letters"),
+    ("/v/00_system/status.md", "what says whether the scheduler is alive"),
     ("/v/tools/RUN.sh", "a file that a task executes"),
     ("/v/00_system/tasks/new.md", "a new task that is not paused"),
     ("/v/00_system/scheduler.md\n", "a name that the CLI trims"),

@@ -230,3 +230,8 @@ def test_gits_conflict_markers_do_not_make_a_note_unreadable() -> None:
     for text in (fenced(diff), harmless_markdown(diff), harmless_markdown(f"```\n{diff}\n```")):
         assert Document.parse(f"---\na: 1\n---\n{text}\n".encode()).fault is None
         assert "HEAD" in text
+
+
+def test_an_answer_that_starts_with_a_heading_starts_on_the_first_line() -> None:
+    """The blank lines that set a bold line off are for what stands around it."""
+    assert harmless_markdown("# Today\n\nAll quiet.\n## Next") == "**Today**\n\n\nAll quiet.\n\n**Next**"

@@ -120,6 +120,8 @@ def _protected(fence: Fence, path: str) -> str:
         return f"{fence.system_folder}/scripts is protected: tasks execute what is in it"
     if below == ["scheduler.md"]:
         return "the settings note is protected"
+    if below == ["status.md"]:
+        return "the status note is the scheduler's own: it says whether the scheduler is alive"
     named = [_parts(name) for name in fence.named_files]
     if parts in named or parts[-1] in _EXECUTED_UNNAMED:
         return "a task executes this file"
