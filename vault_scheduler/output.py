@@ -103,7 +103,7 @@ _CONTAINERS = re.compile(r"[ \t]*(?:(?:>|[-*+](?=[ \t])|\d{1,9}[.)](?=[ \t]))[ \
 _QUOTES = re.compile(r"[ \t>]*")
 _DASHES = re.compile(r"-[-\s]*")
 _EQUALS = re.compile(r"=+\s*")
-_HEADING = re.compile(r"#{1,6}(?:[ \t]+(.*?))??(?:[ \t]+#+)?[ \t]*")
+_HEADING = re.compile(r"#{1,6}(?=[ \t]|\Z)")
 _BLOCK_ID = re.compile(r"(^|(?<=\s))\^(?=[A-Za-z0-9-]+\s*$)")
 _TABLE_RULE = re.compile(r"(?=.*-)(?=.*[|:])[ \t>|:-]+")
 _WIKI_LINK = re.compile(r"\[\[[^\[\]`<>\n]+\]\]")
@@ -160,14 +160,20 @@ def _text_lines(line: str, *, first: bool, has_table: bool) -> list[str]:
         return [quotes + _rule(line[len(quotes) :].strip(), first)]
     prefix = _match(_CONTAINERS, line)
     rest = line[len(prefix) :]
-    heading = _HEADING.fullmatch(rest)
-    if heading:
-        return _bold(prefix, heading[1] or "", has_table)
+    if heading := _HEADING.match(rest):
+        return _bold(prefix, _title(rest[heading.end() :]), has_table)
     if _EQUALS.fullmatch(rest) or _DASHES.fullmatch(rest):
         return [f"{prefix}\\{rest}"]
     if first and line.startswith("---"):
         prefix, rest = "", f"\\{line}"
     return [prefix + _inline(_BLOCK_ID.sub(r"\\^", rest), has_table)]
+
+
+def _title(line: str) -> str:
+    """What a heading says, without the marks that may close it; a pattern for both was quadratic on spaces."""
+    title = line.strip(" \t")
+    bare = title.rstrip("#")
+    return bare.rstrip(" \t") if not bare or bare[-1] in " \t" else title
 
 
 def _match(pattern: re.Pattern[str], line: str) -> str:

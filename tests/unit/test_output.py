@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -235,3 +237,22 @@ def test_gits_conflict_markers_do_not_make_a_note_unreadable() -> None:
 def test_an_answer_that_starts_with_a_heading_starts_on_the_first_line() -> None:
     """The blank lines that set a bold line off are for what stands around it."""
     assert harmless_markdown("# Today\n\nAll quiet.\n## Next") == "**Today**\n\n\nAll quiet.\n\n**Next**"
+
+
+@pytest.mark.parametrize(
+    "line", ["# a" + " " * 20_000 + "x", "# " * 10_000 + "x", "# " + "#" * 20_000, "#" + "\t" * 20_000 + "#x"]
+)
+def test_a_heading_of_many_spaces_costs_no_time(line: str) -> None:
+    """An answer is made harmless while other tasks wait for their turn."""
+    began = time.perf_counter()
+    harmless_markdown(line)
+    assert time.perf_counter() - began < 1
+
+
+HEADINGS = [("# a", "a"), ("## a ##", "a"), ("### a#", "a#"), ("# # b # #", "# b #"), ("#\ta\t#\t", "a"), ("## ##", "")]
+
+
+@pytest.mark.parametrize(("line", "title"), HEADINGS, ids=[line for line, _ in HEADINGS])
+def test_a_heading_becomes_bold_without_its_marks(line: str, title: str) -> None:
+    """Opening and closing marks go, those that belong to the title stay."""
+    assert harmless_markdown(line) == (f"**{title}**" if title else "\\#")
