@@ -17,8 +17,8 @@ from pathlib import Path
 import frontmatter
 from croniter import croniter
 
-from vault_scheduler.survey import Survey
-from vault_scheduler.vault import Vault
+from vault_scheduler.daemon.survey import Survey
+from vault_scheduler.vault.vault import Vault
 
 ROUNDS = 5
 NOTE = """---

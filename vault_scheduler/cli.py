@@ -12,8 +12,9 @@ from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
 
-from vault_scheduler import __version__, looking, noting, running
-from vault_scheduler.console import Command, Group, ReaderGone, VaultOption, complain
+from vault_scheduler import __version__
+from vault_scheduler.commands import looking, noting, running
+from vault_scheduler.commands.console import Command, Group, ReaderGone, VaultOption, complain
 from vault_scheduler.errors import VaultSchedError
 
 cli = typer.Typer(
@@ -62,7 +63,7 @@ def _options(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
 ) -> None:
     if vault is not None:
-        from vault_scheduler.place import VAULT_VARIABLE
+        from vault_scheduler.machine.place import VAULT_VARIABLE
 
         os.environ[VAULT_VARIABLE] = str(vault)  # before the command it means the same as behind it
 

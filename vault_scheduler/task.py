@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from vault_scheduler.triggers import Schedule
+from vault_scheduler.triggers.schedule import Schedule
 
 
 class Severity(StrEnum):

@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
-from vault_scheduler.approvals import TrustMode
+from vault_scheduler.daemon.guard import Guard
+from vault_scheduler.daemon.scheduler import Scheduler
+from vault_scheduler.daemon.survey import Survey
 from vault_scheduler.executors.base import RunRequest
-from vault_scheduler.guard import Guard
-from vault_scheduler.known import Former
-from vault_scheduler.parser import ParseContext, rebuild
+from vault_scheduler.ledger.store import SqliteStore
+from vault_scheduler.ledger.trust import Trust
+from vault_scheduler.parsing.parser import ParseContext, rebuild
+from vault_scheduler.planning.approvals import TrustMode
+from vault_scheduler.planning.known import Former
 from vault_scheduler.run import Result, Run
-from vault_scheduler.scheduler import Scheduler
-from vault_scheduler.store import SqliteStore
-from vault_scheduler.survey import Survey
 from vault_scheduler.testing import SUCCESS, FakeClock, FakeEngine
-from vault_scheduler.trust import Trust
-from vault_scheduler.vault import Vault
+from vault_scheduler.vault.vault import Vault
 
 T = TypeVar("T")
 

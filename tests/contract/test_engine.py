@@ -22,12 +22,12 @@ from vault_scheduler.executors.base import (
     failure,
 )
 from vault_scheduler.executors.command import CommandExecutor
-from vault_scheduler.output import Masker
 from vault_scheduler.platform import containment
 from vault_scheduler.platform.containment import Mark
 from vault_scheduler.run import Outcome, Result
 from vault_scheduler.task import CommandAction
 from vault_scheduler.testing import FakeClock
+from vault_scheduler.text.harmless import Masker
 
 RUN = "r-20261122T060000Z-3f9a1c"
 

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from vault_scheduler.approvals import TrustMode
-from vault_scheduler.guard import Guard
-from vault_scheduler.note import Document
-from vault_scheduler.parser import ParseContext, parse_task, rebuild, source_of
+from vault_scheduler.daemon.guard import Guard
+from vault_scheduler.ledger.trust import Trust
+from vault_scheduler.notes.note import Document
+from vault_scheduler.parsing.parser import ParseContext, parse_task, rebuild, source_of
+from vault_scheduler.planning.approvals import TrustMode
 from vault_scheduler.run import Run, RunState, TriggerKind
 from vault_scheduler.settings import Settings
 from vault_scheduler.task import Task
-from vault_scheduler.trust import Trust
-from vault_scheduler.vault import Vault
+from vault_scheduler.vault.vault import Vault
 
 NOW = datetime(2026, 11, 20, 6, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

@@ -7,14 +7,14 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from vault_scheduler.config import Machine, Retain
-from vault_scheduler.housekeeping import Housekeeping
-from vault_scheduler.place import Place
+from vault_scheduler.daemon.housekeeping import Housekeeping
+from vault_scheduler.ledger.store import TRIM_LIMIT, Batch, Claim, SqliteStore
+from vault_scheduler.ledger.trust import Trust
+from vault_scheduler.machine.config import Machine, Retain
+from vault_scheduler.machine.place import Place
 from vault_scheduler.run import Outcome, Run, RunState, TriggerKind, fire_key, run_id
-from vault_scheduler.store import TRIM_LIMIT, Batch, Claim, SqliteStore
 from vault_scheduler.testing import FakeClock
-from vault_scheduler.trust import Trust
-from vault_scheduler.vault import Vault
+from vault_scheduler.vault.vault import Vault
 
 
 class Waitless(FakeClock):

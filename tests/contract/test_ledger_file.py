@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from vault_scheduler.errors import LedgerCorrupt, LedgerTooNew, LedgerUnavailable
-from vault_scheduler.ledger_schema import MIGRATIONS
+from vault_scheduler.ledger.schema import MIGRATIONS
+from vault_scheduler.ledger.sqlite_file import Migration, SqliteFile
+from vault_scheduler.ledger.store import Batch, Claim, SqliteStore
 from vault_scheduler.run import Run, TriggerKind, fire_key, run_id
-from vault_scheduler.sqlite_file import Migration, SqliteFile
-from vault_scheduler.store import Batch, Claim, SqliteStore
 
 T = datetime(2026, 11, 20, 6, 0, tzinfo=UTC)
 
@@ -199,7 +199,7 @@ async def test_a_locked_ledger_is_an_error_of_ours_and_loses_nothing(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody above the store needs to know SQLite's exceptions; afterwards it works again."""
-    monkeypatch.setattr("vault_scheduler.sqlite_file._BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("vault_scheduler.ledger.sqlite_file._BUSY_TIMEOUT_S", 0.05)
     store = await opened(path)
     blocker = sqlite3.connect(path, isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")

@@ -15,8 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vault_scheduler.errors import Refused, RunNotFound
-from vault_scheduler.run import Outcome, Result, Run, RunState, TriggerKind, fire_key, run_id, run_key
-from vault_scheduler.store import (
+from vault_scheduler.ledger.store import (
     DAILY_LOG,
     NOTE,
     TRANSIENT,
@@ -28,6 +27,7 @@ from vault_scheduler.store import (
     TaskRow,
     Unstarted,
 )
+from vault_scheduler.run import Outcome, Result, Run, RunState, TriggerKind, fire_key, run_id, run_key
 
 T = datetime(2026, 11, 20, 6, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

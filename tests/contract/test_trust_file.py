@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from vault_scheduler.trust import Trust
+from vault_scheduler.ledger.trust import Trust
 
 T = datetime(2026, 11, 22, 6, 0, tzinfo=UTC)
 

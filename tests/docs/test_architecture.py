@@ -67,7 +67,7 @@ def test_every_module_says_in_one_sentence_what_it_is() -> None:
 def test_every_table_of_the_ledger_is_listed() -> None:
     """The tables of the schema and of the approvals are those that the page names."""
     text = PAGE.read_text(encoding="utf-8")
-    sources = [package() / "ledger_schema.py", package() / "trust.py"]
+    sources = [package() / "ledger" / "schema.py", package() / "ledger" / "trust.py"]
     tables = {name for path in sources for name in re.findall(r"CREATE TABLE (\w+)", path.read_text(encoding="utf-8"))}
     assert len(tables) > 8
     assert sorted(name for name in tables if f"`{name}`" not in text) == []

@@ -10,12 +10,12 @@ import pytest
 
 from vault_scheduler.builtin.doc_freshness import run as doc_freshness
 from vault_scheduler.executors.python import builtin_names, callable_problem
-from vault_scheduler.ignored import reason_to_skip
-from vault_scheduler.keys import KEYS
-from vault_scheduler.note import Document
-from vault_scheduler.parser import ParseContext, parse_settings, parse_task
-from vault_scheduler.registry import Registry
+from vault_scheduler.notes.note import Document
+from vault_scheduler.parsing.keys import KEYS
+from vault_scheduler.parsing.parser import ParseContext, parse_settings, parse_task
+from vault_scheduler.planning.registry import Registry
 from vault_scheduler.task import Task
+from vault_scheduler.vault.ignored import reason_to_skip
 
 VAULT = Path(__file__).parents[2] / "example_vault"
 TASKS = VAULT / "00_system/tasks"

@@ -45,5 +45,14 @@ def test_nothing_heavy_is_loaded_for_the_help() -> None:
     program = "import sys, vault_scheduler.cli; print(*sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
     loaded = set(done.stdout.split())
-    heavy = {"asyncio", "sqlite3", "yaml", "croniter", "markdown_it", "watchdog", "rich", "vault_scheduler.place"}
+    heavy = {
+        "asyncio",
+        "sqlite3",
+        "yaml",
+        "croniter",
+        "markdown_it",
+        "watchdog",
+        "rich",
+        "vault_scheduler.machine.place",
+    }
     assert not loaded & heavy

@@ -6,7 +6,7 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
-from vault_scheduler.config import Machine, Retain
+from vault_scheduler.machine.config import Machine, Retain
 
 PAGE = (Path(__file__).parents[2] / "docs/machine.md").read_text(encoding="utf-8")
 

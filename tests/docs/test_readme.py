@@ -19,8 +19,8 @@ import pytest
 from typer.main import get_command
 
 from vault_scheduler.cli import cli
-from vault_scheduler.keys import KEYS
-from vault_scheduler.output import harmless_markdown
+from vault_scheduler.parsing.keys import KEYS
+from vault_scheduler.text.harmless import harmless_markdown
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

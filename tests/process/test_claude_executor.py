@@ -21,9 +21,9 @@ from vault_scheduler.clock import SystemClock
 from vault_scheduler.engine import AttemptEnded, AttemptStarted, EngineEvent, LocalEngine, output_path
 from vault_scheduler.executors.base import MachineEnvironment, RunRequest, action_to_json
 from vault_scheduler.executors.claude import ClaudeExecutor
-from vault_scheduler.output import Masker
 from vault_scheduler.run import Outcome, Result
 from vault_scheduler.task import ClaudeAction, Permissions
+from vault_scheduler.text.harmless import Masker
 
 
 def _loopback_module() -> ModuleType:

@@ -22,11 +22,11 @@ import pytest
 
 from vault_scheduler.cli import main
 from vault_scheduler.engine import output_path
+from vault_scheduler.ledger.store import NOTE, Batch, Claim, SqliteStore, TaskRow, Unstarted
+from vault_scheduler.ledger.trust import Trust
 from vault_scheduler.platform.lock import VaultLock
 from vault_scheduler.platform.paths import vault_label
 from vault_scheduler.run import Outcome, Result, Run, TriggerKind, fire_key, run_id
-from vault_scheduler.store import NOTE, Batch, Claim, SqliteStore, TaskRow, Unstarted
-from vault_scheduler.trust import Trust
 
 T = TypeVar("T")
 NOW = datetime.now(UTC).replace(microsecond=0)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from vault_scheduler.note import Document
+from vault_scheduler.notes.note import Document
 
 if TYPE_CHECKING:
     from tests.process.conftest import World

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from vault_scheduler.note import Document
-from vault_scheduler.runs_section import run_ids
+from vault_scheduler.notes.note import Document
+from vault_scheduler.notes.runs_section import run_ids
 
 if TYPE_CHECKING:
     from tests.process.conftest import World

@@ -18,9 +18,9 @@ import pytest
 from vault_scheduler.clock import SystemClock
 from vault_scheduler.executors.base import CannotStart, Ended, Launch
 from vault_scheduler.executors.process import StopOrder, end_orphan, run_process
-from vault_scheduler.output import Masker
 from vault_scheduler.platform import containment
 from vault_scheduler.platform.containment import Household, Mark
+from vault_scheduler.text.harmless import Masker
 
 LONG_S = 20.0  # no test waits for this: it only bounds one that would hang
 

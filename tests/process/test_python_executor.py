@@ -17,9 +17,9 @@ from vault_scheduler.engine import AttemptEnded, EngineEvent, LocalEngine, outpu
 from vault_scheduler.executors.base import MachineEnvironment, RunRequest, action_to_json
 from vault_scheduler.executors.command import CommandExecutor
 from vault_scheduler.executors.python import PythonExecutor, builtin_names, callable_problem
-from vault_scheduler.output import Masker
 from vault_scheduler.run import Outcome, Result
 from vault_scheduler.task import Action, CommandAction, PythonAction
+from vault_scheduler.text.harmless import Masker
 
 RUN = "r-20261122T060000Z-3f9a1c"
 

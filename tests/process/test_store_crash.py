@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from vault_scheduler.ledger.store import SqliteStore
 from vault_scheduler.run import RunState
-from vault_scheduler.store import SqliteStore
 
 CHILD = """
 import asyncio, sys
 from datetime import UTC, datetime, timedelta
 from vault_scheduler.run import Outcome, Result, Run, TriggerKind, fire_key, run_id
-from vault_scheduler.store import Batch, Claim, SqliteStore, TaskRow
+from vault_scheduler.ledger.store import Batch, Claim, SqliteStore, TaskRow
 
 T = datetime(2026, 11, 20, 6, 0, tzinfo=UTC)
 

@@ -13,7 +13,7 @@ import pytest
 
 from vault_scheduler.errors import NoteRefused, NoteTooBig, NoteUnreadable, VaultNotFound
 from vault_scheduler.platform.late_writes import Settled
-from vault_scheduler.vault import MAX_NOTE_BYTES, Vault, find_vault
+from vault_scheduler.vault.vault import MAX_NOTE_BYTES, Vault, find_vault
 
 NOTE = b"---\ntype: command\n---\nbody\n"
 TASKS = "00_system/tasks"

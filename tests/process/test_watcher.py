@@ -15,7 +15,7 @@ import pytest
 from watchdog.utils import BaseThread
 
 from vault_scheduler.platform.filesystem import filesystem_type, silent_type
-from vault_scheduler.watcher import Watcher
+from vault_scheduler.vault.watcher import Watcher
 
 # watchdog 7.1 warns when a folder that was just made is found twice; as an error that would end its thread.
 pytestmark = pytest.mark.filterwarnings("ignore:Callback with id:RuntimeWarning")
@@ -248,7 +248,7 @@ def test_leaves_no_thread_behind_and_starts_again(system: Path, heard: Heard) ->
 LIMITED = """
 import os, resource, sys, threading, time
 from pathlib import Path
-from vault_scheduler.watcher import Watcher
+from vault_scheduler.vault.watcher import Watcher
 folder, heard = Path(sys.argv[1]), set()
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
 full = []
@@ -285,7 +285,7 @@ def test_polls_when_the_kernel_refuses_more_watches(system: Path) -> None:
 
 def test_polls_where_the_file_system_tells_nothing(system: Path, heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
     """A vault on a network share is polled from the start."""
-    monkeypatch.setattr("vault_scheduler.watcher.silent_type", lambda folder: "9p")
+    monkeypatch.setattr("vault_scheduler.vault.watcher.silent_type", lambda folder: "9p")
     watcher = Watcher({system / "tasks": True}, heard, quiet_s=0.02, check_s=0.1, poll_s=0.05)
     watcher.start()
     try:

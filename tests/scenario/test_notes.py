@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from vault_scheduler import survey as survey_module
+from vault_scheduler.daemon import survey as survey_module
 from vault_scheduler.executors.base import RunRequest
-from vault_scheduler.note import Document
-from vault_scheduler.parser import ParseContext, Parsed, parse_task
+from vault_scheduler.notes.note import Document
+from vault_scheduler.parsing.parser import ParseContext, Parsed, parse_task
 from vault_scheduler.run import Outcome
 from vault_scheduler.testing_world import SETTINGS, World
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from vault_scheduler.approvals import (
+from vault_scheduler.planning.approvals import (
     Held,
     Pinned,
     Rights,
@@ -20,7 +20,7 @@ from vault_scheduler.approvals import (
     verdict,
 )
 from vault_scheduler.task import Action, ClaudeAction, CommandAction, Permissions, PythonAction, Task, TaskType
-from vault_scheduler.triggers import IntervalTrigger, OnceTrigger, Schedule
+from vault_scheduler.triggers.schedule import IntervalTrigger, OnceTrigger, Schedule
 
 NOW = datetime(2026, 11, 22, 6, 0, tzinfo=UTC)
 EDIT = Rights(permissions=Permissions.EDIT, max_usd=0.5)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from vault_scheduler.attendance import Attendance
+from vault_scheduler.planning.attendance import Attendance
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 

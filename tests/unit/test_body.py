@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault_scheduler.body import (
+from vault_scheduler.executors.command import INTERPRETERS
+from vault_scheduler.notes.body import (
     LANGUAGES,
     PYTHON_LANGUAGES,
     CodeBlock,
@@ -19,7 +20,6 @@ from vault_scheduler.body import (
     has_prompt,
     prompt,
 )
-from vault_scheduler.executors.command import INTERPRETERS
 
 SH = CodeBlock("sh", "echo hi\n")
 
@@ -137,7 +137,7 @@ def test_missing_prompt_is_seen(body: str) -> None:
 def test_looking_at_bodies_does_not_load_markdown() -> None:
     """Parsing a vault does not pay for the markdown parser."""
     program = (
-        "import sys; from vault_scheduler.body import first_fence, has_prompt;"
+        "import sys; from vault_scheduler.notes.body import first_fence, has_prompt;"
         "first_fence('```sh\\nx\\n```'); has_prompt('## Prompt\\nx'); sys.exit('markdown_it' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault_scheduler.budget import affordable, charge
+from vault_scheduler.planning.budget import affordable, charge
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from vault_scheduler.config import Billing, Machine, Retain, Trust, machine_timezone
-from vault_scheduler.env_file import BadEnvLine, parse_env
 from vault_scheduler.errors import ConfigInvalid
+from vault_scheduler.machine.config import Billing, Machine, Retain, Trust, machine_timezone
+from vault_scheduler.machine.env_file import BadEnvLine, parse_env
 
 FULL = """\
 # this machine

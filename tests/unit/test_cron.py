@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from vault_scheduler.cron import ALIASES, FIELDS, parse_cron
 from vault_scheduler.errors import BadExpression
+from vault_scheduler.triggers.cron import ALIASES, FIELDS, parse_cron
 
 # written, the five fields with explicit values, why it is here
 UNDERSTOOD = [

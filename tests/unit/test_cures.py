@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from vault_scheduler.note import Document
-from vault_scheduler.parser import ParseContext, parse_settings, parse_task
+from vault_scheduler.notes.note import Document
+from vault_scheduler.parsing.parser import ParseContext, parse_settings, parse_task
 from vault_scheduler.task import Problem
 
 TASK = {

@@ -7,7 +7,7 @@ from datetime import date
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault_scheduler.daily_log import block_ids, file_name, new_file, put_lines
+from vault_scheduler.telling.daily_log import block_ids, file_name, new_file, put_lines
 
 DAY = date(2026, 11, 22)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vault_scheduler.departures import FORGOTTEN_AFTER_S, Departure, Departures
+from vault_scheduler.planning.departures import FORGOTTEN_AFTER_S, Departure, Departures
 
 
 def departures(*found: tuple[str, str]) -> Departures:

@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from vault_scheduler.dispatcher import DIED, LONGEST_SETTLING, Dispatcher, View, deliveries_for
+from vault_scheduler.daemon.dispatcher import DIED, LONGEST_SETTLING, Dispatcher, View, deliveries_for
 from vault_scheduler.engine import AttemptEnded, AttemptStarted, EngineEvent
 from vault_scheduler.executors.base import RunRequest
-from vault_scheduler.note import Document
-from vault_scheduler.parser import ParseContext, parse_task
-from vault_scheduler.planner import State
+from vault_scheduler.ledger.store import TRANSIENT, Batch, SqliteStore, Unstarted
+from vault_scheduler.notes.note import Document
+from vault_scheduler.parsing.parser import ParseContext, parse_task
+from vault_scheduler.planning.planner import State
 from vault_scheduler.run import Outcome, Result, Run, RunState, TriggerKind
 from vault_scheduler.settings import Settings, resolve
-from vault_scheduler.store import TRANSIENT, Batch, SqliteStore, Unstarted
 from vault_scheduler.task import Task
 from vault_scheduler.testing import FakeClock, FakeEngine
 

@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from vault_scheduler.builtin.doc_freshness import Doc, Rules, judge, report
-from vault_scheduler.note import Document
-from vault_scheduler.output import harmless_markdown
-from vault_scheduler.values import duration
+from vault_scheduler.notes.note import Document
+from vault_scheduler.parsing.values import duration
+from vault_scheduler.text.harmless import harmless_markdown
 
 NOW = datetime(2026, 11, 22, 8, 30, tzinfo=ZoneInfo("Europe/Berlin"))
 TODAY = NOW.date()

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault_scheduler.body import LANGUAGES
 from vault_scheduler.executors import python_worker
 from vault_scheduler.executors.base import (
     CannotStart,
@@ -27,6 +26,7 @@ from vault_scheduler.executors.base import (
 )
 from vault_scheduler.executors.command import INTERPRETERS, interpreter_of
 from vault_scheduler.executors.python import is_builtin_call
+from vault_scheduler.notes.body import LANGUAGES
 from vault_scheduler.run import Outcome
 from vault_scheduler.task import Action, ClaudeAction, CommandAction, Permissions, PythonAction, TaskType
 

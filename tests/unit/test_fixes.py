@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault_scheduler.fixes import fix
-from vault_scheduler.note import Document
+from vault_scheduler.notes.note import Document
+from vault_scheduler.parsing.fixes import fix
 
 
 @pytest.mark.parametrize(

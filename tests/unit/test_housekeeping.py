@@ -6,8 +6,8 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from vault_scheduler.config import Retain
-from vault_scheduler.housekeeping import Output, logs_to_remove, outputs_to_remove
+from vault_scheduler.daemon.housekeeping import Output, logs_to_remove, outputs_to_remove
+from vault_scheduler.machine.config import Retain
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 MB = 10**6

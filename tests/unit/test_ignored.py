@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vault_scheduler.ignored import is_conflict_copy, reason_to_skip
+from vault_scheduler.vault.ignored import is_conflict_copy, reason_to_skip
 
 SKIPPED = [
     ".briefing.md",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from vault_scheduler.keys import ALIASES, FORBIDDING, FOREIGN, GROUPS, KEYS, POLICIES, SETTINGS, TASK, reference
+from vault_scheduler.parsing.keys import ALIASES, FORBIDDING, FOREIGN, GROUPS, KEYS, POLICIES, SETTINGS, TASK, reference
 from vault_scheduler.settings import Settings
 from vault_scheduler.task import ClaudeAction, CommandAction, Policies, PythonAction
 

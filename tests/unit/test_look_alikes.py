@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault_scheduler.keys import FOREIGN, KEYS
-from vault_scheduler.look_alikes import Likeness, near
+from vault_scheduler.parsing.keys import FOREIGN, KEYS
+from vault_scheduler.parsing.look_alikes import Likeness, near
 
 # Properties of real vaults: core Obsidian, popular plugins (Dataview, Tasks, Kanban, Linter, Templater, Zotero,
 # Readwise, Projects, Full Calendar, Periodic Notes), and what people use everywhere.

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vault_scheduler.masking import Masker
+from vault_scheduler.text.masking import Masker
 
 SECRET = "tok/en+with&signs=42"
 

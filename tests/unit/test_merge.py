@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vault_scheduler.merge import holds_text, merge
+from vault_scheduler.text.merge import holds_text, merge
 
 # Each case: base, one, other, merged (None: it would have to guess).
 CASES = {

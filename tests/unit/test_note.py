@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from vault_scheduler.errors import NoteRefused
-from vault_scheduler.headings import outline
-from vault_scheduler.note import Document, find_runs_heading, heading_end, set_keys
+from vault_scheduler.notes.headings import outline
+from vault_scheduler.notes.note import Document, find_runs_heading, heading_end, set_keys
 
 NOTES: dict[str, tuple[bytes, str]] = runpy.run_path(str(Path(__file__).with_name("nasty_notes.py")))["NOTES"]
 BODY_REASONS = ("unclosed",)  # set_keys does not care about these
@@ -101,7 +101,7 @@ def test_a_new_key_is_one_line_or_the_note_is_refused(name: str) -> None:
     doc = Document.parse(data)
     assert doc.block is not None
     flow = doc.block_text.startswith("{")
-    added = re.compile(rb'(?:, )?"zz_new": "2026-11-20T07:00:00"' if flow else rb' *zz_new: 2026-11-20T07:00:00\r?\n')
+    added = re.compile(rb'(?:, )?"zz_new": "2026-11-20T07:00:00"' if flow else rb" *zz_new: 2026-11-20T07:00:00\r?\n")
     found = added.search(new)
     assert found is not None
     assert new[: found.start()] + new[found.end() :] == data

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from vault_scheduler.note import Document
-from vault_scheduler.output import clean, fenced, harmless_markdown, head_and_tail, one_line, plain_line
+from vault_scheduler.notes.note import Document
+from vault_scheduler.text.harmless import clean, fenced, harmless_markdown, head_and_tail, one_line, plain_line
 
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from vault_scheduler.output_note import Place, append_below, is_ours, place_of, sibling
+from vault_scheduler.telling.output_note import Place, append_below, is_ours, place_of, sibling
 
 LOCAL = datetime(2026, 11, 2, 7, 5, 9, tzinfo=UTC)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vault_scheduler.errors import BadValue
-from vault_scheduler.output_path import check_output_path, output_template
+from vault_scheduler.parsing.output_path import check_output_path, output_template
 
 
 @pytest.mark.parametrize(

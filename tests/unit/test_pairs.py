@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault_scheduler import pairs
 from vault_scheduler.errors import BadValue
+from vault_scheduler.parsing import pairs
 
 
 def refused(reader: Callable[..., object], value: object) -> BadValue:

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault_scheduler.keys import KEYS, TASK
-from vault_scheduler.note import Document
-from vault_scheduler.parser import ParseContext, Parsed, parse_mapping, parse_task, rebuild, source_of
+from vault_scheduler.notes.note import Document
+from vault_scheduler.parsing.keys import KEYS, TASK
+from vault_scheduler.parsing.parser import ParseContext, Parsed, parse_mapping, parse_task, rebuild, source_of
 from vault_scheduler.task import (
     CatchUp,
     ClaudeAction,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault_scheduler.planner import (
+from vault_scheduler.planning.planner import (
     CATCH_UP_LIMIT,
     Agenda,
     Candidate,
@@ -24,7 +24,7 @@ from vault_scheduler.planner import (
 from vault_scheduler.run import Run, RunState, TriggerKind
 from vault_scheduler.settings import Settings
 from vault_scheduler.task import CatchUp, CommandAction, Overlap, Policies, Status, Task, TaskType
-from vault_scheduler.triggers import IntervalTrigger, Schedule
+from vault_scheduler.triggers.schedule import IntervalTrigger, Schedule
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from vault_scheduler.registry import Registry
+from vault_scheduler.planning.registry import Registry
 from vault_scheduler.task import CommandAction, Problem, Status, Task, TaskType
-from vault_scheduler.triggers import Schedule
+from vault_scheduler.triggers.schedule import Schedule
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 BROKEN = (Problem(path="a.md", line=3, key="cron", message="no", fix=""),)

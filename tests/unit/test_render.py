@@ -7,16 +7,16 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from vault_scheduler.columns import cut, plural, table, width_of
-from vault_scheduler.creation import Draft
+from vault_scheduler.commands.columns import cut, plural, table, width_of
+from vault_scheduler.commands.creation import Draft
+from vault_scheduler.commands.moments import iso, length, long_local, read_moment, read_until, relative
+from vault_scheduler.commands.outlook import ClockChange, outlook, upcoming
+from vault_scheduler.commands.render import change_words, outlook_lines, ran_line
+from vault_scheduler.commands.schedule_words import cron_words
 from vault_scheduler.errors import BadValue
-from vault_scheduler.moments import iso, length, long_local, read_moment, read_until, relative
-from vault_scheduler.note import Document
-from vault_scheduler.outlook import ClockChange, outlook, upcoming
-from vault_scheduler.render import change_words, outlook_lines, ran_line
+from vault_scheduler.notes.note import Document
 from vault_scheduler.run import Outcome
-from vault_scheduler.schedule_words import cron_words
-from vault_scheduler.triggers import CronTrigger, IntervalTrigger
+from vault_scheduler.triggers.schedule import CronTrigger, IntervalTrigger
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOW = datetime(2026, 11, 22, 6, 0, tzinfo=UTC)

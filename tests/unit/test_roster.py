@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from vault_scheduler.ledger import TaskRow
-from vault_scheduler.planner import Standing, State
-from vault_scheduler.roster import first_watermark, watermark_after
+from vault_scheduler.daemon.roster import first_watermark, watermark_after
+from vault_scheduler.ledger.rows import TaskRow
+from vault_scheduler.planning.planner import Standing, State
 from vault_scheduler.task import CommandAction, Policies, Task, TaskType
-from vault_scheduler.triggers import IntervalTrigger, OnceTrigger, Schedule
+from vault_scheduler.triggers.schedule import IntervalTrigger, OnceTrigger, Schedule
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)

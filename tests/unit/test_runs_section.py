@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from vault_scheduler.errors import NoteRefused
-from vault_scheduler.note import Document
+from vault_scheduler.notes.note import Document
+from vault_scheduler.notes.runs_section import SECTION_LIMIT, RunEntry, insert_runs, run_ids
 from vault_scheduler.run import Outcome
-from vault_scheduler.runs_section import SECTION_LIMIT, RunEntry, insert_runs, run_ids
 
 NOTES: dict[str, tuple[bytes, str]] = runpy.run_path(str(Path(__file__).with_name("nasty_notes.py")))["NOTES"]
 FRONT = "---\ntype: claude\n---\n"

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from vault_scheduler.keys import KEYS, SETTINGS
-from vault_scheduler.note import Document
-from vault_scheduler.parser import source_of
+from vault_scheduler.notes.note import Document
+from vault_scheduler.parsing.keys import KEYS, SETTINGS
+from vault_scheduler.parsing.parser import source_of
+from vault_scheduler.parsing.settings_parser import ParsedSettings, parse_settings, rebuild_settings
 from vault_scheduler.settings import Settings
-from vault_scheduler.settings_parser import ParsedSettings, parse_settings, rebuild_settings
 from vault_scheduler.task import CatchUp, Severity, Status
 
 PATH = "00_system/scheduler.md"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault_scheduler.sightings import Believed, LookAgain, Sightings, has_frontmatter
+from vault_scheduler.vault.sightings import Believed, LookAgain, Sightings, has_frontmatter
 
 TASK = b"---\ntype: command\n---\nbody\n"
 EDITED = b"---\ntype: command\nstatus: paused\n---\nbody\n"

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from vault_scheduler.run import Outcome, Result, Run, RunState, TriggerKind
-from vault_scheduler.summary import (
+from vault_scheduler.telling.summary import (
     duration_words,
     entry_of,
     facts_of,

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vault_scheduler.errors import BadExpression, BadValue
-from vault_scheduler.triggers import (
+from vault_scheduler.triggers.schedule import (
     CronTrigger,
     Due,
     IntervalTrigger,

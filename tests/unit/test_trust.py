@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from vault_scheduler.trust import Hold, Pin, Trust
+from vault_scheduler.ledger.trust import Hold, Pin, Trust
 
 T = datetime(2026, 11, 22, 6, 0, tzinfo=UTC)
 TODAY = date(2026, 11, 22)

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault_scheduler import values, yaml_core
 from vault_scheduler.errors import BadValue
+from vault_scheduler.notes import yaml_core
+from vault_scheduler.parsing import values
 from vault_scheduler.task import CatchUp
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vault_scheduler.vigil import FRESH_S, Vigil
+from vault_scheduler.planning.vigil import FRESH_S, Vigil
 
 
 def test_a_block_that_vanishes_within_five_minutes_is_named_once() -> None:

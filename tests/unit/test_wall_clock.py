@@ -9,8 +9,8 @@ from cronsim import CronSim
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vault_scheduler.cron import MONTHS, WEEKDAYS, parse_cron
-from vault_scheduler.wall_clock import WallClock, wall_clock_of
+from vault_scheduler.triggers.cron import MONTHS, WEEKDAYS, parse_cron
+from vault_scheduler.triggers.wall_clock import WallClock, wall_clock_of
 
 
 def hits(expression: str, after: datetime, count: int) -> list[datetime]:

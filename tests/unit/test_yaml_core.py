@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault_scheduler.yaml_core import YamlProblem, compose_mapping, load, quoted, scalar
+from vault_scheduler.notes.yaml_core import YamlProblem, compose_mapping, load, quoted, scalar
 
 MEANINGS = [
     ("off", "off"),  # YAML 1.1 says False

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo, available_timezones
 import pytest
 
 from vault_scheduler.errors import BadValue
-from vault_scheduler.zones import changes, dst_changes, load_zone, local_to_utc, near_zones, offset_at
+from vault_scheduler.triggers.zones import changes, dst_changes, load_zone, local_to_utc, near_zones, offset_at
 
 HOUR = timedelta(hours=1)
 

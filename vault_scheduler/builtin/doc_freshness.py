@@ -27,10 +27,10 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from vault_scheduler.errors import BadValue, VaultSchedError
-from vault_scheduler.ignored import reason_to_skip
-from vault_scheduler.note import Document
+from vault_scheduler.notes.note import Document
+from vault_scheduler.parsing.values import date_or_datetime, duration, is_unset, spelled, text, text_list, whole_number
 from vault_scheduler.platform.replace import read_regular
-from vault_scheduler.values import date_or_datetime, duration, is_unset, spelled, text, text_list, whole_number
+from vault_scheduler.vault.ignored import reason_to_skip
 
 _DAY = timedelta(days=1)
 _MAX_BYTES = 8 * 2**20

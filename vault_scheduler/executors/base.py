@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from vault_scheduler.errors import VaultSchedError
-from vault_scheduler.output import clean, plain_line
 from vault_scheduler.platform.containment import MARKER
 from vault_scheduler.run import Outcome, Result
 from vault_scheduler.task import Action, ClaudeAction, CommandAction, Permissions, PythonAction, TaskType
+from vault_scheduler.text.harmless import clean, plain_line
 
 MARKDOWN_LIMIT = 20_000  # characters of declared markdown that a result carries
 REASON_LIMIT = 200  # characters of a reason

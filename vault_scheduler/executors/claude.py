@@ -6,7 +6,6 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from vault_scheduler import body
 from vault_scheduler.executors.base import (
     MARKDOWN_LIMIT,
     REASON_LIMIT,
@@ -23,9 +22,10 @@ from vault_scheduler.executors.base import (
 )
 from vault_scheduler.executors.claude_record import Record, inside, judge, record_from
 from vault_scheduler.executors.claude_session import session_of
-from vault_scheduler.output import head_and_tail, plain_line
+from vault_scheduler.notes import body
 from vault_scheduler.run import Outcome, Result
 from vault_scheduler.task import ClaudeAction, Permissions
+from vault_scheduler.text.harmless import head_and_tail, plain_line
 
 SESSION_FILE = "session.json"
 RECORD_FILE = "record.json"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vault_scheduler.note import Document
+from vault_scheduler.notes.note import Document
 
 WRITING_TOOLS = ("Write", "Edit", "MultiEdit", "NotebookEdit")
 _INSTRUCTIONS = frozenset({"claude.md", "claude.local.md", "agents.md"})

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from vault_scheduler.executors.claude_guard import WRITING_TOOLS
-from vault_scheduler.output import plain_line
 from vault_scheduler.run import Outcome
+from vault_scheduler.text.harmless import plain_line
 
 _PRICES = {
     "input_tokens": 15.0,
@@ -182,9 +182,7 @@ def judge(record: Record, *, timezone: str, max_usd: float, max_turns: int | Non
 def is_transient(record: Record) -> bool:
     """Whether the network, an overload or a quota was to blame: no fault of the task (rule 5)."""
     words = record.error.lower()
-    return (
-        record.status in _PASSING_STATUS or record.limit_until is not None or any(word in words for word in _NETWORK)
-    )
+    return record.status in _PASSING_STATUS or record.limit_until is not None or any(word in words for word in _NETWORK)
 
 
 def _failed(record: Record, reason: str, *, retryable: bool = True) -> Verdict:

@@ -10,8 +10,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from vault_scheduler.executors.base import RunRequest, duration_text
-from vault_scheduler.output import plain_line
 from vault_scheduler.task import ClaudeAction, Permissions
+from vault_scheduler.text.harmless import plain_line
 
 SERVER = "vault-sched"
 OUR_TOOLS = ("ask_person", "report_failure", "nothing_new")

@@ -19,7 +19,7 @@ from vault_scheduler.executors.claude import RECORD_FILE, SESSION_FILE
 from vault_scheduler.executors.claude_guard import WRITING_TOOLS, Fence, objection, write_of
 from vault_scheduler.executors.claude_record import Record
 from vault_scheduler.executors.claude_session import SERVER, Session
-from vault_scheduler.output import plain_line
+from vault_scheduler.text.harmless import plain_line
 
 if TYPE_CHECKING:
     import claude_agent_sdk as sdk

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vault_scheduler import body
-from vault_scheduler.body import CodeBlock
 from vault_scheduler.executors.base import (
     CannotStart,
     Ended,
@@ -19,6 +17,8 @@ from vault_scheduler.executors.base import (
     interpreter_of_python,
     working_folder,
 )
+from vault_scheduler.notes import body
+from vault_scheduler.notes.body import CodeBlock
 from vault_scheduler.run import Result
 from vault_scheduler.task import CommandAction
 

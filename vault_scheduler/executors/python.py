@@ -12,7 +12,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from vault_scheduler import body
 from vault_scheduler.executors.base import (
     MARKDOWN_LIMIT,
     REASON_LIMIT,
@@ -28,9 +27,10 @@ from vault_scheduler.executors.base import (
     interpreter_of_python,
     working_folder,
 )
-from vault_scheduler.output import head_and_tail, plain_line
+from vault_scheduler.notes import body
 from vault_scheduler.run import Outcome, Result
 from vault_scheduler.task import PythonAction
+from vault_scheduler.text.harmless import head_and_tail, plain_line
 
 _WORKER = Path(__file__).with_name("python_worker.py")
 _BUILTINS = Path(__file__).parent.parent / "builtin"

@@ -13,9 +13,9 @@ from enum import StrEnum
 from pathlib import Path
 
 from vault_scheduler.errors import NoteChanged, NoteRefused, NoteUnreadable
-from vault_scheduler.merge import holds_text, merge
 from vault_scheduler.platform.replace import Replaced, digest, read_regular, replace_file
 from vault_scheduler.platform.temp_files import Leftover
+from vault_scheduler.text.merge import holds_text, merge
 
 LATE_S = 3.0  # an editor that had the file open has written by then
 GIVE_UP_S = 60.0  # a note that others never stop writing to gets a conflict copy instead of a merge

@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vault_scheduler.errors import NoteChanged, NoteTooBig, NoteUnreadable
-from vault_scheduler.merge import merge
 from vault_scheduler.platform.exchange import NoExchange, exchange, rename_over, sync_folder
 from vault_scheduler.platform.temp_files import TempName, keep_text, write_temp
+from vault_scheduler.text.merge import merge
 
 Change = Callable[[bytes], bytes]
 

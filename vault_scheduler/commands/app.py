@@ -1,0 +1,197 @@
+"""The verbs: each takes a place and plain arguments, does one thing, and returns plain data for `render`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from vault_scheduler.commands.catalogue import Catalogue, Item
+from vault_scheduler.commands.outlook import Outlook, outlook, upcoming
+from vault_scheduler.commands.records import Waiting, approvals
+from vault_scheduler.commands.view import look
+from vault_scheduler.errors import Refused
+from vault_scheduler.machine.place import Place
+from vault_scheduler.platform.lock import Holder, holder
+from vault_scheduler.run import Run, RunState
+from vault_scheduler.settings import resolve
+from vault_scheduler.task import Policies, Problem
+from vault_scheduler.triggers.zones import load_zone
+
+ALIVE_WITHIN = timedelta(seconds=90)
+"""A daemon that looks at its vault does so at least every 30 s."""
+SHOWN_FIRES = 3
+SHOWN_RUNS = 5
+
+
+# --- list, show --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """One line of `list`: the task, its last run that started, and the one that is going on."""
+
+    item: Item
+    last: Run | None = None
+    active: Run | None = None
+
+
+async def list_tasks(place: Place) -> tuple[Catalogue, list[Listed]]:
+    """All tasks, by name."""
+    async with look(place) as view:
+        active = {run.task: run for run in (await view.store.active() if view.store else [])}
+        listed = []
+        for item in sorted(view.catalogue.items, key=lambda item: (item.name.casefold(), item.name)):
+            last = await view.store.last_run_of(item.name, started=True) if view.store else None
+            listed.append(Listed(item=item, last=last, active=active.get(item.name)))
+        return view.catalogue, listed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """Everything about one task."""
+
+    item: Item
+    policies: Policies | None
+    ahead: Outlook | None
+    runs: tuple[Run, ...]
+    active: Run | None
+
+
+async def show(place: Place, name: str) -> Shown:
+    """One task with what is ahead and what was. Raises TaskNotFound."""
+    async with look(place) as view:
+        item = view.find(name)
+        runs = await view.store.runs_of(item.name, SHOWN_RUNS) if view.store else []
+        active = [run for run in runs if run.state is not RunState.ENDED]
+        task = item.task
+        return Shown(
+            item=item,
+            policies=resolve(task, place.settings_in_force) if task else None,
+            ahead=_ahead(place, item, SHOWN_FIRES) if task else None,
+            runs=tuple(run for run in runs if run.state is RunState.ENDED),
+            active=active[0] if active else None,
+        )
+
+
+def _ahead(place: Place, item: Item, limit: int) -> Outlook:
+    assert item.task is not None
+    now = place.clock.now()
+    after = item.standing.resumes - timedelta(microseconds=1) if item.standing.resumes else now
+    return outlook(item.task.schedule, ZoneInfo(item.task.timezone), after, None, limit)
+
+
+# --- next --------------------------------------------------------------------------------------------------
+
+
+def next_of_task(item: Item, after: datetime, until: datetime | None, limit: int, zone: str | None) -> Outlook:
+    """Fire times of a task, shown in `zone` or its own. Raises Refused if the note is invalid."""
+    if item.task is None:
+        listed = "\n".join(f"  {problem}" for problem in item.problems)
+        raise Refused(f"{item.name} is invalid, so it has no fire times:\n{listed}")
+    return outlook(item.task.schedule, load_zone(zone or item.task.timezone), after, until, limit)
+
+
+def next_of_all(
+    catalogue: Catalogue, after: datetime, until: datetime | None, limit: int
+) -> list[tuple[datetime, str]]:
+    """The next fire times in the vault, of the tasks that would start."""
+    armed = [(item.name, item.task.schedule) for item in catalogue.items if item.task and item.standing.armed]
+    return upcoming(armed, after, until, limit)
+
+
+async def next_of_vault(
+    place: Place, after: datetime, until: datetime | None, limit: int
+) -> list[tuple[datetime, str]]:
+    """The same with what the approvals say."""
+    async with look(place) as view:
+        return next_of_all(view.catalogue, after, until, limit)
+
+
+def runnable(item: Item) -> Item:
+    """The task, if it is valid. Raises Refused with what is wrong."""
+    if item.task is None:
+        listed = "\n".join(f"  {problem}" for problem in item.problems)
+        raise Refused(f"{item.name} cannot run, its note is invalid:\n{listed}")
+    return item
+
+
+# --- status ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusReport:
+    """Whether the vault is served, what is going on, and what is wrong. Money in US dollars."""
+
+    holder: Holder | None
+    last_pass: datetime | None
+    alive: bool
+    running: tuple[Run, ...]
+    waiting: tuple[Run, ...]
+    problems: tuple[Problem, ...]
+    held: tuple[Waiting, ...]
+    undelivered: int
+    cost_today_usd: float
+    tasks: int
+    next_fires: tuple[tuple[datetime, str], ...]
+    vault_status: str
+
+    @property
+    def is_fine(self) -> bool:
+        """Whether there is nothing to look after."""
+        return self.alive and not self.problems and not self.held
+
+
+async def status(place: Place) -> StatusReport:
+    """Look at everything once."""
+    now = place.clock.now()
+    async with look(place) as view:
+        store = view.store
+        last = await store.get_meta("last pass") if store else None
+        active = await store.active() if store else []
+        undelivered = len(await store.pending_deliveries()) if store else 0
+    with approvals(place) as trust:
+        spent = trust.spent(now.astimezone(ZoneInfo(place.timezone)).date()).total if trust else 0.0
+    held_by = holder(place.lock_path)
+    last_pass = datetime.fromisoformat(last) if last else None
+    recent = last_pass is not None and now - last_pass < ALIVE_WITHIN
+    going = [run for run in active if run.state in (RunState.STARTING, RunState.RUNNING)]
+    return StatusReport(
+        holder=held_by,
+        last_pass=last_pass,
+        alive=held_by is not None and held_by.purpose == "daemon" and recent,
+        running=tuple(going),
+        waiting=tuple(run for run in active if run not in going),
+        problems=tuple(problem for problem in view.catalogue.problems if problem.is_error),
+        held=tuple(item.waiting for item in view.catalogue.items if item.waiting),
+        undelivered=undelivered,
+        cost_today_usd=spent,
+        tasks=len(view.catalogue.items),
+        next_fires=_next_tasks(view.catalogue),
+        vault_status=place.settings_in_force.status.value,
+    )
+
+
+def _next_tasks(catalogue: Catalogue) -> tuple[tuple[datetime, str], ...]:
+    """The tasks that run next, each once."""
+    armed = [(item.next_run, item.name) for item in catalogue.items if item.next_run and item.standing.armed]
+    return tuple(sorted(armed)[:SHOWN_FIRES])
+
+
+# --- approve -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldTasks:
+    """What waits for approval; `has_history`: the ledger knows tasks."""
+
+    catalogue: Catalogue
+    waiting: tuple[Waiting, ...]
+    has_history: bool
+
+
+async def held(place: Place) -> HeldTasks:
+    """What waits for approval."""
+    async with look(place) as view:
+        waiting = tuple(item.waiting for item in view.catalogue.items if item.waiting)
+        return HeldTasks(catalogue=view.catalogue, waiting=waiting, has_history=bool(view.known))

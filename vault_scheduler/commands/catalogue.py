@@ -1,0 +1,210 @@
+"""All task notes as they are on disk now, with how each task stands. For commands; the daemon has its survey."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from difflib import get_close_matches
+from pathlib import PurePosixPath
+
+from vault_scheduler.commands.records import Holds, Waiting
+from vault_scheduler.errors import BadValue, TaskNotFound, VaultSchedError
+from vault_scheduler.machine.place import Place
+from vault_scheduler.notes.note import Document
+from vault_scheduler.parsing.parser import ParseContext, Parsed, Switches, parse_task, task_id
+from vault_scheduler.planning.planner import Standing, State, standing
+from vault_scheduler.planning.registry import Registry
+from vault_scheduler.settings import resolve
+from vault_scheduler.task import Problem, Task
+
+_MOMENT = timedelta(microseconds=1)
+_NO_PROPERTIES = "this note was a task, and now it has no properties"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One task note. `task` is None where the note is invalid; `name` is the task's id, or what it would be."""
+
+    name: str
+    path: str
+    task: Task | None
+    problems: tuple[Problem, ...]
+    standing: Standing
+    mapping: Mapping[str, object] = field(default_factory=dict)  # the frontmatter as read
+    next_run: datetime | None = None  # UTC; None while nothing would start
+    waiting: Waiting | None = None  # for approval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalogue:
+    """The vault's task notes by path, and what is wrong beside them (`general`: the settings note, folders)."""
+
+    items: tuple[Item, ...]
+    general: tuple[Problem, ...] = ()
+    skipped: Mapping[str, str] = field(default_factory=dict)  # notes that are never scheduled, and why
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Everything wrong with the vault's notes, by path and line."""
+        found = [*self.general, *(problem for item in self.items for problem in item.problems)]
+        return tuple(sorted(found, key=lambda problem: (problem.path, problem.line)))
+
+    def find(self, name: str, others: Collection[str] = ()) -> Item:
+        """The task of this name: its id, its path, or the unique end of one of them. Raises TaskNotFound."""
+        found = self._matches(unicodedata.normalize("NFC", name.strip()))
+        if len(found) == 1:
+            return found[0]
+        near = [item.name for item in found] or self._near(name, others)
+        raise TaskNotFound(name, tuple(near[:3]))
+
+    def _matches(self, name: str) -> list[Item]:
+        bare = name.removesuffix(".md").strip("/")
+        for matches in _ways(name, bare):
+            found = [item for item in self.items if matches(item)]
+            if found:
+                return found
+        return []
+
+    def _near(self, name: str, others: Collection[str]) -> list[str]:
+        known = {item.name: item.name for item in self.items} | {other: other for other in others}
+        known |= {full.rpartition("/")[2]: full for full in list(known)}
+        return list(dict.fromkeys(known[close] for close in get_close_matches(name, known, n=3, cutoff=0.5)))
+
+
+def _ways(name: str, bare: str) -> Iterator[Callable[[Item], bool]]:
+    """From the surest way of naming a task to the loosest."""
+    low = bare.lower()
+    yield lambda item: item.name == name
+    yield lambda item: item.path == name or item.name == bare
+    yield lambda item: item.name.endswith(f"/{bare}") or item.path.removesuffix(".md").endswith(f"/{bare}")
+    yield lambda item: item.name.lower() == low or PurePosixPath(item.path).stem.lower() == low
+
+
+def parse_context(place: Place) -> ParseContext:
+    """What notes mean in this vault, as the daemon reads them."""
+    return ParseContext(
+        default_timezone=place.machine_timezone,
+        settings_timezone=place.settings_in_force.timezone,
+        system_folder=place.vault.system_folder,
+        callable_check=lambda call: _callable_problem(place, call),
+    )
+
+
+def _callable_problem(place: Place, call: str) -> str | None:
+    from vault_scheduler.executors.python import callable_problem  # only notes with a `call` need it
+
+    return callable_problem(call, place.vault.scripts_folder, other_packages=place.machine.python is not None)
+
+
+def read_catalogue(place: Place, *, holds: Holds | None = None, former: Collection[str] = ()) -> Catalogue:
+    """Read every task note. `former`: paths that the ledger knows as tasks (they hold their ids, rule 3.4)."""
+    now, sweep = place.clock.now(), place.vault.sweep()
+    known, context = set(former), parse_context(place)
+    registry = Registry()
+    mappings: dict[str, Mapping[str, object]] = {}
+    switches: dict[str, Switches | None] = {}
+    # What the ledger knows, and then the shorter name, holds an id: a copy is named after its original.
+    for path in sorted(sweep.notes, key=lambda path: (path not in known, len(path), path)):
+        doc, parsed = _read(place, path, context, known)
+        if parsed.is_task_note:
+            mappings[path], switches[path] = doc.mapping if doc else {}, parsed.switches
+            registry.put(path, parsed.task, parsed.problems, now)
+    items = []
+    for entry in registry:
+        name = _name(entry.task, entry.path, mappings[entry.path], context)
+        stands, waiting = _stand(place, entry.task, now, holds)
+        items.append(
+            Item(
+                name=name,
+                path=entry.path,
+                task=entry.task,
+                problems=entry.problems,
+                standing=stands,
+                mapping=mappings[entry.path],
+                next_run=_next_run(entry.task, stands, now),
+                waiting=waiting,
+            )
+        )
+    return Catalogue(
+        items=tuple(sorted(items, key=lambda item: item.path)),
+        general=(*settings_problems(place), *_unreadable(sweep.unreadable)),
+        skipped=sweep.skipped,
+    )
+
+
+def _read(place: Place, path: str, context: ParseContext, former: Collection[str]) -> tuple[Document | None, Parsed]:
+    try:
+        data = place.vault.read(path)
+    except VaultSchedError as error:
+        reason = str(error).removeprefix(f"{path}: ")
+        return None, _problem(path, reason, "Make the file readable, or remove it.")
+    if data is None:  # gone since the sweep
+        return None, Parsed()
+    doc = Document.parse(data)
+    parsed = parse_task(doc, path, context)
+    if path in former and not parsed.is_task_note:
+        return doc, _problem(path, _NO_PROPERTIES, "Restore its frontmatter, or delete the note.")
+    return doc, parsed
+
+
+def _problem(path: str, message: str, fix: str) -> Parsed:
+    return Parsed(problems=(Problem(path=path, line=1, key="", message=message, fix=fix),))
+
+
+def _unreadable(folders: Collection[str]) -> list[Problem]:
+    fix = "Make it readable for you."
+    return [Problem(path=f, line=1, key="", message="the folder cannot be listed", fix=fix) for f in folders]
+
+
+def settings_problems(place: Place) -> tuple[Problem, ...]:
+    """What is wrong with the settings note."""
+    if place.settings is not None:
+        return place.settings.problems
+    path = place.vault.rel(place.vault.settings_path)
+    fix = "Make one with `vault-sched init`."
+    return (Problem(path=path, line=1, key="", message="the settings note is not there", fix=fix),)
+
+
+def _name(task: Task | None, path: str, mapping: Mapping[str, object], context: ParseContext) -> str:
+    if task is not None:
+        return task.id
+    try:
+        return task_id(path, mapping, context.tasks_folder)
+    except BadValue:
+        return path.removeprefix(f"{context.tasks_folder}/").removesuffix(".md")
+
+
+def _stand(place: Place, task: Task | None, now: datetime, holds: Holds | None) -> tuple[Standing, Waiting | None]:
+    if task is None:
+        return Standing(state=State.INVALID, reason="the note is invalid"), None
+    waiting = holds.of(task) if holds else None
+    held = waiting.why if waiting else ""
+    settings, host = place.settings_in_force, place.machine.host
+    return standing(task, settings, host=host, now=now, held=held), waiting
+
+
+def _next_run(task: Task | None, stands: Standing, now: datetime) -> datetime | None:
+    """The next fire time that would start a run; a task that is paused until a known moment has one, too."""
+    if task is None:
+        return None
+    if stands.armed:
+        return task.schedule.next_after(now)
+    return task.schedule.next_after(stands.resumes - _MOMENT) if stands.resumes else None
+
+
+def passed_problem(place: Place, item: Item) -> Problem | None:
+    """What is wrong with a one-shot that has no run and whose time is too long ago to run late (rule 1.4)."""
+    task = item.task
+    if task is None or not item.standing.armed or item.next_run is not None or not task.schedule.is_one_shot:
+        return None
+    late = resolve(task, place.settings_in_force).max_late or timedelta(0)
+    if task.schedule.next_after(place.clock.now() - late) is not None:
+        return None
+    data = place.vault.read(item.path)
+    line = Document.parse(data).line_of_key("at") if data is not None else 1
+    fix = "Write a time that is still to come, or `status: done`."
+    return Problem(
+        path=item.path, line=line, key="at", message="the time has passed already, so it never runs", fix=fix
+    )

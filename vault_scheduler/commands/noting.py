@@ -1,0 +1,225 @@
+"""Commands that write notes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vault_scheduler.commands.console import (
+    JsonOption,
+    VaultOption,
+    ZoneOption,
+    finished,
+    open_place,
+    refuse_in_run,
+    say,
+    say_json,
+    writing_place,
+)
+from vault_scheduler.errors import BadUsage
+
+if TYPE_CHECKING:
+    from vault_scheduler.commands.catalogue import Catalogue, Item
+    from vault_scheduler.commands.switching import Switched
+
+
+def init(
+    path: Annotated[
+        Path | None, typer.Argument(help="The vault; else the one you stand in.", metavar="[VAULT]")
+    ] = None,
+    vault: VaultOption = None,
+) -> None:
+    """Make a vault ready. Folders, a settings note, a first task: what is there stays as it is."""
+    from vault_scheduler.commands.creation import init_vault, vault_root_for
+    from vault_scheduler.commands.render import init_page
+    from vault_scheduler.machine.config import Machine
+    from vault_scheduler.machine.place import RUN_VARIABLE, VAULT_VARIABLE
+    from vault_scheduler.platform.paths import config_folder
+
+    refuse_in_run(os.environ.get(RUN_VARIABLE, ""), "init")
+    machine = Machine.load(config_folder())
+    named = path or vault or os.environ.get(VAULT_VARIABLE)
+    root = Path(named).expanduser() if named else vault_root_for(Path.cwd(), machine.system_folder)
+    if not named and root == Path.home():
+        raise BadUsage("your home folder would become the vault. Name the folder: `vault-sched init PATH`")
+    say(init_page(init_vault(root.absolute(), machine)))
+
+
+class Kind(StrEnum):
+    """The types of tasks."""
+
+    COMMAND = "command"
+    PYTHON = "python"
+    CLAUDE = "claude"
+
+
+class NewStatus(StrEnum):
+    """The status that a new task can have."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+
+
+def create(
+    name: Annotated[str, typer.Argument(help="Name of the note below tasks/, like work/report.")],
+    type_: Annotated[Kind | None, typer.Option("--type", help="Else told from --command, --call, --prompt.")] = None,
+    cron: Annotated[list[str] | None, typer.Option(help='Like "0 7 * * 1-5"; may be repeated.', metavar="EXPR")] = None,
+    every: Annotated[str | None, typer.Option(help="Like 15m or 1h30m.", metavar="DURATION")] = None,
+    at: Annotated[list[str] | None, typer.Option(help="Like 2026-11-22T09:00; may be repeated.")] = None,
+    timezone: ZoneOption = None,
+    command: Annotated[str | None, typer.Option(help="What the shell runs.")] = None,
+    call: Annotated[str | None, typer.Option(help="package.module:function, or a built-in.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="What Claude is told; - reads it from standard input.")] = None,
+    permissions: Annotated[str | None, typer.Option(help="read-only, edit or full.")] = None,
+    max_usd: Annotated[float | None, typer.Option(help="Cap of one run in US dollars.")] = None,
+    timeout: Annotated[str | None, typer.Option(help="Like 30m.", metavar="DURATION")] = None,
+    output: Annotated[str | None, typer.Option(help='Note for the output, like "Briefings/{{date}}.md".')] = None,
+    status_: Annotated[
+        NewStatus, typer.Option("--status", help="Whether it starts to run at once.")
+    ] = NewStatus.ACTIVE,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="Any other key.", metavar="KEY=VALUE")] = None,
+    body: Annotated[str | None, typer.Option(help="Text of the note; - reads it from standard input.")] = None,
+    vault: VaultOption = None,
+) -> None:
+    """Write a task note. It is checked first, and nothing is written if it would not run."""
+    from vault_scheduler.commands import creation
+    from vault_scheduler.commands.render import created_page
+    from vault_scheduler.commands.view import notes
+
+    place = open_place(vault)
+    if status_ is not NewStatus.PAUSED:
+        refuse_in_run(place.run, "create with status active")
+    properties: dict[str, Any] = {
+        "type": (type_ or _kind_of(command, call, prompt)).value,
+        "cron": cron or None,
+        "every": every,
+        "at": at or None,
+        "timezone": timezone,
+        "status": status_.value,
+        "run_now": False,
+        "command": command.strip() if command and not _needs_block(command) else None,
+        "call": call,
+        "permissions": permissions,
+        "max_usd": max_usd,
+        "timeout": timeout,
+        "output": output,
+        **_settings_of(set_ or []),
+    }
+    given = {key: value for key, value in properties.items() if value is not None}
+    text = "\n\n".join(part for part in (_text(prompt), _text(body), _block(command)) if part)
+    made = creation.create_task(place, notes(place), creation.Draft(name=name, properties=given, body=text))
+    say(created_page(made, place.clock.now()))
+
+
+def _kind_of(command: str | None, call: str | None, prompt: str | None) -> Kind:
+    named = [kind for kind, given in zip(Kind, (command, call, prompt), strict=True) if given is not None]
+    if len(named) == 1:
+        return named[0]
+    raise BadUsage("say what it does: one of --command, --call, --prompt; or --type with the text in --body")
+
+
+def _settings_of(pairs: list[str]) -> dict[str, object]:
+    from vault_scheduler.commands.creation import plain_values
+
+    found: dict[str, list[str]] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key.strip().replace("_", "").replace("-", "").isalnum():
+            raise BadUsage(f"--set {pair} is not KEY=VALUE. Write it like --set retries=3")
+        if key.strip() in ("status", "enabled", "run_now"):
+            raise BadUsage(f"--set {pair}: use --status, and `vault-sched run` to run it")
+        found.setdefault(key.strip(), []).append(value.strip())
+    return {key: plain_values(key, values) for key, values in found.items()}
+
+
+def _text(given: str | None) -> str:
+    return sys.stdin.read().strip() if given == "-" else (given or "").strip()
+
+
+def _block(command: str | None) -> str:
+    return f"```sh\n{command.strip()}\n```" if command and _needs_block(command) else ""
+
+
+def _needs_block(command: str) -> bool:
+    """A command of several lines, or one that would need quotes, is easier to read and edit in a code block."""
+    from vault_scheduler.parsing.values import quoted
+
+    return quoted(command.strip()) != command.strip()
+
+
+TasksArgument = Annotated[list[str] | None, typer.Argument(help="Tasks by name.", metavar="TASK...")]
+
+
+def _named_items(catalogue: Catalogue, tasks: list[str] | None, everything: bool) -> list[Item | None]:
+    """The tasks that are meant; None stands for the vault as a whole."""
+    if bool(tasks) == everything:
+        raise BadUsage("name one or more tasks, or give --all for the whole vault")
+    return [None] if everything else [catalogue.find(name) for name in tasks or []]
+
+
+def pause(
+    tasks: TasksArgument = None,
+    all_: Annotated[bool, typer.Option("--all", help="The whole vault, in its settings note.")] = False,
+    until: Annotated[str | None, typer.Option(help="Resume by itself then.", metavar="ISO|DURATION")] = None,
+    vault: VaultOption = None,
+) -> None:
+    """Let tasks start nothing. For good, or until a moment; what runs goes on."""
+    from vault_scheduler.commands import render, switching
+    from vault_scheduler.commands.moments import read_until
+    from vault_scheduler.commands.view import notes
+
+    place = writing_place(vault, "pause")
+    for item in _named_items(notes(place), tasks, all_):
+        zone, now = switching.zone_of(place, item), place.clock.now()
+        end: datetime | None = switching.last_second(read_until(until, zone, now)) if until else None
+        done: Switched = switching.pause(place, item, end)
+        print(render.switched_line(done, end, zone))
+
+
+def resume(
+    tasks: TasksArgument = None,
+    all_: Annotated[bool, typer.Option("--all", help="The whole vault, in its settings note.")] = False,
+    vault: VaultOption = None,
+) -> None:
+    """Make tasks active again. Fire times that went by meanwhile do not run."""
+    from vault_scheduler.commands import render, switching
+    from vault_scheduler.commands.view import notes
+
+    place = writing_place(vault, "resume")
+    for item in _named_items(notes(place), tasks, all_):
+        print(render.switched_line(switching.resume(place, item), None, switching.zone_of(place, item)))
+
+
+def approve(
+    tasks: TasksArgument = None,
+    all_: Annotated[bool, typer.Option("--all", help="Everything that is held.")] = False,
+    vault: VaultOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show what is held; approve it by name. Without names, what is held and what it would run is listed."""
+    from vault_scheduler.commands import app, render, shapes
+    from vault_scheduler.commands.approving import approve as approve_these
+
+    place = open_place(vault)
+    found = finished(app.held(place))
+    if not tasks and not all_:
+        waiting = found.waiting
+        say_json([shapes.waiting_shape(each) for each in waiting]) if json else say(render.held_page(waiting))
+        return
+    refuse_in_run(place.run, "approve")
+    if tasks and all_:
+        raise BadUsage("name the tasks, or give --all: not both")
+    chosen = found.waiting
+    if tasks:
+        names = {found.catalogue.find(name).name: name for name in tasks}
+        chosen = tuple(each for each in chosen if each.task.id in names)
+        for name in names.keys() - {each.task.id for each in chosen}:
+            print(f"{name} is not held")
+    approve_these(place, found.waiting, chosen, has_history=found.has_history)
+    say(render.approved_page(chosen))

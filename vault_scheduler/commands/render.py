@@ -1,0 +1,399 @@
+"""What commands print for people: plain text, aligned, readable at 80 columns. Pure.
+
+How runs are told is imported where a run is told: `next` answers in half the time without it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from vault_scheduler.commands.columns import facts, plural, table
+from vault_scheduler.commands.moments import length, long_local, offset, relative
+from vault_scheduler.commands.schedule_words import cron_words, schedule_text, schedule_words
+from vault_scheduler.commands.shapes import zone_of
+from vault_scheduler.notes.body import first_fence
+from vault_scheduler.parsing.values import spelled
+from vault_scheduler.task import ClaudeAction, CommandAction, Policies, Problem, PythonAction, Task
+from vault_scheduler.text.harmless import plain_line
+
+if TYPE_CHECKING:  # the verbs behind what is rendered: a command loads its own, not those of all the others
+    from vault_scheduler.commands.app import Listed, Shown, StatusReport
+    from vault_scheduler.commands.catalogue import Catalogue, Item
+    from vault_scheduler.commands.checking import Checked
+    from vault_scheduler.commands.creation import Created, Initialised
+    from vault_scheduler.commands.hindsight import History, Output
+    from vault_scheduler.commands.outlook import ClockChange, Outlook
+    from vault_scheduler.commands.records import Waiting
+    from vault_scheduler.commands.switching import Switched
+    from vault_scheduler.machine.place import Place
+    from vault_scheduler.run import Outcome, Run
+
+# --- list --------------------------------------------------------------------------------------------------
+
+
+def task_list(
+    catalogue: Catalogue, listed: Sequence[Listed], place: Place, now: datetime, width: int | None
+) -> list[str]:
+    """`list`."""
+    lines = [str(problem) for problem in catalogue.general]
+    if not listed:
+        folder = place.vault.rel(place.vault.tasks_folder)
+        return [*lines, f"No tasks in {folder}/ yet. `vault-sched create NAME` writes one."]
+    head = ("TASK", "STATE", "SCHEDULE", "NEXT", "LAST")
+    lines += table([head, *(_listed(line, place, now) for line in listed)], width=width, elastic=2)
+    lines += [f"  {problem_line(problem)}" for line in listed for problem in line.item.problems]
+    off, until = place.settings_in_force.status.value, place.settings_in_force.paused_until
+    if off == "active" and until and until > now:
+        off = f"paused until {long_local(until, ZoneInfo(place.timezone))}"
+    if off != "active":
+        lines.append(f"The vault is {off}: nothing starts. `vault-sched resume --all` makes it active.")
+    return lines
+
+
+def _listed(line: Listed, place: Place, now: datetime) -> tuple[str, ...]:
+    item = line.item
+    schedule = schedule_text(item.task) if item.task else "–"
+    following = relative(item.next_run, now) if item.next_run else "–"
+    return item.name, item.standing.state.value, schedule, following, _last(line, now)
+
+
+def _last(line: Listed, now: datetime) -> str:
+    if line.active is not None:
+        return going(line.active, now)
+    if line.last is None or line.last.outcome is None:
+        return "–"
+    from vault_scheduler.telling.summary import SIGNS
+
+    ago = relative(line.last.ended_at or line.last.fire_time, now)
+    return f"{SIGNS[line.last.outcome]} {ago}"
+
+
+def going(run: Run, now: datetime) -> str:
+    """A run that has not ended: `▶ for 12 s`, `waits for slot`."""
+    from vault_scheduler.run import RunState
+
+    if run.state in (RunState.STARTING, RunState.RUNNING) and run.started_at:
+        return f"▶ for {length(max(0.0, (now - run.started_at).total_seconds()))}"
+    return f"waits for {run.waiting_for}" if run.waiting_for else "waits"
+
+
+# --- show --------------------------------------------------------------------------------------------------
+
+
+def task_page(shown: Shown, place: Place, now: datetime, width: int | None) -> list[str]:
+    """`show`."""
+    item, zone = shown.item, zone_of(shown.item, place)
+    lines = [f"{item.name} · {item.path}", ""]
+    lines += facts([("state", _state(item)), *_definition(shown, place)], width=width)
+    if item.problems:
+        lines += ["", *map(problem_line, item.problems)]
+    if shown.ahead is not None:
+        lines += ["", *_ahead(shown, now)]
+    lines += ["", *_past(shown, zone, now, width)]
+    return lines
+
+
+def _state(item: Item) -> str:
+    stands = item.standing
+    told = stands.reason if item.task and stands.reason != stands.state.value else ""
+    return f"{stands.state.value} ({told})" if told else stands.state.value
+
+
+def _definition(shown: Shown, place: Place) -> list[tuple[str, str]]:
+    task, policies = shown.item.task, shown.policies
+    if task is None or policies is None:
+        return []
+    when = schedule_words(task)
+    return [
+        ("when", f"{when[0]}, {task.timezone}" if when else ""),
+        *(("", line) for line in when[1:]),
+        ("does", action_words(task)),
+        ("in", policies.cwd or "the vault"),
+        ("host", task.host or place.settings_in_force.host or ""),
+        ("limits", _limits(policies)),
+        ("late", f"runs up to {spelled(policies.max_late)} late" if policies.max_late else ""),
+        ("output", policies.output),
+    ]
+
+
+def action_words(task: Task) -> str:
+    """What would run, on one line."""
+    action = task.action
+    if isinstance(action, ClaudeAction):
+        rights = f"Claude, {action.permissions.value}"
+        return f"{rights}, up to ${action.max_usd:.2f} a run: {plain_line(task.body.strip(), 200)}"
+    if isinstance(action, PythonAction):
+        return f"python: {action.call}" if action.call else "python: the first python block of the note"
+    assert isinstance(action, CommandAction)
+    if action.command is None:
+        fence = first_fence(task.body)
+        return f"the first code block of the note ({fence.language or 'sh'})" if fence else "the first code block"
+    return f"command: {action.command if isinstance(action.command, str) else ' '.join(action.command)}"
+
+
+def _limits(policies: Policies) -> str:
+    parts = [f"timeout {spelled(policies.timeout)}"]
+    if policies.retries:
+        parts.append(f"{plural(policies.retries, 'retry').replace('retrys', 'retries')}")
+    if policies.pause_after:
+        parts.append(f"paused after {plural(policies.pause_after, 'failure')} in a row")
+    return ", ".join(parts)
+
+
+def _ahead(shown: Shown, now: datetime) -> list[str]:
+    assert shown.ahead is not None
+    if not shown.ahead.fire_times:
+        return ["Nothing is left to fire."] if not (shown.item.task and shown.item.task.on_start) else []
+    off = not shown.item.standing.armed and not shown.item.standing.resumes
+    title = "Next (if it were armed):" if off else "Next:"
+    return [title, *outlook_lines(shown.ahead, now)]
+
+
+def _past(shown: Shown, zone: ZoneInfo, now: datetime, width: int | None) -> list[str]:
+    active = [f"  {going(shown.active, now)} {shown.active.id}"] if shown.active else []
+    if not shown.runs and not active:
+        if shown.item.task is None:
+            return ["No runs yet."]
+        return [f"No runs yet. `vault-sched run {shown.item.name}` runs it once."]
+    from vault_scheduler.telling.summary import when_words
+
+    rows = [(when_words(run, zone), *_told(run)) for run in shown.runs]
+    return ["Last runs:", *active, *table(rows, width=width, indent=2)]
+
+
+def _told(run: Run) -> tuple[str, str]:
+    from vault_scheduler.telling.summary import SIGNS, facts_of
+
+    sign = SIGNS[run.outcome] if run.outcome else " "
+    return sign, " · ".join(facts_of(run))
+
+
+# --- next --------------------------------------------------------------------------------------------------
+
+
+def cron_page(expression: str, found: Outlook, now: datetime | None) -> list[str]:
+    """`next --cron`."""
+    words = cron_words(expression.strip())
+    title = " · ".join(part for part in (expression.strip(), words, found.zone.key) if part)
+    return [title, *outlook_lines(found, now)]
+
+
+def next_page(item: Item, found: Outlook, now: datetime | None) -> list[str]:
+    """`next TASK`."""
+    words = "; ".join(schedule_words(item.task)) if item.task else ""
+    lines = [f"{item.name} · {words} · {found.zone.key}", *outlook_lines(found, now)]
+    if not item.standing.armed:
+        lines.append(f"It is {_state(item)}: nothing starts by itself.")
+    return lines
+
+
+def outlook_lines(found: Outlook, now: datetime | None) -> list[str]:
+    """Fire times with their offsets, how far off they are from `now`, and how the clocks are set meanwhile."""
+    if not found.fire_times:
+        return ["  nothing"]
+    rows = table([_fire(at, found.zone, now) for at in found.fire_times], width=None, indent=2)
+    entries = [*zip(found.fire_times, rows, strict=True)]
+    changes = [(change.at, f"  ↳ {change_words(change, found.zone)}") for change in found.changes]
+    return [text for _, text in sorted(entries + changes, key=lambda entry: entry[0])]
+
+
+def change_words(change: ClockChange, zone: ZoneInfo) -> str:
+    """`Sun 2027-03-28 02:00: the clocks go forward 1 h (+01:00 → +02:00)`."""
+    before = (change.at - timedelta(seconds=1)).astimezone(zone)
+    shift = change.after - change.before
+    way = "forward" if shift > timedelta(0) else "back"
+    at = (change.at + change.before).strftime("%a %Y-%m-%d %H:%M")
+    moved = f"{offset(before)} → {offset(change.at.astimezone(zone))}"
+    return f"{at}: the clocks go {way} {_shift(abs(shift))} ({moved})"
+
+
+def _shift(shift: timedelta) -> str:
+    minutes = int(shift.total_seconds()) // 60
+    return f"{minutes // 60} h" if minutes % 60 == 0 else f"{minutes} min"
+
+
+def _fire(at: datetime, zone: ZoneInfo, now: datetime | None) -> tuple[str, ...]:
+    return (long_local(at, zone), relative(at, now)) if now else (long_local(at, zone),)
+
+
+def vault_page(found: Sequence[tuple[datetime, str]], zone: ZoneInfo, now: datetime | None) -> list[str]:
+    """`next` without a task."""
+    if not found:
+        return ["Nothing is due: no task is armed. `vault-sched list` shows how they stand."]
+    return [zone.key, *table([(*_fire(at, zone, now), name) for at, name in found], width=None, indent=2)]
+
+
+# --- check, history, logs ----------------------------------------------------------------------------------
+
+
+def check_page(checked: Checked) -> list[str]:
+    """`check`: problems, each on one line."""
+    lines = [f"fixed {path}" for path in checked.fixed]
+    lines += [f"{path}: never scheduled: {why}" for path, why in checked.skipped.items()]
+    return [*lines, *(problem_line(problem) for problem in checked.problems)]
+
+
+def problem_line(problem: Problem) -> str:
+    """`file:line: key: message. fix`, warnings marked."""
+    if problem.is_error:
+        return str(problem)
+    return str(problem).replace(f":{problem.line}: ", f":{problem.line}: warning: ", 1)
+
+
+def check_sum(checked: Checked) -> str:
+    """The last line of `check`."""
+    count = plural(checked.notes, "task")
+    return f"{plural(len(checked.problems), 'problem')} in {count}" if checked.problems else f"{count}, no problems"
+
+
+def history_page(found: History, place: Place, *, failed: bool, width: int | None) -> list[str]:
+    """`history`."""
+    if not found.runs:
+        return ["No failed runs." if failed else "No runs yet. `vault-sched run TASK` runs a task once."]
+    from vault_scheduler.telling.summary import when_words
+
+    rows = []
+    for run in found.runs:
+        zone = ZoneInfo(found.zones.get(run.task, place.timezone))
+        sign, told = _told(run) if run.outcome else ("▶", run.state.value)
+        rows.append((when_words(run, zone), sign, run.task, run.id, told))
+    return table([("WHEN", "", "TASK", "RUN", "WHAT"), *rows], width=width)
+
+
+# --- status, approve ---------------------------------------------------------------------------------------
+
+
+def status_page(report: StatusReport, place: Place, now: datetime, width: int | None) -> list[str]:
+    """`status`."""
+    lines = facts(
+        [
+            ("alive", _alive(report, now)),
+            ("vault", f"{place.vault.root} ({report.vault_status})"),
+            ("host", place.machine.host),
+            ("tasks", str(report.tasks)),
+            *(("running", f"{run.task} {going(run, now)} {run.id}") for run in report.running),
+            *(("waiting", f"{run.task} {going(run, now)} {run.id}") for run in report.waiting),
+            *(("next", f"{name} {relative(at, now)}") for at, name in report.next_fires),
+            ("undelivered", str(report.undelivered) if report.undelivered else ""),
+            ("cost today", f"${report.cost_today_usd:.2f}"),
+        ],
+        width=width,
+    )
+    lines += [str(problem) for problem in report.problems]
+    if report.held:
+        lines.append(f"{plural(len(report.held), 'task')} held: `vault-sched approve` shows what waits.")
+    return lines
+
+
+def _alive(report: StatusReport, now: datetime) -> str:
+    holder = report.holder
+    if holder is None:
+        return "no: no daemon serves this vault. Start one with `vault-sched daemon`"
+    if holder.purpose != "daemon":
+        return f"no: {holder} only runs one task"
+    last = relative(report.last_pass, now) if report.last_pass else "none yet"
+    since = f"since {holder.since}" if holder.since else ""
+    who = " ".join(part for part in (f"process {holder.pid}" if holder.pid else "a process", since) if part)
+    if not report.alive:
+        return f"no: {who} is there, but its last pass was {last}. Restart it"
+    return f"yes: {who}, last pass {last}"
+
+
+def held_page(waiting: Sequence[Waiting]) -> list[str]:
+    """`approve` without names."""
+    if not waiting:
+        return ["Nothing is held."]
+    lines = []
+    for each in waiting:
+        lines += [f"{each.task.id} · {each.task.path}", f"  held  {each.why}", *_would_run(each.task)]
+    names = " ".join(each.task.id for each in waiting[:1])
+    return [*lines, f"Read the notes, then `vault-sched approve {names}`, or `vault-sched approve --all`."]
+
+
+def _would_run(task: Task) -> list[str]:
+    when = "; ".join(schedule_words(task))
+    return [f"  runs  {plain_line(action_words(task), 300)}", f"  when  {when}, {task.timezone}"]
+
+
+# --- writing verbs -----------------------------------------------------------------------------------------
+
+
+def init_page(made: Initialised) -> list[str]:
+    """`init`."""
+    lines = [f"Vault {made.root}"]
+    lines += [f"  made  {path}" for path in made.created]
+    lines += [f"  kept  {path}" for path in made.kept]
+    lines.append(f"Times are in {made.timezone}; the vault runs on {made.host or 'the first machine with a daemon'}.")
+    if made.host and made.host != made.machine:
+        lines.append(
+            f"This machine is {made.machine}: to run the vault here, set `host: {made.machine}` in its settings."
+        )
+    return [*lines, "Next: `vault-sched list` shows the tasks, `vault-sched daemon` runs them."]
+
+
+def created_page(created: Created, now: datetime) -> list[str]:
+    """`create`."""
+    task = created.task
+    lines = [problem_line(problem) for problem in created.warnings]
+    lines.append(f"Wrote {created.path}: {schedule_text(task)}, {task.timezone}")
+    if task.status.value != "active":
+        return [*lines, f"It is {task.status.value}; `vault-sched resume {task.id}` makes it active."]
+    following = task.schedule.next_after(now)
+    if following is not None:
+        zone = ZoneInfo(task.timezone)
+        lines.append(f"First run {long_local(following, zone)}, {relative(following, now)}.")
+    return lines
+
+
+def switched_line(switched: Switched, until: datetime | None, zone: ZoneInfo) -> str:
+    """`pause` and `resume`, one line each."""
+    what = switched.name or "the vault"
+    if not switched.changed and until is not None and switched.status == "active":
+        return f"{what} is paused until {long_local(until, zone)} already; {switched.path} is unchanged"
+    if not switched.changed:
+        return f"{what} is {switched.status or 'as it was'} already; {switched.path} is unchanged"
+    if until is not None:
+        return f"{what} is paused until {long_local(until, zone)} ({zone.key})"
+    return f"{what} is {switched.status or 'changed'}"
+
+
+def ran_line(task: str, run: str, outcome: Outcome | None, reason: str) -> str:
+    """`run`: how it ended, or that it was started."""
+    if outcome is None:
+        return f"{task} is running: {run}. `vault-sched logs {run} --follow` shows its output"
+    from vault_scheduler.telling.summary import SIGNS
+
+    parts = [f"{SIGNS[outcome]} {task}: {outcome.value}", plain_line(reason), run]
+    return " · ".join(part for part in parts if part)
+
+
+def no_output_line(found: Output) -> str:
+    """`logs` of a run that printed nothing."""
+    run = found.run
+    if run.outcome is None:
+        return f"{run.id} has printed nothing yet ({run.state.value})"
+    from vault_scheduler.telling.summary import facts_of
+
+    told = " · ".join(facts_of(run))
+    return f"{run.id} printed nothing: {run.outcome.value}, {told}"
+
+
+def approved_page(chosen: Sequence[Waiting]) -> list[str]:
+    """`approve`, when it has."""
+    return [line for each in chosen for line in (f"approved {each.task.id}", *_would_run(each.task))] or [
+        "Nothing was held."
+    ]
+
+
+def event_line(place: Place, event: str, subject: str, message: str, *, as_json: bool) -> str:
+    """One line of the daemon's log; times in the vault's zone."""
+    at = place.clock.now().astimezone(ZoneInfo(place.timezone))
+    if as_json:
+        shape = {"at": at.isoformat(timespec="milliseconds"), "event": event, "subject": subject, "message": message}
+        return json.dumps(shape, ensure_ascii=False)
+    parts = [f"{at:%Y-%m-%d %H:%M:%S}", f"{event:<9}", plain_line(subject), plain_line(message, 500)]
+    return "  ".join(part for part in parts if part)

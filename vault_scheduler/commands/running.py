@@ -1,0 +1,84 @@
+"""Commands that run tasks: here, or by asking the daemon."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from vault_scheduler.commands.console import (
+    VaultOption,
+    complain,
+    finish,
+    finished,
+    say,
+    writing_place,
+)
+
+
+class LogFormat(StrEnum):
+    """How the daemon writes its log."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+def daemon(
+    once: Annotated[bool, typer.Option("--once", help="Run what is due now, then end.")] = False,
+    log_format: Annotated[LogFormat, typer.Option(help="One line an event.")] = LogFormat.TEXT,
+    vault: VaultOption = None,
+) -> None:
+    """Run what is due, in the foreground. Ends at TERM or INT, and ends what runs with it."""
+    from vault_scheduler.commands.render import event_line
+    from vault_scheduler.daemon import serving
+
+    place = writing_place(vault, "daemon")
+
+    def tell(event: str, subject: str, message: str) -> None:
+        print(event_line(place, event, subject, message, as_json=log_format is LogFormat.JSON), flush=True)
+
+    raise typer.Exit(finished(serving.serve(place, once=once, tell=tell)))
+
+
+def run(
+    task: str,
+    wait: Annotated[bool, typer.Option("--wait", help="Until it has ended; exit code 1 if it failed.")] = False,
+    vault: VaultOption = None,
+) -> None:
+    """Run a task once, now. The schedule does not move."""
+    from vault_scheduler.commands import app
+    from vault_scheduler.commands.render import ran_line
+    from vault_scheduler.commands.view import notes
+    from vault_scheduler.daemon import serving
+
+    place = writing_place(vault, "run")
+    item = app.runnable(notes(place).find(task))
+    answer = finished(serving.request(place, "run", item.name, wait=wait, tell=_tell_problems))
+    if answer.refused:
+        complain(f"{item.name} was not run: {answer.refused}")
+        finish(False)
+    print(ran_line(item.name, answer.run, answer.outcome, answer.reason))
+    finish(answer.outcome is None or answer.outcome.value == "success")
+
+
+def _tell_problems(event: str, subject: str, message: str) -> None:
+    if event == "problem":
+        complain(message)
+
+
+def cancel(
+    task: Annotated[str, typer.Argument(help="A task, or the id of a run.", metavar="TASK|RUN")],
+    vault: VaultOption = None,
+) -> None:
+    """End what runs or waits of a task, or a run."""
+    from vault_scheduler.commands import hindsight
+    from vault_scheduler.daemon import serving
+
+    place = writing_place(vault, "cancel")
+    name = finished(hindsight.run_or_task(place, task))
+    answer = finished(serving.request(place, "cancel", name, wait=False, tell=_tell_problems))
+    if answer.refused:
+        complain(f"{name} was not cancelled: {answer.refused}")
+        finish(False)
+    say([f"cancelled {each}" for each in answer.cancelled] or [f"{name} is not running; nothing to cancel"])

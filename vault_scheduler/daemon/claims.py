@@ -1,0 +1,189 @@
+"""Claims: fire times, ticked checkboxes, requests and starts of the daemon become runs, at most once each (rule 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from vault_scheduler.daemon.dispatcher import Dispatcher
+from vault_scheduler.daemon.roster import Plans, Roster, Tracked
+from vault_scheduler.daemon.scribe import Scribe
+from vault_scheduler.daemon.survey import Survey
+from vault_scheduler.ledger.store import DAILY_LOG, NOTE, Claim, Request, Store, Unstarted
+from vault_scheduler.planning.planner import FirePlan, Standing, State, plan_fire_times, vault_off
+from vault_scheduler.run import Outcome, Run, RunState, TriggerKind, run_id, run_key
+from vault_scheduler.task import Task
+
+CRASH_LOOP = timedelta(minutes=10)
+STARTED_AT = "started at: "  # key of the ledger's meta table, with the task's id
+
+Answer = Mapping[str, str | list[str]]
+
+
+class Claims:
+    """Puts what is to run into the tick's plans, and commits them."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        survey: Survey,
+        roster: Roster,
+        dispatcher: Dispatcher,
+        scribe: Scribe,
+        tell: Callable[[str, str, str], None],
+    ) -> None:
+        self._store = store
+        self._survey = survey
+        self._roster = roster
+        self._dispatcher = dispatcher
+        self._scribe = scribe
+        self._tell = tell
+        self.plans = Plans()
+
+    async def commit(self) -> dict[str, Run]:
+        """Record the plans; the runs that are claimed now, by run key.
+
+        If the ledger cannot be written, the plans stay and are tried again: what is planned is lost by nobody.
+        """
+        batch = self.plans.batch()
+        if batch.is_empty:
+            return {}
+        claimed = await self._store.save(batch)
+        self.plans.clear()
+        self._dispatcher.take_over(run for run in claimed.values() if run.state is not RunState.ENDED)
+        return claimed
+
+    def _claim(self, task_id: str, kind: TriggerKind, detail: str, fire_time: datetime, now: datetime) -> Run:
+        tracked = self._roster.get(task_id)
+        assert tracked is not None, "only a task on the roster is claimed"
+        claim, snapshots = self._dispatcher.new_claim(tracked.task, tracked.policies, kind, detail, fire_time, now)
+        self.plans.claims.append(claim)
+        self.plans.snapshots.update(snapshots)
+        return claim.run
+
+    # fire times
+
+    def fire(self, task_id: str, tracked: Tracked, now: datetime, absence: Callable[[datetime], str]) -> bool:
+        """Claim what is due, record what does not start; whether anything was claimed."""
+        row = self._roster.row(task_id)
+        plan: FirePlan = plan_fire_times(
+            tracked.task.schedule,
+            watermark=row.watermark,
+            now=now,
+            standing=tracked.standing,
+            policies=tracked.policies,
+            overlapping=bool(self._dispatcher.of_task(task_id)) or self.plans.claims_of(task_id),
+            absence=absence,
+        )
+        if plan.watermark == row.watermark:
+            return False
+        deliveries = () if tracked.policies.log == "none" else (NOTE, DAILY_LOG)
+        for gap in plan.ranges:
+            unstarted = Unstarted(
+                task=task_id,
+                path=tracked.task.path,
+                first=gap.first,
+                last=gap.last,
+                count=gap.count,
+                outcome=gap.outcome,
+                reason=gap.reason,
+                at=now,
+                deliveries=deliveries,
+            )
+            self.plans.unstarted.append(unstarted)
+            self._tell(gap.outcome.value, task_id, f"{gap.count} × {gap.reason}" if gap.count > 1 else gap.reason)
+        if plan.ranges:
+            self._scribe.poke()
+        for fire_time in plan.claims:
+            self._claim(task_id, TriggerKind.AT, "", fire_time, now)
+        self._roster.keep(replace(row, watermark=plan.watermark), self.plans)
+        return bool(plan.claims)
+
+    # run_now
+
+    def run_now(self, task_id: str, tracked: Tracked, now: datetime) -> None:
+        """Claim and latch in one transaction (rule 2); where it may not run it ends blocked, visibly."""
+        row = self._roster.row(task_id)
+        if tracked.standing.state is State.OTHER_HOST:
+            return
+        self._scribe.poke_note(task_id)  # to untick it
+        if row.latched:
+            return
+        detail = f"run_now {now.isoformat()}"
+        refusal = self._refusal(tracked.standing, now)
+        if refusal:
+            self.plans.claims.append(_blocked_claim(tracked.task, detail, refusal, now))
+            self._scribe.poke()
+        else:
+            run = self._claim(task_id, TriggerKind.REQUEST, detail, now, now)
+            self.plans.claims[-1] = Claim(run=run, latch=True)
+        self._roster.keep(replace(row, latched=True), self.plans)
+
+    def _refusal(self, stands: Standing, now: datetime) -> str:
+        if stands.state in (State.ARMED, State.DONE):
+            return ""
+        if stands.state is State.PAUSED:
+            return vault_off(self._survey.settings_note.in_force, now)
+        return stands.reason or stands.state.value
+
+    # on_start
+
+    async def on_start(self, start_id: str, now: datetime) -> None:
+        """Once the notes are known: tasks with `on_start`, but not in a crash loop (rule 1.7)."""
+        for task_id in self._roster:
+            tracked = self._roster.get(task_id)
+            if tracked is None or not (tracked.task.on_start and tracked.standing.armed):
+                continue
+            last = await self._store.get_meta(STARTED_AT + task_id)
+            if last is None or abs(now - datetime.fromisoformat(last)) >= CRASH_LOOP:
+                self._claim(task_id, TriggerKind.START, start_id, now, now)
+                self.plans.meta[STARTED_AT + task_id] = now.isoformat()
+
+    # requests
+
+    async def answer(self, request: Request, now: datetime) -> Answer:
+        """Do what the command line asks for; what to say, once it is in the ledger."""
+        if request.verb == "run":
+            return await self._run(request, now)
+        if request.verb == "cancel":
+            cancelled = [run.id for run in self._dispatcher.active() if request.task in (run.task, run.id)]
+            for name in cancelled:
+                await self._dispatcher.cancel(name, "cancelled", now)
+            return {"cancelled": cancelled}
+        return {"refused": f"this version does not know the request {request.verb!r}"}
+
+    async def _run(self, request: Request, now: datetime) -> Answer:
+        key = run_key(request.task, TriggerKind.REQUEST, request.id)
+        before = await self._store.run_of_key(key)
+        if before is not None:  # a daemon that died had claimed it, and could not say so
+            return {"run": before.id}
+        tracked = self._roster.get(request.task)
+        if tracked is None:
+            return {"refused": f"there is no task {request.task!r} that could run"}
+        refusal = self._refusal(tracked.standing, now)
+        if refusal:
+            return {"refused": refusal}
+        self._claim(request.task, TriggerKind.REQUEST, request.id, now, now)
+        claimed = await self.commit()  # the answer says that it is claimed, so it has to be
+        return {"run": claimed[key].id}
+
+
+def _blocked_claim(task: Task, detail: str, refusal: str, now: datetime) -> Claim:
+    """A run that people asked for and that may not start: it ends at once, where they look."""
+    key = run_key(task.id, TriggerKind.REQUEST, detail)
+    run = Run(
+        id=run_id(key, now),
+        key=key,
+        task=task.id,
+        path=task.path,
+        trigger=TriggerKind.REQUEST,
+        fire_time=now,
+        claimed_at=now,
+        state=RunState.ENDED,
+        outcome=Outcome.BLOCKED,
+        reason=refusal,
+        ended_at=now,
+    )
+    return Claim(run=run, latch=True, deliveries=(NOTE, DAILY_LOG))

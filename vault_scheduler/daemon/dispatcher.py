@@ -1,0 +1,388 @@
+"""The life of a run (rule 5): from a claim through waiting, attempts and retries to its one outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from vault_scheduler.engine import AttemptEnded, AttemptStarted, Engine
+from vault_scheduler.executors.base import RunRequest, action_to_json
+from vault_scheduler.ledger.store import TRANSIENT, Claim, Store
+from vault_scheduler.planning.budget import charge
+from vault_scheduler.planning.planner import Candidate, Limits, State, is_going, retry_delay, take_turns
+from vault_scheduler.run import Outcome, Result, Run, RunState, TriggerKind, fire_key, run_id, run_key
+from vault_scheduler.settings import Settings
+from vault_scheduler.task import ClaudeAction, Overlap, Policies, Task, TaskType, fingerprint
+
+DIED = "vault-sched died while it ran"
+LONGEST_SETTLING = timedelta(seconds=60)
+"""A run waits at most this long for a note that is being edited (rule 5)."""
+
+_KEPT_SNAPSHOTS = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """How the scheduler sees a task right now: what the dispatcher asks before it starts a run."""
+
+    task: Task | None  # None: there is no such task any more
+    state: State
+    reason: str
+    policies: Policies
+    settled: bool  # the note has been left alone long enough
+    present: bool  # the vault is there
+    vault_is_off: bool = False  # paused or stopped as a whole
+
+
+class Budget(Protocol):
+    """Who is asked before money is spent (rule 9)."""
+
+    def refusal(self, run: Run, task_cap: float | None, settings: Settings, now: datetime) -> str:
+        """Why a run that reserves `run.reserved_usd` may not start now; "" if it may."""
+
+    def charge(self, run: Run, attempt: int, usd: float, now: datetime) -> None:
+        """Book what an attempt cost; booking it again changes nothing."""
+
+    def spent_by(self, run: Run) -> float:
+        """What the attempts of a run have cost so far (US dollars)."""
+
+
+def snapshot_of(task: Task, policies: Policies) -> dict[str, Any]:
+    """All that an attempt needs to know of its definition, as plain JSON values."""
+    return {
+        "task": task.id,
+        "path": task.path,
+        "type": task.type.value,
+        "timezone": task.timezone,
+        "action": action_to_json(task.action),
+        "body": task.body,
+        "cwd": policies.cwd,
+        "env": dict(policies.env),
+        "secrets": list(policies.secrets),
+        "timeout_s": policies.timeout.total_seconds(),
+        "retries": policies.retries,
+        "retry_delay_s": policies.retry_delay.total_seconds(),
+        "output": policies.output,
+        "log": policies.log,
+        "overlap": policies.overlap.value,
+    }
+
+
+def deliveries_for(run: Run, outcome: Outcome, snapshot: Mapping[str, Any], *, changed: bool) -> list[str]:
+    """Where a finished run is delivered: note and daily log as `log` says, `output` after a success."""
+    log = snapshot.get("log", "all")
+    wanted = {
+        "all": True,
+        "changes": changed,
+        "failures": outcome is not Outcome.SUCCESS,
+        "none": False,
+    }[log]
+    targets = ["note", "daily_log"] if wanted else []
+    if snapshot.get("output") and outcome is Outcome.SUCCESS and run.result is not None and run.result.text:
+        targets.append("output")
+    return targets
+
+
+class Dispatcher:
+    """Owns the runs that have not ended; the ledger is written first, memory follows."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        engine: Engine,
+        budget: Budget,
+        view: Callable[[str], View],
+        vault: str,
+        system_folder: str,
+        report: Callable[[Run, str], None],
+        named_files: Callable[[], list[str]] = list,
+    ) -> None:
+        self._store = store
+        self._engine = engine
+        self._budget = budget
+        self._view = view
+        self._vault = vault
+        self._system_folder = system_folder
+        self._report = report
+        self._named_files = named_files
+        self._active: dict[str, Run] = {}
+        self._cancelling: set[str] = set()
+        self._snapshots: dict[str, dict[str, Any]] = {}
+
+    # what is going on
+
+    def active(self) -> list[Run]:
+        """All runs that have not ended."""
+        return list(self._active.values())
+
+    def of_task(self, task: str) -> list[Run]:
+        """The runs of a task that have not ended."""
+        return [run for run in self._active.values() if run.task == task]
+
+    def next_moment(self) -> datetime | None:
+        """When a waiting run is to be looked at again."""
+        return min((run.not_before for run in self._active.values() if run.not_before), default=None)
+
+    def rename(self, old: str, new: str) -> None:
+        """A task goes on under another id; its runs with it."""
+        for run in self.of_task(old):
+            self._active[run.id] = replace(run, task=new)
+
+    # claims
+
+    def new_claim(
+        self, task: Task, policies: Policies, kind: TriggerKind, detail: str, fire_time: datetime, now: datetime
+    ) -> tuple[Claim, dict[str, str]]:
+        """A claim for `task` and the snapshot that it refers to; the caller saves both in one batch."""
+        snapshot = snapshot_of(task, policies)
+        digest = fingerprint(snapshot)
+        key = fire_key(task.id, fire_time) if kind is TriggerKind.AT else run_key(task.id, kind, detail)
+        run = Run(
+            id=run_id(key, fire_time),
+            key=key,
+            task=task.id,
+            path=task.path,
+            trigger=kind,
+            fire_time=fire_time,
+            claimed_at=now,
+            snapshot=digest,
+            reserved_usd=_cap(task),
+        )
+        return Claim(run=run), {digest: json.dumps(snapshot, sort_keys=True)}
+
+    def take_over(self, runs: Iterable[Run]) -> None:
+        """Runs that were claimed (and are in the ledger) are ours to bring to an end."""
+        for run in runs:
+            self._active[run.id] = run
+
+    # turns
+
+    async def start_what_may(self, settings: Settings, now: datetime) -> None:
+        """Start each waiting run whose turn it is; write down what the others wait for."""
+        for run in [r for r in self._active.values() if not is_going(r)]:
+            await self._give_up_if_pointless(run, now)
+        candidates = [await self._candidate(run) for run in self._active.values()]
+        going = [c for c in candidates if is_going(c.run)]
+        waiting = [c for c in candidates if not is_going(c.run)]
+        limits = Limits(max_parallel=settings.max_parallel, max_claude=settings.max_claude)
+        for turn in take_turns(waiting, going, limits, now):
+            if turn.waits_for:
+                await self._wait(turn.run, turn.waits_for, turn.run.not_before)
+            else:
+                await self._start(turn.run, settings, now)
+
+    async def _candidate(self, run: Run) -> Candidate:
+        snapshot = await self._snapshot(run)
+        return Candidate(run=run, type=TaskType(snapshot["type"]), overlap=Overlap(snapshot["overlap"]))
+
+    async def _snapshot(self, run: Run) -> dict[str, Any]:
+        if run.snapshot not in self._snapshots:
+            if len(self._snapshots) > _KEPT_SNAPSHOTS:
+                self._snapshots.clear()
+            text = await self._store.snapshot(run.snapshot)
+            assert text is not None, "a run is claimed together with its snapshot"
+            self._snapshots[run.snapshot] = json.loads(text)
+        return self._snapshots[run.snapshot]
+
+    async def _give_up_if_pointless(self, run: Run, now: datetime) -> None:
+        view = self._view(run.task)
+        if view.task is None:
+            await self._end_unstarted(run, Outcome.SKIPPED, "the task was deleted", now)
+        elif view.state.blocks:
+            await self._end_unstarted(run, Outcome.BLOCKED, view.reason, now)
+        elif view.state is not State.ARMED and not _runs_while(run, view):
+            await self._end_unstarted(run, Outcome.SKIPPED, view.reason, now)
+
+    async def _end_unstarted(self, run: Run, outcome: Outcome, reason: str, now: datetime) -> None:
+        """A run that waits will not go on: skipped or blocked, or as its last attempt ended if it had one."""
+        if run.attempts:
+            outcome = run.result.outcome if run.result else Outcome.ABANDONED
+            reason = f"{run.result.reason if run.result else ''} (not retried: {reason})".strip()
+        await self._finish(run, outcome, reason, now)
+
+    async def _wait(self, run: Run, waits_for: str, not_before: datetime | None) -> None:
+        if run.state is RunState.WAITING and run.waiting_for == waits_for and run.not_before == not_before:
+            return
+        await self._store.wait(run.id, waits_for, not_before)
+        self._active[run.id] = replace(run, state=RunState.WAITING, waiting_for=waits_for, not_before=not_before)
+
+    async def _start(self, run: Run, settings: Settings, now: datetime) -> None:
+        view = self._view(run.task)
+        if not view.present or (not view.settled and now - run.claimed_at < LONGEST_SETTLING):
+            await self._wait(run, "edit", None)
+            return
+        run = await self._follow_edit(run, view)
+        snapshot = await self._snapshot(run)
+        refusal = self._budget.refusal(run, snapshot["action"].get("max_usd_day"), settings, now)
+        if refusal:
+            await self._end_unstarted(run, Outcome.SKIPPED, refusal, now)
+            return
+        number = run.attempts + 1
+        await self._store.begin_attempt(run.id, number, now)
+        self._active[run.id] = run = replace(
+            run,
+            state=RunState.STARTING,
+            attempts=number,
+            started_at=run.started_at or now,
+            not_before=None,
+            waiting_for="",
+        )
+        self._report(run, "started")
+        facts = await self._facts(run, snapshot, now)
+        await self._engine.submit(self._request(run, snapshot, number, facts))
+
+    async def _follow_edit(self, run: Run, view: View) -> Run:
+        """A first attempt that waited for an edit to settle runs what the note says now."""
+        if run.waiting_for != "edit" or run.attempts or view.task is None:
+            return run
+        snapshot = snapshot_of(view.task, view.policies)
+        digest = fingerprint(snapshot)
+        if digest == run.snapshot:
+            return run
+        reserved = _cap(view.task)
+        await self._store.renew_snapshot(run.id, digest, json.dumps(snapshot, sort_keys=True), reserved)
+        self._active[run.id] = run = replace(run, snapshot=digest, reserved_usd=reserved)
+        return run
+
+    def _request(self, run: Run, snapshot: Mapping[str, Any], number: int, facts: Mapping[str, Any]) -> RunRequest:
+        reserved = run.reserved_usd or None
+        return RunRequest(
+            run=run.id,
+            task=run.task,
+            path=run.path,
+            title=run.path.rsplit("/", 1)[-1].removesuffix(".md"),
+            type=snapshot["type"],
+            attempt=number,
+            fire_time=run.fire_time.isoformat(),
+            timezone=snapshot["timezone"],
+            vault=self._vault,
+            system_folder=self._system_folder,
+            action=snapshot["action"],
+            body=snapshot["body"],
+            cwd=snapshot["cwd"],
+            env=snapshot["env"],
+            secrets=tuple(snapshot["secrets"]),
+            timeout_s=snapshot["timeout_s"],
+            max_usd=max(0.0, reserved - self._budget.spent_by(run)) if reserved else None,
+            facts=facts,
+        )
+
+    async def _facts(self, run: Run, snapshot: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+        """What a Claude session is told about its run, and which files it must leave alone; others need nothing."""
+        if snapshot["type"] != TaskType.CLAUDE:
+            return {}
+        last = await self._store.last_run_of(run.task, started=True)
+        return {
+            "late_s": max(0.0, (now - run.fire_time).total_seconds()),
+            "last_outcome": last.outcome.value if last and last.outcome else "",
+            "last_run": last.fire_time.isoformat() if last else "",
+            "last_result": last.result.text[:500] if last and last.result else "",
+            "named_files": self._named_files(),
+        }
+
+    # ends
+
+    async def attempt_started(self, event: AttemptStarted) -> None:
+        """The engine has a process for it."""
+        run = self._active.get(event.run)
+        if run is None:
+            return
+        await self._store.attempt_running(
+            event.run, event.number, event.pid, event.start_ticks, event.boot_id, event.at
+        )
+        self._active[run.id] = replace(run, state=RunState.RUNNING)
+
+    async def attempt_ended(self, event: AttemptEnded) -> None:
+        """Record it, then retry or end the run with this attempt's outcome."""
+        run = self._active.get(event.run)
+        if run is None:
+            return
+        spawned = run.state is RunState.RUNNING
+        ended = await self._store.end_attempt(event.run, event.number, event.result, event.at)
+        await self._settle(ended, spawned=spawned, now=event.at)
+
+    async def _settle(self, run: Run, *, spawned: bool, now: datetime) -> None:
+        """The run's last attempt has ended, as the ledger says: pay for it, then retry or end the run."""
+        assert run.result is not None, "an attempt ends with a result"
+        if run.reserved_usd and spawned:
+            left = max(0.0, run.reserved_usd - self._budget.spent_by(run))
+            cost = run.result.cost_usd
+            self._budget.charge(run, run.attempts, charge(cost, left, complete=cost is not None), now)
+        await self._conclude(run, now)
+
+    async def _conclude(self, run: Run, now: datetime) -> None:
+        result = run.result
+        assert result is not None
+        snapshot = await self._snapshot(run)
+        retry = result.outcome.is_failed and result.retryable and run.attempts <= snapshot["retries"]
+        if retry and run.id not in self._cancelling:
+            delay = retry_delay(Policies(retry_delay=timedelta(seconds=snapshot["retry_delay_s"])), run.attempts)
+            self._report(run, f"attempt {run.attempts}: {result.outcome.value} · {result.reason}; again in {delay}")
+            self._active[run.id] = run
+            await self._wait(run, "retry", now + delay)
+            return
+        await self._finish(run, result.outcome, result.reason, now)
+
+    async def _finish(self, run: Run, outcome: Outcome, reason: str, now: datetime) -> None:
+        snapshot = await self._snapshot(run)
+        before = await self._store.last_run_of(run.task, started=bool(run.attempts))
+        changed = before is None or before.outcome != outcome or _text(before.result) != _text(run.result)
+        targets = deliveries_for(run, outcome, snapshot, changed=changed)
+        extra = {TRANSIENT: "1"} if run.result is not None and run.result.transient else None
+        ended = await self._store.finish(run.id, outcome, run.result, reason, now, targets, extra)
+        self._active.pop(run.id, None)
+        self._cancelling.discard(run.id)
+        self._report(ended, "ended")
+
+    # cancel, crash
+
+    async def cancel(self, run_id: str, why: str, now: datetime) -> bool:
+        """End a run: what waits is skipped, what runs is cancelled. False if it has ended already."""
+        run = self._active.get(run_id)
+        if run is None:
+            return False
+        if is_going(run):
+            if run_id not in self._cancelling:
+                self._cancelling.add(run_id)
+                await self._engine.cancel(run_id, why)
+        elif run.attempts:
+            await self._end_unstarted(run, Outcome.CANCELLED, why, now)
+        else:
+            await self._finish(run, Outcome.CANCELLED, why, now)
+        return True
+
+    async def recover(self, now: datetime, grace_s: float) -> None:
+        """After a crash: what was claimed or waits goes on; what was starting or running is ended, abandoned."""
+        self.take_over(await self._store.active())
+        found = [run for run in self._active.values() if is_going(run)]
+        last = {run.id: (await self._store.attempts(run.id))[-1] for run in found}  # both begin together
+        for run in found:
+            self._report(run, "found")
+        orphans = [attempt for attempt in last.values() if attempt.state is not RunState.ENDED]
+        await asyncio.gather(
+            *(self._engine.end_orphan(a.run, a.pid, a.start_ticks, a.boot_id, grace_s) for a in orphans)
+        )
+        for attempt in last.values():
+            # An end that was recorded before the crash stands.
+            abandoned = Result(outcome=Outcome.ABANDONED, reason=DIED)
+            run = await self._store.end_attempt(attempt.run, attempt.number, abandoned, now)
+            # Nobody knows whether a `starting` one was spawned: what it may have cost is charged.
+            await self._settle(run, spawned=True, now=attempt.ended_at or now)
+
+
+def _runs_while(run: Run, view: View) -> bool:
+    """Run-now works on a paused task, not on a stopped one and not in a paused vault (rule 2)."""
+    return run.trigger is TriggerKind.REQUEST and view.state in (State.PAUSED, State.DONE) and not view.vault_is_off
+
+
+def _cap(task: Task) -> float:
+    return task.action.max_usd if isinstance(task.action, ClaudeAction) else 0.0
+
+
+def _text(result: Result | None) -> str:
+    return result.text if result else ""

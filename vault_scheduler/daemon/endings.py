@@ -1,0 +1,100 @@
+"""What follows when a run has ended, or when a task has nothing left to fire."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from vault_scheduler.daemon.dispatcher import Dispatcher
+from vault_scheduler.daemon.roster import ARMED_SINCE, Roster, Tracked
+from vault_scheduler.daemon.scribe import Scribe
+from vault_scheduler.daemon.surroundings import NoteSurroundings
+from vault_scheduler.daemon.survey import Survey
+from vault_scheduler.ledger.store import Store
+from vault_scheduler.run import Outcome, Run
+
+
+class Endings:
+    """Tells how runs ended, pauses tasks that keep failing, closes tasks that are done."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        survey: Survey,
+        roster: Roster,
+        dispatcher: Dispatcher,
+        scribe: Scribe,
+        around: NoteSurroundings,
+        tell: Callable[[str, str, str], None],
+    ) -> None:
+        self._store = store
+        self._survey = survey
+        self._roster = roster
+        self._dispatcher = dispatcher
+        self._scribe = scribe
+        self._around = around
+        self._tell = tell
+        self._ended: list[Run] = []
+        self._spent: set[str] = set()  # tasks for which nothing is left to fire
+
+    def add(self, run: Run) -> None:
+        """This run has ended."""
+        self._ended.append(run)
+
+    def schedule_look(self, task_id: str) -> None:
+        """Put the task on the agenda, or note that nothing is left for it to fire."""
+        if not self._roster.schedule_look(task_id):
+            self._spent.add(task_id)
+
+    async def follow_up(self) -> set[str]:
+        """Look at what has ended since; the tasks that stand differently for it."""
+        touched: set[str] = set()
+        while self._ended:
+            run = self._ended[0]
+            outcome = run.outcome or Outcome.ABANDONED
+            tracked = self._roster.get(run.task)
+            if tracked is not None:
+                self.schedule_look(run.task)
+                self._scribe.registered(run.task)
+                if outcome.is_failed and tracked.policies.pause_after and tracked.standing.armed:
+                    touched |= await self._pause_after_failures(tracked, tracked.policies.pause_after)
+            self._tell(outcome.value, run.task, run.reason)
+            self._ended.pop(0)
+        return touched
+
+    async def _pause_after_failures(self, tracked: Tracked, limit: int) -> set[str]:
+        """Paused at once, not only when the note can be written."""
+        task = tracked.task
+        since = await self._store.get_meta(ARMED_SINCE + task.id)
+        failures = await self._store.consecutive_failures(task.id, datetime.fromisoformat(since) if since else None)
+        if failures < limit:
+            return set()
+        why = f"{failures} failures in a row"
+        self._scribe.want(task.id, {"status": "paused", "status_reason": why})
+        self._tell("paused", task.id, why)
+        return self._survey.pause(task)
+
+    async def close_spent(self, now: datetime) -> None:
+        """A task with nothing left to fire is done; one that never had anything to fire is a mistake."""
+        while self._spent:
+            task_id = next(iter(self._spent))
+            tracked = self._roster.get(task_id)
+            if tracked is not None and tracked.standing.armed and not self._dispatcher.of_task(task_id):
+                if await self._never_fired(tracked, now):
+                    self._around.has_passed(task_id, tracked.task.path)
+                else:
+                    self._scribe.want(task_id, {"status": "done", "status_reason": "nothing is left to fire"})
+            self._spent.discard(task_id)
+
+    async def _never_fired(self, tracked: Tracked, now: datetime) -> bool:
+        """Whether the newest instant of a one-shot has neither been run nor recorded as missed."""
+        task = tracked.task
+        due = task.schedule.due(datetime.min.replace(tzinfo=UTC), now, 1) if task.schedule.is_one_shot else None
+        if due is None:
+            return False
+        newest = due.newest[-1]
+        told = self._survey.last_run(task, now)
+        last = await self._store.last_run_of(task.id)
+        settled = (last.last_fire_time or last.fire_time) if last else told
+        return settled is None or settled < newest.replace(microsecond=0)

@@ -1,0 +1,236 @@
+"""Who may run and who may spend: pins and holds (rule 8), the day's budget (rule 9), asked by the scheduler."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from vault_scheduler.errors import VaultSchedError
+from vault_scheduler.ledger.trust import Pin, Trust
+from vault_scheduler.planning.approvals import (
+    AFTERMATH,
+    Held,
+    Rights,
+    TrustMode,
+    pin_hash,
+    restricting,
+    rights_of,
+    verdict,
+)
+from vault_scheduler.planning.budget import affordable
+from vault_scheduler.planning.planner import is_going
+from vault_scheduler.run import Run
+from vault_scheduler.settings import Settings
+from vault_scheduler.task import ClaudeAction, CommandAction, PythonAction, Task
+from vault_scheduler.vault.vault import Vault
+
+_REMEMBERED = timedelta(hours=2)
+"""An edit is judged once its note has been left alone (`note_quiet`, at most an hour); so long after it has ended, or
+after this daemon started, a restricted run is known."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Restricted:
+    """A run without shell, while it is alive and for a while after. Times in UTC."""
+
+    rights: Rights
+    started_at: datetime
+    ended_at: datetime | None = None
+    forget_at: datetime | None = None
+
+
+class Guard:
+    """Judges definitions when they come into force, and starts when they cost money."""
+
+    def __init__(
+        self,
+        trust: Trust,
+        mode: TrustMode,
+        vault: Vault,
+        *,
+        rebuild: Callable[[dict[str, Any], str], Task | None],
+        timezone: Callable[[], str],
+    ) -> None:
+        self._trust = trust
+        self._mode = mode
+        self._vault = vault
+        self._rebuild = rebuild
+        self._timezone = timezone
+        self._restricted: dict[str, Restricted] = {}
+        self._active: Callable[[], list[Run]] = list
+        self._fresh: dict[str, Pin] = {}  # judged, not stored yet
+        self._holds = {task: hold.why for task, hold in trust.holds().items()}
+
+    def watch(self, active: Callable[[], list[Run]]) -> None:
+        """Where to ask for the runs that have not ended: what they may still spend is reserved."""
+        self._active = active
+
+    def fault(self) -> str:
+        """What happened to the file of approvals under us, "" for nothing (rule 10)."""
+        found = self._trust.check()
+        return f"the file of approvals is {found}" if found else ""
+
+    # pins
+
+    def judge(self, task: Task, source: str, seen_at: datetime) -> str:
+        """Why this definition is held; "" if it may run. `seen_at`: when its note was last changed."""
+        definition = pin_hash(task.definition, self._named_files(task))
+        pin = self._fresh.get(task.id) or self._trust.pin_of(task.id)
+        hold = self._trust.held(task.id)
+        is_changed = pin is not None and pin.hash != definition
+        self._forget_old(seen_at)
+        decision = verdict(
+            self._mode,
+            task=task,
+            definition=definition,
+            pinned=pin.hash if pin else None,
+            old=self._rebuild(json.loads(pin.source), task.path) if is_changed and pin and pin.source else None,
+            held=hold.hash if hold else None,
+            restricting=self._restricting(seen_at),
+            at=seen_at,
+            pins_known=self._trust.pins_known(),
+        )
+        if isinstance(decision, Held):
+            if hold is None or hold.hash != definition:
+                self._trust.hold(task.id, definition, seen_at, decision.reason, source)
+            why = hold.why if hold else decision.reason
+            self._holds[task.id] = f"held: {why}. Approve it with `vault-sched approve {task.id}`"
+            return self._holds[task.id]
+        if decision.fresh:
+            pin = Pin(task=task.id, hash=definition, pinned_at=seen_at, how="seen", source=source)
+            self._fresh[task.id] = pin
+        elif hold is not None:
+            self._trust.unhold(task.id)
+        self._holds.pop(task.id, None)
+        return ""
+
+    def store_pins(self) -> None:
+        """Write down what has been pinned since; nothing that was judged may start before."""
+        if self._fresh:
+            self._trust.pin_all(list(self._fresh.values()))
+            self._fresh.clear()
+
+    def held(self, task: str) -> str:
+        """Why the task's definition is held, as last judged."""
+        return self._holds.get(task, "")
+
+    def rename(self, old: str, new: str) -> None:
+        """Pin, hold and spend follow the task."""
+        self._trust.rename(old, new)
+        if old in self._holds:
+            self._holds[new] = self._holds.pop(old)
+
+    def run_started(self, run: Run, task: Task | None) -> None:
+        """A run without shell is alive: what is written now may be its doing.
+
+        `task` None: it was found after a crash, and its note has not been read yet; the pin tells what it could do.
+        """
+        if task is None:
+            pin = self._trust.pin_of(run.task)
+            task = self._rebuild(json.loads(pin.source), run.path) if pin and pin.source else None
+        rights = rights_of(task) if task is not None else None
+        if rights is not None and run.started_at is not None:
+            self._restricted[run.id] = Restricted(rights=rights, started_at=run.started_at)
+
+    def run_ended(self, run: Run, at: datetime) -> None:
+        """It is over."""
+        if run.id in self._restricted:
+            self._restricted[run.id].ended_at = at
+            self._restricted[run.id].forget_at = at + _REMEMBERED
+
+    def recall(self, runs: Iterable[Run], now: datetime) -> None:
+        """Runs that ended under a former daemon: what they wrote at the end may not have been judged by it."""
+        for run in runs:
+            if run.ended_at is not None and not run.never_started:
+                self.run_started(run, None)
+                self.run_ended(run, run.ended_at)
+                if run.id in self._restricted:
+                    self._restricted[run.id].forget_at = now + _REMEMBERED
+
+    def _restricting(self, seen_at: datetime) -> tuple[Rights, ...]:
+        """The rights of the runs that may have made a change of `seen_at`: not of those that began later."""
+        suspects = [run for run in self._restricted.values() if run.started_at <= seen_at + AFTERMATH]
+        return restricting([(run.rights, run.ended_at) for run in suspects], seen_at)
+
+    def _forget_old(self, now: datetime) -> None:
+        self._restricted = {
+            run_id: run for run_id, run in self._restricted.items() if run.forget_at is None or now < run.forget_at
+        }
+
+    def _named_files(self, task: Task) -> dict[str, bytes]:
+        """The files in the vault that a definition names: to change them is to change what runs."""
+        files: dict[str, bytes] = {}
+        for path in named_files(task, self._vault.system_folder):
+            try:
+                data = self._vault.read(path)
+            except VaultSchedError:
+                continue
+            if data is not None:
+                files[path] = data
+        return files
+
+    # money
+
+    def refusal(self, run: Run, task_cap: float | None, settings: Settings, now: datetime) -> str:
+        """Why a run that reserves `run.reserved_usd` may not start now; "" if it may."""
+        spent = self._trust.spent(self._day(now))
+        # Of those that wait only the ones before this one count: else twenty that are due together, of which ten
+        # can be paid for, would refuse each other.
+        turn = (run.fire_time, run.id)
+        others = [o for o in self._active() if o.id != run.id and (is_going(o) or (o.fire_time, o.id) < turn)]
+        return (
+            affordable(
+                spent_task=spent.of(run.task),
+                spent_vault=spent.total,
+                reserved_task=sum(self._reserved(other) for other in others if other.task == run.task),
+                reserved_vault=sum(self._reserved(other) for other in others),
+                ask=self._reserved(run),
+                task_cap=task_cap,
+                vault_cap=settings.vault_max_usd_day,
+            )
+            or ""
+        )
+
+    def _reserved(self, run: Run) -> float:
+        return max(0.0, run.reserved_usd - self._trust.spent_by(run.id)) if run.reserved_usd else 0.0
+
+    def charge(self, run: Run, attempt: int, usd: float, now: datetime) -> None:
+        """Book what an attempt cost."""
+        self._trust.add_spend(run.id, attempt, run.task, self._day(now), usd)
+
+    def spent_by(self, run: Run) -> float:
+        """What the attempts of a run have cost so far (US dollars)."""
+        return self._trust.spent_by(run.id)
+
+    def _day(self, now: datetime) -> date:
+        return now.astimezone(ZoneInfo(self._timezone())).date()
+
+
+def named_files(task: Task, system_folder: str) -> list[str]:
+    """The vault-relative paths that a definition seems to name: script arguments and the module of a `call`."""
+    action = task.action
+    if isinstance(action, ClaudeAction):
+        return []
+    if isinstance(action, PythonAction):
+        module = (action.call or "").partition(":")[0]
+        return [f"{system_folder}/scripts/{module.replace('.', '/')}.py"] if ":" in (action.call or "") else []
+    cwd = str(task.options.get("cwd") or "").strip("/")
+    words = _words(action)
+    inside = [word.removeprefix("./") for word in words if not word.startswith(("/", "-", "~")) and ".." not in word]
+    return [f"{cwd}/{word}" if cwd else word for word in inside if "." in word or "/" in word][:20]
+
+
+def _words(action: CommandAction) -> list[str]:
+    if action.command is None:
+        return []
+    if isinstance(action.command, tuple):
+        return list(action.command)
+    try:
+        return shlex.split(action.command)
+    except ValueError:
+        return action.command.split()

@@ -1,0 +1,135 @@
+"""Keeps what the daemon leaves behind small, at the start and once a day while it runs for months (rule 12)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import shutil
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+from vault_scheduler.errors import LedgerUnavailable, VaultSchedError
+from vault_scheduler.ledger.store import TRIM_LIMIT, Store
+from vault_scheduler.ledger.trust import Trust
+from vault_scheduler.machine.config import Retain
+from vault_scheduler.machine.place import Place
+
+EVERY = timedelta(days=1)
+LOOK_S = 30.0
+BETWEEN_S = 0.05
+"""Between two bounded steps the loop gets its turn, so that a year of rows does not delay a start."""
+SPEND_KEPT = timedelta(days=400)
+
+_LOG_NAME = re.compile(r"(\d{4}-\d\d-\d\d)(-[A-Za-z0-9._-]+)?\.md")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """The folder with the full outputs of one run. Size in bytes, times as Unix seconds."""
+
+    run: str
+    modified: float
+    size: int
+
+
+def outputs_to_remove(found: Iterable[Output], going: Collection[str], now: datetime, retain: Retain) -> list[str]:
+    """The runs whose outputs go: those that are too old, then the oldest until the rest is small enough."""
+    ended = sorted((output for output in found if output.run not in going), key=lambda o: o.modified, reverse=True)
+    room, gone = retain.outputs_size, []
+    for output in ended:
+        room -= output.size
+        old = retain.outputs is not None and now.timestamp() - output.modified > retain.outputs.total_seconds()
+        if old or room < 0:
+            gone.append(output.run)
+    return gone
+
+
+def logs_to_remove(names: Iterable[str], today: date, keep: timedelta | None) -> list[str]:
+    """The daily logs of days before `keep`; files of any other name are not ours."""
+    if keep is None:
+        return []
+    dated = [(match[1], name) for name in names if (match := _LOG_NAME.fullmatch(name))]
+    return [name for day, name in dated if day < (today - keep).isoformat()]
+
+
+class Housekeeping:
+    """Removes what is older than the machine's `[retain]` keeps it."""
+
+    def __init__(self, place: Place, store: Store, trust: Trust, tell: Callable[[str, str, str], None]) -> None:
+        self._place = place
+        self._store = store
+        self._trust = trust
+        self._tell = tell
+        self._never = asyncio.Event()
+        self._last: datetime | None = None
+
+    async def daily(self) -> None:
+        """Once a day, until cancelled."""
+        clock = self._place.clock
+        while True:
+            await clock.wait(self._never, LOOK_S)
+            if self._last is None or not timedelta(0) <= clock.now() - self._last < EVERY:
+                await self.once()
+
+    async def once(self) -> None:
+        """Temp files in the vault, old rows, outputs, spend and, if so configured, daily logs.
+
+        What cannot be done is told and left for the next time: no run waits for a tidy folder.
+        """
+        now = self._place.clock.now()
+        try:
+            await self._tidy(now)
+        except LedgerUnavailable:
+            return  # locked, or the disk is full: once more in a moment
+        except (VaultSchedError, OSError) as error:
+            self._tell("problem", "housekeeping", str(error))
+        self._last = now
+
+    async def _tidy(self, now: datetime) -> None:
+        retain = self._place.machine.retain
+        tidied = await asyncio.to_thread(self._place.vault.tidy, now)
+        for copy in tidied.copies:
+            self._tell("problem", copy, "it holds another program's text, found in a file that had been replaced")
+        going = {run.id for run in await self._store.active()}
+        await asyncio.to_thread(self._remove_files, going, now, retain)
+        self._trust.trim(now.date(), SPEND_KEPT)
+        if retain.ledger is not None:
+            while await self._store.trim(now, retain.ledger) >= TRIM_LIMIT:
+                await self._place.clock.wait(self._never, BETWEEN_S)
+
+    def _remove_files(self, going: Collection[str], now: datetime, retain: Retain) -> None:
+        folder = self._place.runs_folder
+        outputs = [found for path in _folders(folder) if (found := _output(path)) is not None]
+        for run in outputs_to_remove(outputs, going, now, retain):
+            shutil.rmtree(folder / run, ignore_errors=True)
+        for path in _folders(folder):
+            if path.name not in going:
+                _remove_attempts(path)
+        logs = self._place.vault.logs_folder
+        names = [path.name for path in logs.iterdir() if path.is_file()] if logs.is_dir() else []
+        for name in logs_to_remove(names, now.date(), retain.logs):
+            (logs / name).unlink(missing_ok=True)
+
+
+def _folders(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+
+
+def _output(folder: Path) -> Output | None:
+    try:
+        files = [path.stat() for path in folder.rglob("*") if path.is_file()]
+        modified = max((found.st_mtime for found in files), default=folder.stat().st_mtime)
+    except OSError:
+        return None  # it was removed meanwhile
+    return Output(run=folder.name, modified=modified, size=sum(found.st_size for found in files))
+
+
+def _remove_attempts(folder: Path) -> None:
+    """Of a run that has ended only its outputs are kept; a daemon that was killed leaves scripts and prompts."""
+    for path in folder.glob("attempt-*"):
+        shutil.rmtree(path, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        folder.rmdir()  # only if it is empty

@@ -1,0 +1,68 @@
+"""Writes what a run brought back into the `output` of its task (rule 6)."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from vault_scheduler.daemon.pen import Pen, Witness
+from vault_scheduler.errors import NoteRefused
+from vault_scheduler.ledger.store import OUTPUT, Store
+from vault_scheduler.parsing.output_path import check_output_path
+from vault_scheduler.run import Run
+from vault_scheduler.telling import output_note
+from vault_scheduler.telling.summary import link_of, output_text
+from vault_scheduler.vault.vault import Vault, Written
+
+
+class OutputWriter:
+    """Owns the notes that hold nothing but results, and the results below other notes' headings."""
+
+    def __init__(self, vault: Vault, store: Store, pen: Pen, witness: Witness) -> None:
+        self._vault = vault
+        self._store = store
+        self._pen = pen
+        self._witness = witness
+
+    async def deliver(self, run: Run, now: datetime, monotonic: float) -> None:
+        """Put the result where the definition that ran says, also if its note is gone by now.
+
+        Raises BadValue, ValueError for a place that cannot be written to, and what `Vault.edit` raises.
+        """
+        snapshot: dict[str, Any] = json.loads(await self._store.snapshot(run.snapshot) or "{}")
+        template = snapshot.get("output") or ""
+        if not template:
+            await self._store.mark_delivered(run.id, OUTPUT, now, detail="no output")
+            return
+        local = run.fire_time.astimezone(ZoneInfo(snapshot["timezone"]))
+        place = output_note.place_of(template, local=local, title=link_of(run.path).rsplit("/", 1)[-1])
+        check_output_path(place.path, system_folder=self._vault.system_folder)
+        written = await self._put(place, run, monotonic)
+        if written.path != place.path:
+            fix = f"The new text is in {written.path}."
+            self._witness.report(run.path, f"{place.path} was changed by somebody, so it was not replaced", fix)
+        await self._store.set_note_state(written.path, written.after_hash, now)
+        await self._store.mark_delivered(run.id, OUTPUT, now, base_hash=written.after_hash, detail=written.path)
+
+    async def _put(self, place: output_note.Place, run: Run, monotonic: float) -> Written:
+        text = output_text(run)
+        if place.heading:
+            return await self._pen.edit_or_create(
+                place.path, lambda data: output_note.append_below(data, place.heading, text, run.id), monotonic
+            )
+        state = await self._store.note_state(place.path)
+        ours = state.base_hash if state else ""
+        new = text.rstrip().encode("utf-8", "replace") + b"\n"
+
+        def replace_ours(data: bytes) -> bytes:
+            if data == new or output_note.is_ours(data, ours):
+                return new
+            raise NoteRefused("somebody changed it")
+
+        try:
+            return await self._pen.edit_or_create(place.path, replace_ours, monotonic)
+        except NoteRefused:
+            sibling = output_note.sibling(place.path, run.fire_time, run.id)
+            return await self._pen.edit_or_create(sibling, lambda _: new, monotonic)

@@ -1,0 +1,157 @@
+"""Files as they can be believed: hints and sweeps say where to look, two equal reads what is there (rule 3.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from vault_scheduler.errors import VaultSchedError
+from vault_scheduler.platform.replace import digest
+from vault_scheduler.vault.sightings import Believed, Sightings
+from vault_scheduler.vault.vault import Stamp, Vault, Written
+
+SWEEP_S = 30.0
+"""The folder is looked over this often, because watchers miss events."""
+AWAY_S = 1.0
+"""And a vault that is away this often."""
+STILL_S = 5.0
+"""A file that was last modified longer ago than this is not being written right now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """The bytes of a file that can be believed; None: it is gone."""
+
+    data: bytes | None
+    is_new: bool  # nothing was believed of this path before
+    is_ours: bool  # the daemon wrote it
+    is_same: bool  # it is to be judged anew, though nobody changed it
+
+
+class Readings:
+    """Knows which files are to be read when, and what was last believed of each. Times are seconds awake."""
+
+    def __init__(self, vault: Vault, settings_path: str) -> None:
+        self._vault = vault
+        self._settings_path = settings_path
+        self._digests: dict[str, str] = {}  # of what was believed
+        self._sightings = Sightings()
+        self._look_at: dict[str, float] = {}
+        self._again: set[str] = set()  # to be judged anew although the bytes are the same
+        self._stamps: dict[str, Stamp] = {}
+        self._ours: dict[str, str] = {}
+        self.next_sweep = 0.0
+
+    def __contains__(self, path: str) -> bool:
+        """Whether something was believed of this path."""
+        return path in self._digests
+
+    def paths(self) -> list[str]:
+        """The paths of which something was believed."""
+        return list(self._digests)
+
+    # where to look
+
+    def hint(self, paths: Iterable[str]) -> None:
+        """Something may have happened to these files; a path that is no note's asks for a sweep."""
+        for path in paths:
+            if path == self._settings_path or self._vault.is_task_path(path):
+                self._look_at[path] = 0.0
+            elif not path.endswith(".md"):
+                self.next_sweep = 0.0  # a folder came, went or was renamed
+
+    def judge_anew(self, paths: Iterable[str]) -> None:
+        """What surrounds these files has changed: their bytes mean something else."""
+        for path in paths:
+            self._again.add(path)
+            self._look_at[path] = 0.0
+
+    def wrote(self, written: Written) -> None:
+        """The daemon changed the file: no edit of anybody's, if it changed what is known."""
+        if written.before_hash in (self._digests.get(written.path), self._ours.get(written.path)):
+            self._ours[written.path] = written.after_hash
+        self.hint([written.path])
+
+    def sweep(self, monotonic: float, former: Iterable[str]) -> None:
+        """Compare the folder with what is known of it, and with what the ledger knew."""
+        self.next_sweep = monotonic + SWEEP_S
+        sweep = self._vault.sweep()
+        changed = {path for path, stamp in sweep.notes.items() if self._stamps.get(path) != stamp}
+        known = {*self._stamps, *self._digests, *former}
+        gone = {path for path in known - set(sweep.notes) if sweep.knows(path)}
+        self._stamps = {**{p: s for p, s in self._stamps.items() if p not in gone}, **sweep.notes}
+        for path in changed | gone | {self._settings_path}:
+            self._look_at.setdefault(path, 0.0)
+
+    def waits(self, path: str) -> bool:
+        """Whether the file is still to be read."""
+        return path in self._look_at
+
+    def waiting(self) -> Iterable[str]:
+        """The files that are still to be read."""
+        return self._look_at.keys()
+
+    def due(self, monotonic: float) -> list[str]:
+        """The files to be read now."""
+        return [path for path, at in self._look_at.items() if at <= monotonic]
+
+    def next_read(self, path: str | None = None) -> float:
+        """The moment of the next read, of this file or of any."""
+        if path is not None:
+            return self._look_at.get(path, float("inf"))
+        return min(self._look_at.values(), default=float("inf"))
+
+    # reading
+
+    def read(self, path: str, now: datetime, monotonic: float, *, was_task: bool, first_look: bool) -> Reading | None:
+        """Read the file; None if nothing has changed, or if it cannot be believed yet (and will be read again).
+
+        `was_task`: the last thing known of it was a task. Raises NoteUnreadable; then it is read again with the next
+        sweep.
+        """
+        del self._look_at[path]
+        try:
+            data = self._vault.read(path)
+        except VaultSchedError:
+            self._again.add(path)
+            self._stamps.pop(path, None)
+            raise
+        current = digest(data) if data is not None else ""
+        is_unread = path not in self._digests and was_task
+        if current == self._digests.get(path, "") and not is_unread:
+            self._sightings.forget(path)
+            return self._take(path, data, current) if path in self._again else None
+        if current != self._ours.get(path):
+            settled = first_look and self.age_s(path, now) > STILL_S
+            verdict = self._sightings.see(path, data, monotonic, was_task, settled=settled)
+            if not isinstance(verdict, Believed):
+                self._look_at[path] = verdict.at
+                return None
+        return self._take(path, data, current)
+
+    def _take(self, path: str, data: bytes | None, current: str) -> Reading:
+        before = self._digests.get(path)
+        is_ours = self._ours.pop(path, None) == current
+        self._again.discard(path)
+        if data is None:
+            self._digests.pop(path, None)
+        else:
+            self._digests[path] = current
+        return Reading(data=data, is_new=before is None, is_ours=is_ours, is_same=before == current)
+
+    def put_off(self, path: str) -> None:
+        """The vault went away while the file was read: it is read when the vault is back."""
+        self._look_at[path] = 0.0
+
+    # what else is known of a file
+
+    def age_s(self, path: str, now: datetime) -> float:
+        """Seconds since the file was modified; 0 for one that nobody has a stamp of."""
+        moment = self.modified_at(path)
+        return max(0.0, (now - moment).total_seconds()) if moment else 0.0
+
+    def modified_at(self, path: str) -> datetime | None:
+        """The file's mtime, in UTC."""
+        stamp = self._stamps.get(path) or self._vault.stamp(path)
+        return datetime.fromtimestamp(stamp.mtime_ns / 1e9, UTC) if stamp else None

@@ -1,0 +1,254 @@
+"""The tasks as the daemon holds them: how each stands, its watermark (rule 3.2), and when to look at it next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from vault_scheduler.daemon.dispatcher import View
+from vault_scheduler.daemon.guard import Guard, named_files
+from vault_scheduler.daemon.survey import Survey
+from vault_scheduler.ledger.rows import Batch, Claim, TaskRow, Unstarted
+from vault_scheduler.planning.planner import Agenda, Standing, State, standing, vault_off
+from vault_scheduler.settings import Settings, resolve
+from vault_scheduler.task import Policies, Task
+
+ARMED_SINCE = "armed since: "  # key of the ledger's meta table, with the task's id
+SET_BACK = timedelta(days=1)
+"""A watermark that lies further ahead was set by a wrong clock, and holds nothing back. One that lies nearer does: what
+the hour that comes again names has been settled the first time (rule 11)."""
+_SECOND = timedelta(seconds=1)
+
+
+@dataclass(slots=True, kw_only=True)
+class Tracked:
+    """A task: what its note declares, and how it stands."""
+
+    task: Task
+    standing: Standing
+    policies: Policies
+
+    @property
+    def fires(self) -> bool:
+        """Whether its fire times are due at all: to start, or to end `blocked`."""
+        return self.standing.armed or self.standing.state.blocks
+
+
+@dataclass(slots=True, kw_only=True)
+class Plans:
+    """What one tick is going to commit in one transaction."""
+
+    claims: list[Claim] = field(default_factory=list)
+    unstarted: list[Unstarted] = field(default_factory=list)
+    rows: dict[str, TaskRow] = field(default_factory=dict)
+    snapshots: dict[str, str] = field(default_factory=dict)
+    meta: dict[str, str] = field(default_factory=dict)
+
+    def batch(self) -> Batch:
+        """As the ledger takes it."""
+        return Batch(
+            claims=tuple(self.claims),
+            unstarted=tuple(self.unstarted),
+            tasks=tuple(self.rows.values()),
+            snapshots=dict(self.snapshots),
+            meta=dict(self.meta),
+        )
+
+    def clear(self) -> None:
+        """All of it is in the ledger now."""
+        for planned in (self.claims, self.unstarted, self.rows, self.snapshots, self.meta):
+            planned.clear()
+
+    def claims_of(self, task: str) -> bool:
+        """Whether a run of the task is about to be claimed."""
+        return any(claim.run.task == task and claim.run.outcome is None for claim in self.claims)
+
+
+class Roster:
+    """All tasks with their rows of the ledger; changes of rows go into the tick's plans."""
+
+    def __init__(
+        self, survey: Survey, guard: Guard, host: str, rows: dict[str, TaskRow], *, ledger_lost: bool = False
+    ) -> None:
+        self._survey = survey
+        self._guard = guard
+        self._host = host
+        self._rows = rows
+        self._tracked: dict[str, Tracked] = {}
+        self._ledger_lost = ledger_lost  # only the notes remember what has run
+        self.agenda = Agenda()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list(self._tracked))
+
+    def get(self, task: str) -> Tracked | None:
+        """The task, if it is one now."""
+        return self._tracked.get(task)
+
+    def row(self, task: str) -> TaskRow:
+        """What the ledger remembers of it."""
+        return self._rows[task]
+
+    def view(self, task_id: str, now: datetime) -> View:
+        """What the dispatcher asks of a task."""
+        tracked, present = self._tracked.get(task_id), self._survey.present
+        if tracked is None:
+            policies = Policies()
+            return View(task=None, state=State.INVALID, reason="", policies=policies, settled=True, present=present)
+        return View(
+            task=tracked.task,
+            state=tracked.standing.state,
+            reason=tracked.standing.reason,
+            policies=tracked.policies,
+            vault_is_off=bool(vault_off(self._settings, now)),
+            settled=self._survey.settled(tracked.task.path),
+            present=present,
+        )
+
+    def named_files(self, system_folder: str) -> list[str]:
+        """The files that any task's definition names: a run without shell must not change what others execute."""
+        tasks = [tracked.task for tracked in self._tracked.values()]
+        return sorted({path for task in tasks for path in named_files(task, system_folder)})
+
+    def would_stand(self, task_id: str, now: datetime) -> Standing | None:
+        """How the task stands as its note is now; None if it is no task any more."""
+        entry = self._survey.registry.holder(task_id)
+        if entry is None or entry.task is None:
+            return None
+        return self._stand(entry.task, self._guard.held(task_id), entry.invalid_since, now)
+
+    def all_seen(self) -> None:
+        """All notes have been seen once: what comes now is new, not forgotten."""
+        self._ledger_lost = False
+
+    def is_due(self, task_id: str, now: datetime) -> bool:
+        """Whether the task is to be looked at by now."""
+        moment = self.agenda.moment_of(task_id)
+        return moment is not None and moment <= now
+
+    def keep(self, row: TaskRow, plans: Plans) -> None:
+        """The row is like this now, and will be in the ledger."""
+        self._rows[row.task] = row
+        plans.rows[row.task] = row
+
+    def reconsider(self, task_id: str, plans: Plans, now: datetime, monotonic: float) -> Tracked | None:
+        """Look at a task whose note or surroundings changed; None if it is no task any more."""
+        entry = self._survey.registry.holder(task_id)
+        row = self._rows.get(task_id)
+        if entry is None or entry.task is None:
+            self._lose(task_id, row, plans)
+            return None
+        task, source = entry.task, self._survey.good_source(entry.path) or (row.source if row else "")
+        held = self._guard.held(task_id)
+        if entry.invalid_since is None:
+            quiet_s = min(self._survey.quiet_s(entry.path, monotonic), 1e9)
+            held = self._guard.judge(task, source, now - timedelta(seconds=quiet_s))
+        stands = self._stand(task, held, entry.invalid_since, now)
+        new_row = TaskRow(
+            task=task_id,
+            path=task.path,
+            fingerprint=task.trigger_fingerprint,
+            armed=stands.armed,
+            watermark=watermark_after(row, task, stands, now) if row else self._first_watermark(task, stands, now),
+            latched=bool(row and row.latched and task.run_now),
+            invalid_since=entry.invalid_since,
+            source=source,
+            seen_definition=task.definition,
+        )
+        if row is not None and stands.armed and not row.armed:
+            plans.meta[ARMED_SINCE + task_id] = now.isoformat()
+        if new_row != row:
+            self.keep(new_row, plans)
+        tracked = Tracked(task=task, standing=stands, policies=resolve(task, self._settings))
+        self._tracked[task_id] = tracked
+        return tracked
+
+    def _first_watermark(self, task: Task, stands: Standing, now: datetime) -> datetime:
+        remembers = self._ledger_lost or task.schedule.is_one_shot
+        return first_watermark(
+            task,
+            resolve(task, self._settings),
+            stands,
+            now=now,
+            written_at=self._survey.modified_at(task.path) or now,
+            last_run=self._survey.last_run(task, now) if remembers else None,
+        )
+
+    def restand(self, task_id: str, plans: Plans, now: datetime) -> Tracked:
+        """A pause has run out, or the grace of an invalid note: nothing was edited, but the task stands otherwise."""
+        tracked, row = self._tracked[task_id], self._rows[task_id]
+        tracked.standing = self._stand(tracked.task, self._guard.held(task_id), row.invalid_since, now)
+        watermark = watermark_after(row, tracked.task, tracked.standing, now)
+        self.keep(replace(row, armed=tracked.standing.armed, watermark=watermark), plans)
+        return tracked
+
+    def rename(self, old: str, new: str, path: str) -> None:
+        """A task goes on under another id (rule 3.4)."""
+        if old in self._rows:
+            self._rows[new] = replace(self._rows.pop(old), task=new, path=path)
+        self._tracked.pop(old, None)
+        self.agenda.put(old, None)
+
+    def schedule_look(self, task_id: str) -> bool:
+        """Put the task on the agenda; False if nothing is left for it to fire."""
+        tracked, row = self._tracked[task_id], self._rows[task_id]
+        moments = [tracked.standing.until] if tracked.standing.until else []
+        fire_time = tracked.task.schedule.next_after(row.watermark) if tracked.fires else None
+        if fire_time is not None:
+            moments.append(fire_time)
+        self.agenda.put(task_id, min(moments, default=None))
+        return fire_time is not None or not tracked.standing.armed or tracked.task.on_start
+
+    @property
+    def _settings(self) -> Settings:
+        return self._survey.settings or Settings()
+
+    def _stand(self, task: Task, held: str, invalid_since: datetime | None, now: datetime) -> Standing:
+        return standing(task, self._settings, host=self._host, now=now, held=held, invalid_since=invalid_since)
+
+    def _lose(self, task_id: str, row: TaskRow | None, plans: Plans) -> None:
+        self._tracked.pop(task_id, None)
+        self.agenda.put(task_id, None)
+        if row is not None and row.armed:
+            self.keep(replace(row, armed=False), plans)
+
+
+def watermark_after(row: TaskRow, task: Task, stands: Standing, now: datetime) -> datetime:
+    """Where the watermark is after looking at a task (rule 3.2): now, unless nothing has changed.
+
+    While `paused_until` alone keeps a task from firing the watermark lies ahead, right before that instant, so that
+    it fires from there on, whoever is awake then. To be paused otherwise in between moves it to now again.
+    """
+    if stands.resumes is not None:
+        return stands.resumes - _SECOND
+    is_ahead = row.armed and timedelta(0) < row.watermark - now <= SET_BACK
+    changed = row.watermark if is_ahead else now
+    if row.fingerprint != task.trigger_fingerprint or (row.watermark - now > SET_BACK and stands.armed):
+        return changed
+    ran_out = stands.since is not None and row.watermark == stands.since - _SECOND
+    became_invalid = row.armed and stands.state is State.INVALID  # what was due since ends `blocked`
+    if row.armed == stands.armed or (stands.armed and ran_out) or became_invalid:
+        return row.watermark
+    return changed
+
+
+def first_watermark(
+    task: Task, policies: Policies, stands: Standing, *, now: datetime, written_at: datetime, last_run: datetime | None
+) -> datetime:
+    """Where the watermark of a task begins that the ledger does not know (rules 1.4 and 3.2): now.
+
+    Except for `at`, which counts from its own past: a phone's note arrives late, and `max_late` judges it. What was
+    past already when the note was written, and is too late now, is a mistake of its author, not a missed run.
+    `last_run`, as the note tells it, is what has run when the ledger was lost.
+    """
+    if stands.resumes is not None:
+        return stands.resumes - _SECOND
+    if not stands.armed:
+        return now
+    if not task.schedule.is_one_shot:
+        return min(last_run or now, now)
+    floor = min(now - (policies.max_late or timedelta(0)), written_at) - _SECOND
+    floor = max(floor, last_run) if last_run else floor
+    first = task.schedule.next_after(floor)
+    return first - _SECOND if first is not None and first <= now else now

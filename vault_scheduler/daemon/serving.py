@@ -1,0 +1,337 @@
+"""The running daemon: put together from its parts, served until told to stop, taken apart again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from vault_scheduler import __version__
+from vault_scheduler.daemon.guard import Guard
+from vault_scheduler.daemon.housekeeping import Housekeeping
+from vault_scheduler.daemon.scheduler import Scheduler
+from vault_scheduler.daemon.survey import Survey
+from vault_scheduler.engine import LocalEngine
+from vault_scheduler.errors import LockHeld, Refused, SettingsMissing
+from vault_scheduler.executors.base import Executor, MachineEnvironment
+from vault_scheduler.executors.claude import ClaudeExecutor
+from vault_scheduler.executors.command import CommandExecutor
+from vault_scheduler.executors.python import PythonExecutor, callable_problem
+from vault_scheduler.ledger.store import SqliteStore, Store
+from vault_scheduler.ledger.trust import Trust
+from vault_scheduler.machine.config import ENV_NAME
+from vault_scheduler.machine.place import Place
+from vault_scheduler.parsing.parser import ParseContext, rebuild
+from vault_scheduler.planning.approvals import TrustMode
+from vault_scheduler.planning.known import Former
+from vault_scheduler.platform.lock import VaultLock, holder
+from vault_scheduler.platform.paths import config_folder
+from vault_scheduler.run import Outcome, Run
+from vault_scheduler.task import Task
+from vault_scheduler.text.masking import Masker
+from vault_scheduler.vault.watcher import Watcher
+
+T = TypeVar("T")
+Tell = Callable[[str, str, str], None]
+"""Takes what happened (`started`, an outcome, `problem` …), the task or path, and the rest of the line."""
+
+ANSWER_WITHIN_S = 45.0
+"""A daemon looks at its requests at least every 30 s, woken or not."""
+GRACE_S = 10.0
+_RECALLED = 1000
+"""So many runs of former daemons are looked at for what they may have written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What became of a request. `outcome` is None while the run goes on (not waited for)."""
+
+    run: str = ""
+    refused: str = ""
+    outcome: Outcome | None = None
+    reason: str = ""
+    cancelled: tuple[str, ...] = ()
+
+
+async def serve(place: Place, *, once: bool = False, tell: Tell, stop: asyncio.Event | None = None) -> int:
+    """Serve the vault until TERM or INT (or, with `once`, until nothing is due or running). The exit code.
+
+    Raises LockHeld if this machine serves the vault already, SettingsMissing, LedgerTooNew, ConfigInvalid.
+    """
+    stop = stop or asyncio.Event()
+    place.make_state()
+    async with _locked(place, tell), _scheduler(place, tell, start_tasks=not once) as scheduler:
+        with _stopped_by_signals(stop), _watching(place, scheduler, tell):
+            tell("watching", str(place.vault.root), f"pid {os.getpid()}")
+            await scheduler.serve(stop, until_idle=once)
+        tell("stopping", str(place.vault.root), "")
+    return 0
+
+
+@asynccontextmanager
+async def _locked(place: Place, tell: Tell) -> AsyncIterator[None]:
+    """The vault's lock; a command that holds it for the time of one run is waited for (rule 10)."""
+    lock = VaultLock(place.lock_path, since=place.clock.now())
+    never, waited_for = asyncio.Event(), ""
+    while True:
+        try:
+            lock.acquire()
+            break
+        except LockHeld as held:
+            who = holder(place.lock_path)
+            if who is not None and who.purpose == "daemon":
+                raise
+            if waited_for != str(held.holder):
+                waited_for = str(held.holder)
+                tell("waiting", str(place.vault.root), f"for a run of {waited_for}")
+            await place.clock.wait(never, 0.2)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+async def request(place: Place, verb: str, task: str, *, wait: bool = False, tell: Tell) -> Answer:
+    """Run or cancel a task: by the daemon if one serves the vault, else here and now.
+
+    Without a daemon `run` takes the vault's lock for the time of the run, and so always waits for its end.
+    """
+    place.make_state()
+    for _ in range(2):  # a daemon may come or go between the look and the lock
+        if holder(place.lock_path) is not None:
+            return await _ask_daemon(place, verb, task, wait=wait)
+        try:
+            with VaultLock(place.lock_path, since=place.clock.now(), purpose=verb):
+                return await _do_here(place, verb, task, tell)
+        except LockHeld:
+            continue
+    return await _ask_daemon(place, verb, task, wait=wait)
+
+
+async def _ask_daemon(place: Place, verb: str, task: str, *, wait: bool) -> Answer:
+    store = await SqliteStore.open(place.ledger_path, version=__version__, owner="request", serving=False)
+    try:
+        wish = await store.add_request(verb, task, {}, place.clock.now())
+        place.wake_path.touch()
+        answer = await _poll(place, lambda: _answer_of(store, wish), ANSWER_WITHIN_S)
+        if answer is None:
+            raise Refused("the daemon did not answer within 45 s; `vault-sched status` says whether it is alive")
+        if not (wait and answer.run):
+            return answer
+        ended = await _poll(place, lambda: _ended(store, answer.run), None)
+        assert ended is not None
+        return Answer(run=ended.id, outcome=ended.outcome, reason=ended.reason)
+    finally:
+        await store.close()
+
+
+async def _answer_of(store: Store, wish: str) -> Answer | None:
+    found = await store.request(wish)
+    if found is None or found.answer is None:
+        return None
+    answer: dict[str, Any] = found.answer
+    return Answer(
+        run=answer.get("run", ""),
+        refused=answer.get("refused", ""),
+        cancelled=tuple(answer.get("cancelled", ())),
+    )
+
+
+async def _ended(store: Store, run: str) -> Run | None:
+    found = await store.run(run)
+    return found if found is not None and found.outcome is not None else None
+
+
+async def _poll(place: Place, look: Callable[[], Awaitable[T | None]], limit_s: float | None) -> T | None:
+    never = asyncio.Event()
+    deadline = None if limit_s is None else place.clock.monotonic() + limit_s
+    while (found := await look()) is None:
+        if deadline is not None and place.clock.monotonic() > deadline:
+            return None
+        await place.clock.wait(never, 0.1)
+    return found
+
+
+async def _do_here(place: Place, verb: str, task: str, tell: Tell) -> Answer:
+    async with _scheduler(place, tell, start_tasks=False, only_requests=True) as scheduler:
+        store = scheduler.store
+        wish = await store.add_request(verb, task, {}, place.clock.now())
+        stop = asyncio.Event()
+        with _stopped_by_signals(stop):
+            await scheduler.serve(stop, until_idle=True)
+        answer: Answer | None = await _answer_of(store, wish)
+        if answer is None or not answer.run:
+            return answer or Answer(refused="it was interrupted")
+        ended = await store.run(answer.run)
+        assert ended is not None
+        return Answer(run=ended.id, outcome=ended.outcome, reason=ended.reason)
+
+
+# composition
+
+
+@asynccontextmanager
+async def _scheduler(
+    place: Place, tell: Tell, *, start_tasks: bool, only_requests: bool = False
+) -> AsyncIterator[Scheduler]:
+    """A scheduler that has brought what a former one left to its end; taken down in order."""
+    now = place.clock.now()
+    start_id = f"{now:%Y%m%dT%H%M%S}-{os.getpid()}"
+    async with AsyncExitStack() as stack:
+        store = await SqliteStore.open(place.ledger_path, version=__version__, owner=start_id)
+        stack.push_async_callback(store.close)
+        trust = Trust.open(place.approvals_path, version=__version__)
+        stack.callback(trust.close)
+        for notice in (*store.notices, *trust.notices):
+            tell("problem", "ledger", notice)
+        rows = await store.task_rows()
+        if trust.is_new and rows:
+            trust.mark_lost()
+        settings_source = await store.get_meta("settings") or ""
+        if not settings_source and not place.vault.settings_path.exists():
+            raise SettingsMissing(str(place.vault.settings_path))
+        survey = Survey(
+            place.vault,
+            machine_timezone=place.machine_timezone,
+            former={row.path: _former(row) for row in rows.values()},
+            settings_source=settings_source,
+            callable_check=_callable_check(place),
+        )
+        guard = Guard(
+            trust,
+            TrustMode(place.machine.trust),
+            place.vault,
+            rebuild=lambda source, path: _rebuild(source, path, survey, place),
+            timezone=lambda: survey.timezone,
+        )
+        parts: dict[str, Scheduler] = {}
+        engine = _engine(place, lambda event: parts["scheduler"].post(event))
+        scheduler = parts["scheduler"] = Scheduler(
+            vault=place.vault,
+            store=store,
+            survey=survey,
+            guard=guard,
+            engine=engine,
+            clock=place.clock,
+            host=place.machine.host,
+            start_id=start_id,
+            rows=rows,
+            ledger_lost=store.is_new and not trust.is_new,
+            tell=tell,
+            start_tasks=start_tasks,
+            only_requests=only_requests,
+            grace_s=GRACE_S,
+        )
+        guard.recall(await store.history(limit=_RECALLED), now)
+        await scheduler.begin()
+        async with AsyncExitStack() as kept:
+            if not only_requests:
+                await kept.enter_async_context(_kept_tidy(Housekeeping(place, store, trust, tell)))
+            try:
+                yield scheduler
+            finally:
+                await scheduler.end()
+
+
+@asynccontextmanager
+async def _kept_tidy(house: Housekeeping) -> AsyncIterator[None]:
+    await house.once()
+    daily = asyncio.create_task(house.daily())
+    try:
+        yield
+    finally:
+        daily.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await daily
+
+
+def _former(row: Any) -> Former:
+    return Former(task=row.task, definition=row.seen_definition, source=row.source, invalid_since=row.invalid_since)
+
+
+def _rebuild(source: dict[str, Any], path: str, survey: Survey, place: Place) -> Task | None:
+    context = ParseContext(default_timezone=survey.timezone, system_folder=place.vault.system_folder)
+    return rebuild(source, path, context).task
+
+
+def _callable_check(place: Place) -> Callable[[str], str | None]:
+    return lambda call: callable_problem(
+        call, place.vault.scripts_folder, other_packages=place.machine.python is not None
+    )
+
+
+def _engine(place: Place, post: Callable[[Any], None]) -> LocalEngine:
+    machine = machine_environment(place)
+    executors: dict[str, Executor] = {
+        "command": CommandExecutor(machine),
+        "python": PythonExecutor(machine),
+        "claude": ClaudeExecutor(machine),
+    }
+    return LocalEngine(
+        executors=executors,
+        clock=place.clock,
+        masker=lambda: Masker(list(machine.secrets.values())),
+        machine=machine,
+        runs_folder=place.runs_folder,
+        post=post,
+        grace_s=GRACE_S,
+    )
+
+
+def machine_environment(place: Place) -> MachineEnvironment:
+    """What runs may know of this machine."""
+    environ = os.environ
+    return MachineEnvironment(
+        path=place.machine.path or environ.get("PATH", MachineEnvironment().path),
+        home=environ.get("HOME", str(Path.home())),
+        lang=environ.get("LANG", "C.UTF-8"),
+        user=environ.get("USER", environ.get("LOGNAME", "")),
+        shell=environ.get("SHELL", "/bin/sh"),
+        tmpdir=environ.get("TMPDIR", "/tmp"),
+        python=place.machine.python,
+        secrets=place.machine.secrets,
+        env_file=str(config_folder() / ENV_NAME),
+    )
+
+
+# signals and events
+
+
+@contextlib.contextmanager
+def _stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGTERM, signal.SIGINT)
+    for number in signals:
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+
+@contextlib.contextmanager
+def _watching(place: Place, scheduler: Scheduler, tell: Tell) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+
+    def post(paths: set[str]) -> None:
+        inside = {place.vault.rel(Path(path)) for path in paths if Path(path).is_relative_to(place.vault.root)}
+        with contextlib.suppress(RuntimeError):  # the loop has been closed meanwhile
+            loop.call_soon_threadsafe(scheduler.hint, inside)
+
+    place.wake_path.parent.mkdir(exist_ok=True)
+    folders = {place.vault.tasks_folder: True, place.vault.system: False, place.wake_path.parent: False}
+    watcher = Watcher(folders, post)
+    watcher.start()
+    if watcher.polling_reason:
+        tell("watching", str(place.vault.root), f"by looking again and again: {watcher.polling_reason}")
+    try:
+        yield
+    finally:
+        watcher.stop()

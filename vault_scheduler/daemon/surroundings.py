@@ -1,0 +1,127 @@
+"""What the scribe asks and tells: how a task's note stands, what we wrote, what is wrong, each problem told once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from vault_scheduler.clock import Clock
+from vault_scheduler.daemon.roster import Roster
+from vault_scheduler.daemon.scribe import FREQUENT, OURS, NoteView, Pace, Scribe
+from vault_scheduler.daemon.survey import Survey
+from vault_scheduler.planning.planner import is_going
+from vault_scheduler.run import Run
+from vault_scheduler.task import Problem, fingerprint
+from vault_scheduler.telling.summary import problem_line
+from vault_scheduler.vault.vault import Written
+
+
+class NoteSurroundings:
+    """Implements `writer.Surroundings` from what the survey and the roster know."""
+
+    scribe: Scribe  # set once both are there: each needs the other
+
+    def __init__(
+        self,
+        *,
+        survey: Survey,
+        roster: Roster,
+        clock: Clock,
+        host: str,
+        runs_of: Callable[[str], list[Run]],
+        tell: Callable[[str, str, str], None],
+    ) -> None:
+        self._survey = survey
+        self._roster = roster
+        self._clock = clock
+        self._host = host
+        self._runs_of = runs_of
+        self._tell = tell
+        self._passed: dict[str, Problem] = {}  # task id → that its time had passed before it was known
+        self._told: set[str] = set()
+        self._mark: object = None
+
+    # for the scribe
+
+    def note(self, task: str) -> NoteView | None:
+        """The task's note; None if the task is gone."""
+        tracked = self._roster.get(task)
+        if tracked is None:
+            return None
+        row = self._roster.row(task)
+        schedule, fires = tracked.task.schedule, tracked.standing.armed
+        next_run = schedule.next_after(max(row.watermark, self._clock.now())) if fires else None
+        following = schedule.next_after(next_run) if next_run else None
+        return NoteView(
+            path=tracked.task.path,
+            zone=ZoneInfo(tracked.task.timezone),
+            next_run=next_run,
+            frequent=bool(next_run and following and following - next_run < FREQUENT),
+            stands={key: self._survey.value(tracked.task.path, key) for key in OURS},
+            keep_runs=tracked.policies.keep_runs,
+            untick=row.latched and tracked.task.run_now,
+            busy=any(is_going(run) and run.reserved_usd for run in self._runs_of(task)),
+        )
+
+    def quiet_s(self, path: str) -> float:
+        """For how many seconds awake nobody but us has changed the note."""
+        return self._survey.quiet_s(path, self._clock.monotonic())
+
+    def wrote(self, written: Written) -> None:
+        """The scribe changed a file."""
+        self._survey.wrote(written)
+
+    def report(self, path: str, message: str, fix: str) -> None:
+        """A delivery met a problem."""
+        problem = Problem(path=path, line=1, key="", message=message, fix=fix)
+        self._tell("problem", path, str(problem))
+        self.log_once(problem, self._clock.now())
+
+    def pace(self) -> Pace:
+        """How often notes may be written, and where the daily log goes."""
+        settings = self._survey.settings_note.in_force
+        return Pace(
+            note_quiet_s=settings.note_quiet.total_seconds(),
+            note_interval_s=settings.note_interval.total_seconds(),
+            zone=ZoneInfo(self._survey.timezone),
+            foreign_host="" if settings.host in (None, self._host) else self._host,
+        )
+
+    # problems
+
+    def has_passed(self, task: str, path: str) -> None:
+        """A one-shot whose time had passed, too long ago to run it late, when it was first seen (rule 1.4)."""
+        message = "the time has passed already, so it never runs"
+        fix = "Write a time that is still to come, or `status: done`"
+        self._passed[task] = Problem(path=path, line=1, key="at", message=message, fix=fix)
+        self._mark = None
+
+    def forget_passed(self, task: str) -> None:
+        """The task is looked at anew."""
+        if self._passed.pop(task, None) is not None:
+            self._mark = None
+
+    def problems(self) -> list[Problem]:
+        """Everything wrong with the vault's notes now."""
+        return [*self._survey.problems(), *self._passed.values()]
+
+    def tell_problems(self, now: datetime) -> None:
+        """Each problem once in the daily log, until it is gone."""
+        mark = self._survey.problems_mark
+        if mark == self._mark:
+            return
+        self._mark = mark
+        current = {str(problem): problem for problem in self.problems() if problem.is_error}
+        for text, problem in current.items():
+            if text not in self._told:
+                self._tell("problem", problem.path, text)
+                self.log_once(problem, now)
+        self._told = set(current)
+
+    def log_once(self, problem: Problem, now: datetime) -> None:
+        """A line in the daily log; the same one is not written twice a day."""
+        local = now.astimezone(ZoneInfo(self._survey.timezone)).strftime("%H:%M")
+        subject = f"{problem.key}: " if problem.key else ""
+        text = problem_line(problem.path, problem.line, f"{subject}{problem.message}. {problem.fix}")
+        self.scribe.log(f"p-{fingerprint(text)[:12]}", text, local)

@@ -1,0 +1,1 @@
+"""The durable record: runs, deliveries, requests, pins, spend."""

@@ -1,0 +1,133 @@
+"""Claiming runs, and counting fire times that did not start into range rows (rules 2 and 4)."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import replace
+
+from vault_scheduler.ledger.deliveries import demand
+from vault_scheduler.ledger.rows import Claim, Unstarted
+from vault_scheduler.ledger.run_rows import run_of, run_values
+from vault_scheduler.ledger.sqlite_file import Transaction, certain
+from vault_scheduler.run import Outcome, Run, RunState, TriggerKind, fire_key, run_id
+
+CLOCK_ERROR_S = 86_400.0
+
+
+def claim(change: Transaction, wish: Claim, owner: str) -> Run | None:
+    """Insert the run; None if its key was claimed before, or its fire time lies in a range that did not start."""
+    if wish.latch:
+        change.run("UPDATE tasks SET latched = 1 WHERE task = ?", wish.run.task)
+    if _is_settled(change, wish.run):
+        return None
+    run = _with_free_id(change, wish.run)
+    change.insert("runs", run_values(run, owner))
+    if run.state is RunState.ENDED:
+        demand(change, run.id, wish.deliveries)
+    return replace(run, fire_time=certain(int(run.fire_time.timestamp())))
+
+
+def _is_settled(change: Transaction, run: Run) -> bool:
+    if change.one("SELECT 1 FROM runs WHERE key = ?", run.key) is not None:
+        return True
+    return run.trigger is TriggerKind.AT and _is_covered(change, run)
+
+
+def _is_covered(change: Transaction, run: Run) -> bool:
+    """Whether the fire time lies in a range row; but not in one that a clock decided on that was days ahead.
+
+    Else a machine that started with a wrong year would count all of that year as missed, also after it is put right.
+    """
+    second = int(run.fire_time.timestamp())
+    covering = change.one(
+        "SELECT 1 FROM runs WHERE task = ? AND last_fire_time >= ? AND fire_time <= ? AND trigger = 'at' "
+        "AND count > 1 AND ended_at < ? LIMIT 1",
+        run.task,
+        second,
+        second,
+        run.claimed_at.timestamp() + CLOCK_ERROR_S,
+    )
+    return covering is not None
+
+
+def _with_free_id(change: Transaction, run: Run) -> Run:
+    """Two keys of one second can share their six hex digits: the later run gets a longer id, not lost."""
+    digest = hashlib.sha256(run.key.encode("utf-8", "surrogatepass")).hexdigest()
+    name, length = run.id, 8
+    while change.one("SELECT 1 FROM runs WHERE id = ?", name) is not None:
+        name, length = f"{run.id.rpartition('-')[0]}-{digest[:length]}", length + 2
+    return run if name == run.id else replace(run, id=name)
+
+
+def add_unstarted(change: Transaction, gap: Unstarted, owner: str) -> None:
+    """Prolong the range row that the task's newest fire time is in, if it ended alike; else begin one."""
+    newest = newest_fire(change, gap.task)
+    if newest is not None and gap.last.timestamp() <= newest["last_fire_time"]:
+        return  # all of it is settled: the same batch again after a clock that went back
+    decided = gap.at or gap.last
+    if newest is not None and is_like(newest, gap.outcome, gap.reason):
+        _prolong(change, newest["id"], int(gap.last.timestamp()), gap.count, decided.timestamp())
+        demand(change, newest["id"], gap.deliveries)
+        return
+    key = fire_key(gap.task, gap.first)
+    row = Run(
+        id=run_id(key, gap.first),
+        key=key,
+        task=gap.task,
+        path=gap.path,
+        trigger=TriggerKind.AT,
+        fire_time=gap.first,
+        last_fire_time=gap.last,
+        count=gap.count,
+        claimed_at=decided,
+        ended_at=decided,
+        state=RunState.ENDED,
+        outcome=gap.outcome,
+        reason=gap.reason,
+    )
+    claim(change, Claim(run=row, deliveries=gap.deliveries), owner)
+
+
+def newest_fire(change: Transaction, task: str, before: int | None = None) -> sqlite3.Row | None:
+    """The task's newest row of trigger `at`, or its newest before an instant."""
+    return change.one(
+        "SELECT * FROM runs WHERE task = ? AND trigger = 'at' AND last_fire_time < ? "
+        "ORDER BY last_fire_time DESC, seq DESC LIMIT 1",
+        task,
+        before if before is not None else 1 << 60,
+    )
+
+
+def is_like(row: sqlite3.Row, outcome: Outcome, reason: str) -> bool:
+    """Whether a row is of fire times that did not start for this very reason."""
+    return bool(
+        row["state"] == RunState.ENDED
+        and row["attempts"] == 0
+        and row["outcome"] == outcome
+        and row["reason"] == reason
+    )
+
+
+def _prolong(change: Transaction, run: str, last: int, count: int, at: float) -> None:
+    change.run("UPDATE runs SET last_fire_time = ?, count = count + ?, ended_at = ? WHERE id = ?", last, count, at, run)
+
+
+def absorb(change: Transaction, run: str, targets: Sequence[str]) -> Run | None:
+    """Let a run that ended without an attempt become part of the range row right before it, if they are alike.
+
+    A budget that is used up, say, ends every claim of a task that fires each minute: one row, not a thousand.
+    Returns the range row; None if the run stays a row of its own.
+    """
+    row = change.one("SELECT * FROM runs WHERE id = ?", run)
+    if row is None or row["attempts"] or row["trigger"] != TriggerKind.AT:
+        return None
+    previous = newest_fire(change, row["task"], row["fire_time"])
+    if previous is None or not is_like(previous, Outcome(row["outcome"]), row["reason"]):
+        return None
+    change.run("DELETE FROM runs WHERE id = ?", run)
+    _prolong(change, previous["id"], row["last_fire_time"], row["count"], row["ended_at"])
+    demand(change, previous["id"], targets)
+    grown = change.one("SELECT * FROM runs WHERE id = ?", previous["id"])
+    return None if grown is None else run_of(grown)

@@ -1,0 +1,244 @@
+"""Rows of the ledger about runs and their attempts: from the claim to the end, and the questions about the past."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from vault_scheduler.errors import Refused, RunNotFound
+from vault_scheduler.ledger.claims import absorb
+from vault_scheduler.ledger.deliveries import demand
+from vault_scheduler.ledger.rows import TRANSIENT
+from vault_scheduler.ledger.run_rows import attempt_of, result_json, run_of
+from vault_scheduler.ledger.sqlite_file import SqliteFile, Transaction, epoch, moment
+from vault_scheduler.run import Attempt, Outcome, Result, Run, RunState
+
+_FAILED = ", ".join(f"'{outcome}'" for outcome in Outcome if outcome.is_failed)
+_NEWEST_FIRST = "ORDER BY last_fire_time DESC, seq DESC LIMIT ?"
+
+
+class RunTable:
+    """The tables `runs`, `attempts` and `snapshots`."""
+
+    _file: SqliteFile
+
+    async def snapshot(self, definition: str) -> str | None:
+        """See `Store.snapshot`."""
+        row = self._file.one("SELECT definition FROM snapshots WHERE hash = ?", definition)
+        return None if row is None else str(row[0])
+
+    async def renew_snapshot(self, run: str, definition: str, source: str, reserved_usd: float = 0.0) -> None:
+        """See `Store.renew_snapshot`."""
+        with self._file.write(durable=True) as change:
+            _require_active(change, run)
+            change.insert("snapshots", {"hash": definition, "definition": source}, "ON CONFLICT DO NOTHING")
+            change.run("UPDATE runs SET snapshot = ?, reserved_usd = ? WHERE id = ?", definition, reserved_usd, run)
+
+    async def active(self) -> list[Run]:
+        """See `Store.active`."""
+        rows = self._file.rows("SELECT * FROM runs WHERE state <> 'ended' ORDER BY fire_time, seq")
+        return [run_of(row) for row in rows]
+
+    async def run(self, run: str) -> Run | None:
+        """See `Store.run`."""
+        row = self._file.one("SELECT * FROM runs WHERE id = ?", run)
+        return None if row is None else run_of(row)
+
+    async def run_of_key(self, key: str) -> Run | None:
+        """See `Store.run_of_key`."""
+        row = self._file.one("SELECT * FROM runs WHERE key = ?", key)
+        return None if row is None else run_of(row)
+
+    async def runs_of(self, task: str, limit: int = 50) -> list[Run]:
+        """See `Store.runs_of`."""
+        return await self.history(task=task, limit=limit)
+
+    async def history(
+        self,
+        task: str | None = None,
+        failed: bool = False,
+        limit: int = 50,
+        before: datetime | None = None,
+    ) -> list[Run]:
+        """See `Store.history`."""
+        conditions = ["1"]
+        values: list[object] = []
+        if task is not None:
+            conditions.append("task = ?")
+            values.append(task)
+        if failed:
+            conditions.append(f"outcome IN ({_FAILED})")
+        if before is not None:
+            conditions.append("last_fire_time < ?")
+            values.append(epoch(before))
+        where = " AND ".join(conditions)
+        rows = self._file.rows(f"SELECT * FROM runs WHERE {where} {_NEWEST_FIRST}", *values, limit)
+        return [run_of(row) for row in rows]
+
+    async def last_run_of(self, task: str, started: bool = False) -> Run | None:
+        """See `Store.last_run_of`."""
+        row = self._file.one(
+            "SELECT * FROM runs WHERE task = ? AND state = 'ended' AND attempts >= ? "
+            "ORDER BY ended_at DESC, seq DESC LIMIT 1",
+            task,
+            int(started),
+        )
+        return None if row is None else run_of(row)
+
+    async def consecutive_failures(self, task: str, since: datetime | None = None) -> int:
+        """See `Store.consecutive_failures`."""
+        reset = self._file.one(
+            "SELECT max(ended_at) FROM runs WHERE task = ? AND state = 'ended' AND outcome = 'success'", task
+        )
+        floor = max((reset and reset[0]) or 0.0, epoch(since) or 0.0)
+        row = self._file.one(
+            f"SELECT count(*) FROM runs WHERE task = ? AND state = 'ended' AND ended_at > ? "
+            f"AND outcome IN ({_FAILED}) AND json_extract(extra, '$.{TRANSIENT}') IS NULL",
+            task,
+            floor,
+        )
+        return int(row[0]) if row else 0
+
+    async def counts(self, task: str | None = None) -> dict[str, int]:
+        """See `Store.counts`."""
+        rows = self._file.rows(
+            "SELECT coalesce(outcome, state), sum(count) FROM runs WHERE ? IS NULL OR task = ? GROUP BY 1",
+            task,
+            task,
+        )
+        return {row[0]: row[1] for row in rows}
+
+    async def started_count(self, task: str) -> int:
+        """See `Store.started_count`."""
+        row = self._file.one("SELECT count(*) FROM runs WHERE task = ? AND attempts > 0", task)
+        return int(row[0]) if row else 0
+
+    async def attempts(self, run: str) -> list[Attempt]:
+        """See `Store.attempts`."""
+        return [attempt_of(row) for row in self._file.rows("SELECT * FROM attempts WHERE run = ? ORDER BY number", run)]
+
+    async def wait(self, run: str, waiting_for: str, not_before: datetime | None = None) -> None:
+        """See `Store.wait`."""
+        with self._file.write(durable=False) as change:
+            _require_active(change, run)
+            change.run(
+                "UPDATE runs SET state = 'waiting', waiting_for = ?, not_before = ? WHERE id = ?",
+                waiting_for,
+                epoch(not_before),
+                run,
+            )
+
+    async def begin_attempt(self, run: str, number: int, at: datetime) -> None:
+        """See `Store.begin_attempt`."""
+        with self._file.write(durable=True) as change:
+            _require_active(change, run)
+            change.insert(
+                "attempts",
+                {
+                    "run": run,
+                    "number": number,
+                    "state": RunState.STARTING,
+                    "started_at": epoch(at),
+                    "reason": "",
+                },
+            )
+            change.run(
+                "UPDATE runs SET state = 'starting', attempts = ?, waiting_for = '', not_before = NULL, "
+                "started_at = coalesce(started_at, ?), result = NULL WHERE id = ?",
+                number,
+                epoch(at),
+                run,
+            )
+
+    async def attempt_running(
+        self, run: str, number: int, pid: int, start_ticks: int | None, boot_id: str | None, at: datetime
+    ) -> None:
+        """See `Store.attempt_running`."""
+        with self._file.write(durable=False) as change:
+            _require_active(change, run)
+            change.run(
+                "UPDATE attempts SET state = 'running', started_at = ?, pid = ?, start_ticks = ?, boot_id = ? "
+                "WHERE run = ? AND number = ? AND state = 'starting'",
+                epoch(at),
+                pid,
+                start_ticks,
+                boot_id,
+                run,
+                number,
+            )
+            change.run("UPDATE runs SET state = 'running' WHERE id = ?", run)
+
+    async def end_attempt(self, run: str, number: int, result: Result, at: datetime) -> Run:
+        """See `Store.end_attempt`."""
+        with self._file.write(durable=True) as change:
+            _require_active(change, run)
+            ended = change.run(
+                "UPDATE attempts SET state = 'ended', ended_at = ?, outcome = ?, reason = ?, exit_code = ?, "
+                "cost_usd = ? WHERE run = ? AND number = ? AND state <> 'ended'",
+                epoch(at),
+                result.outcome,
+                result.reason,
+                result.exit_code,
+                result.cost_usd,
+                run,
+                number,
+            )
+            if ended:
+                change.run("UPDATE runs SET result = ? WHERE id = ?", result_json(result), run)
+            return _require(change, run)
+
+    async def finish(
+        self,
+        run: str,
+        outcome: Outcome,
+        result: Result | None,
+        reason: str,
+        at: datetime,
+        deliveries: Sequence[str] = (),
+        extra: Mapping[str, str] | None = None,
+    ) -> Run:
+        """See `Store.finish`."""
+        with self._file.write(durable=True) as change:
+            found = _require(change, run)
+            if found.state is RunState.ENDED:
+                return found
+            change.run(
+                "UPDATE runs SET state = 'ended', outcome = ?, reason = ?, result = ?, ended_at = ?, "
+                "waiting_for = '', not_before = NULL, reserved_usd = 0, extra = ? WHERE id = ?",
+                outcome,
+                reason,
+                result_json(result),
+                epoch(at),
+                json.dumps({**found.extra, **(extra or {})}),
+                run,
+            )
+            change.run(
+                "UPDATE attempts SET state = 'ended', ended_at = ?, outcome = ?, reason = ? "
+                "WHERE run = ? AND state <> 'ended'",
+                epoch(at),
+                outcome,
+                reason,
+                run,
+            )
+            merged = absorb(change, run, deliveries)
+            if merged is None:
+                demand(change, run, deliveries)
+            return merged or _require(change, run)
+
+    async def last_started_at(self, task: str) -> datetime | None:
+        """See `Store.last_started_at`."""
+        row = self._file.one("SELECT max(started_at) FROM runs WHERE task = ?", task)
+        return moment(row[0]) if row else None
+
+
+def _require(change: Transaction, run: str) -> Run:
+    row = change.one("SELECT * FROM runs WHERE id = ?", run)
+    if row is None:
+        raise RunNotFound(run)
+    return run_of(row)
+
+
+def _require_active(change: Transaction, run: str) -> None:
+    if _require(change, run).state is RunState.ENDED:
+        raise Refused(f"the run {run} has ended")

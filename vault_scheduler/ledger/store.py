@@ -1,0 +1,328 @@
+"""The store: what has to survive a crash. A protocol, and the SQLite file that implements it.
+
+Every datetime that goes in or comes out is aware and in UTC. A method that returns has committed; claims, starts,
+ends and requests are on the disk by then. Any method may raise LedgerUnavailable (locked, disk full) or
+LedgerCorrupt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+from vault_scheduler.ledger.claims import add_unstarted, claim
+from vault_scheduler.ledger.deliveries import DeliveryTable
+from vault_scheduler.ledger.requests import RequestTable
+from vault_scheduler.ledger.rows import (
+    DAILY_LOG,
+    NOTE,
+    OUTPUT,
+    TRANSIENT,
+    Batch,
+    Claim,
+    Delivery,
+    NoteState,
+    Request,
+    RequestState,
+    TaskRow,
+    Unstarted,
+)
+from vault_scheduler.ledger.runs import RunTable
+from vault_scheduler.ledger.schema import MIGRATIONS
+from vault_scheduler.ledger.sqlite_file import SqliteFile, epoch
+from vault_scheduler.ledger.tasks import TaskTable, write_meta, write_task
+from vault_scheduler.run import Attempt, Outcome, Result, Run
+
+__all__ = [
+    "DAILY_LOG",
+    "NOTE",
+    "OUTPUT",
+    "TRANSIENT",
+    "TRIM_LIMIT",
+    "Batch",
+    "Claim",
+    "Delivery",
+    "NoteState",
+    "Request",
+    "RequestState",
+    "SqliteStore",
+    "Store",
+    "TaskRow",
+    "Unstarted",
+]
+
+
+TRIM_LIMIT = 1000
+_FORGET_RUN = (
+    "DELETE FROM attempts WHERE run = ?",
+    "DELETE FROM deliveries WHERE run = ?",
+    "DELETE FROM runs WHERE id = ?",
+)
+
+
+class Store(Protocol):
+    """The ledger as the scheduler, the writer and the commands see it."""
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What opening had to do that people should know (a damaged ledger was set aside)."""
+
+    async def close(self) -> None:
+        """Let go of the ledger."""
+
+    async def check(self) -> str | None:
+        """None while this is still the ledger that was opened; else "missing", "replaced" or "newer" (rule 10)."""
+
+    async def integrity(self) -> str:
+        """Return "ok", or the first damage that was found."""
+
+    async def size(self) -> int:
+        """Bytes on disk."""
+
+    async def trim(self, now: datetime, keep: timedelta) -> int:
+        """Delete runs that ended longer ago than `keep`, and what belongs to them (rule 12); how many.
+
+        Every task keeps its newest run. At most `TRIM_LIMIT` a call, so that nothing waits long for it.
+        """
+
+    async def save(self, batch: Batch) -> dict[str, Run]:
+        """Commit a batch: the runs that were really claimed, by run key.
+
+        A key that exists is not claimed again and nothing of it changes. Unstarted fire times are recorded first,
+        then claims. A claimed run may come back with a longer id (two keys of one second can share their six
+        hex digits) and with its fire time cut to the second: go on with what is returned.
+        """
+
+    async def task_rows(self) -> dict[str, TaskRow]:
+        """All tasks that the ledger remembers, by id."""
+
+    async def forget_task(self, task: str) -> None:
+        """Drop the task's row; its history stays."""
+
+    async def rename_task(self, old: str, new: str, path: str | None = None) -> None:
+        """Let the task's row, history and pending deliveries go on under a new id, a new path, or both."""
+
+    async def get_meta(self, key: str) -> str | None:
+        """A fact about the ledger or its daemon: time of a host take-over, last pass, daemon start id."""
+
+    async def set_meta(self, key: str, value: str) -> None:
+        """Remember such a fact."""
+
+    async def snapshot(self, definition: str) -> str | None:
+        """The JSON of a definition that a run was claimed with, by its hash."""
+
+    async def renew_snapshot(self, run: str, definition: str, source: str, reserved_usd: float = 0.0) -> None:
+        """The run will be made with this definition (its hash and JSON) instead, and may cost this much.
+
+        Raises RunNotFound, Refused.
+        """
+
+    async def active(self) -> list[Run]:
+        """Runs that have not ended, by fire time."""
+
+    async def run(self, run: str) -> Run | None:
+        """A run by its id."""
+
+    async def run_of_key(self, key: str) -> Run | None:
+        """A run by its run key."""
+
+    async def runs_of(self, task: str, limit: int = 50) -> list[Run]:
+        """The task's runs, newest fire time first."""
+
+    async def history(
+        self, task: str | None = None, failed: bool = False, limit: int = 50, before: datetime | None = None
+    ) -> list[Run]:
+        """Runs and range rows, newest fire time first; `failed`: failure, timeout and abandoned only.
+
+        `before` pages on: only rows whose (last) fire time is earlier.
+        """
+
+    async def last_run_of(self, task: str, started: bool = False) -> Run | None:
+        """The run of the task that ended last; with `started` only those that made an attempt."""
+
+    async def last_started_at(self, task: str) -> datetime | None:
+        """When a run of the task last began its first attempt."""
+
+    async def consecutive_failures(self, task: str, since: datetime | None = None) -> int:
+        """Failures, timeouts and abandonments since the last success, or since a moment if that is later (rule 5).
+
+        Skipped, missed, blocked and cancelled neither count nor reset; nor do failures finished with the extra
+        `TRANSIENT` (network, overload, quota) count.
+        """
+
+    async def counts(self, task: str | None = None) -> dict[str, int]:
+        """How many fire times ended in each outcome, and how many runs are in each state before the end."""
+
+    async def started_count(self, task: str) -> int:
+        """How many runs of the task made an attempt (`max_runs`)."""
+
+    async def wait(self, run: str, waiting_for: str, not_before: datetime | None = None) -> None:
+        """The run waits: for a slot, its group, its overlap, quota or a retry. Raises RunNotFound, Refused (ended)."""
+
+    async def begin_attempt(self, run: str, number: int, at: datetime) -> None:
+        """The attempt is `starting`: on the disk before its process is spawned. Raises RunNotFound, Refused."""
+
+    async def attempt_running(
+        self, run: str, number: int, pid: int, start_ticks: int | None, boot_id: str | None, at: datetime
+    ) -> None:
+        """The attempt's process exists; the three numbers find it again after a crash. Raises as above."""
+
+    async def end_attempt(self, run: str, number: int, result: Result, at: datetime) -> Run:
+        """The attempt ended; the run has its result but goes on until `wait` (a retry) or `finish`.
+
+        A crash between the two leaves a running run whose last attempt has ended. The first end of an attempt
+        stands: who ends it again gets the run with the result that was recorded then.
+        """
+
+    async def finish(
+        self,
+        run: str,
+        outcome: Outcome,
+        result: Result | None,
+        reason: str,
+        at: datetime,
+        deliveries: Sequence[str] = (),
+        extra: Mapping[str, str] | None = None,
+    ) -> Run:
+        """End the run, once: reservation released, open attempts ended alike, deliveries pending, in one go.
+
+        Returns the row as it stands now. A fire time that ends without an attempt joins the range row right
+        before it if outcome and reason are the same; then that row is returned. Finishing again changes nothing.
+        """
+
+    async def attempts(self, run: str) -> list[Attempt]:
+        """The run's attempts, first to last."""
+
+    async def pending_deliveries(self) -> list[Delivery]:
+        """Deliveries not made yet, by fire time; those put off are included, with their `not_before`."""
+
+    async def deliveries_of(self, run: str) -> list[Delivery]:
+        """All deliveries of a run."""
+
+    async def delivered_since(self, since: datetime) -> list[Delivery]:
+        """Deliveries made at or after a moment, to look whether they are still there (rule 6)."""
+
+    async def mark_delivered(
+        self,
+        run: str,
+        target: str,
+        at: datetime,
+        base_hash: str = "",
+        detail: str = "",
+        count: int | None = None,
+    ) -> None:
+        """The run is in the target. Given the `count` that was written, a row that grew meanwhile stays pending."""
+
+    async def defer_delivery(self, run: str, target: str, not_before: datetime, why: str) -> None:
+        """The delivery did not work out; try again later."""
+
+    async def restore_delivery(self, run: str, target: str) -> bool:
+        """What was delivered has vanished: pending once more. False the second time (rule 6)."""
+
+    async def note_state(self, path: str) -> NoteState | None:
+        """What we last wrote into a file."""
+
+    async def set_note_state(self, path: str, base_hash: str, written_at: datetime) -> None:
+        """Remember what we wrote into a file."""
+
+    async def add_request(self, verb: str, task: str, args: Mapping[str, Any], at: datetime) -> str:
+        """Leave a wish for whoever holds the vault; its id. `args` is plain JSON."""
+
+    async def claim_requests(self, at: datetime) -> list[Request]:
+        """New requests, oldest first; each is handed out once."""
+
+    async def reopen_requests(self) -> int:
+        """Hand out again what was claimed and never answered: call it when a daemon starts. How many there were."""
+
+    async def answer_request(self, request: str, answer: Any, at: datetime) -> None:
+        """Answer in plain JSON; the first answer stands."""
+
+    async def request(self, request: str) -> Request | None:
+        """A request by its id."""
+
+
+class SqliteStore(TaskTable, RunTable, DeliveryTable, RequestTable):
+    """The ledger in one SQLite file of the state folder. Calls take about 0.1 ms, so they do not leave the loop."""
+
+    def __init__(self, file: SqliteFile, owner: str) -> None:
+        self._file = file
+        self.owner = owner  # who claims: a daemon's start id
+
+    @classmethod
+    async def open(cls, path: Path | str, *, version: str, owner: str, serving: bool = True) -> SqliteStore:
+        """Open or create a ledger (`":memory:"` is one, too). Raises LedgerTooNew, LedgerCorrupt, LedgerUnavailable.
+
+        A damaged one is set aside and a new one begun, and `notices` says so; but only if `serving`, which is for
+        who holds the vault's lock.
+        """
+        return cls(SqliteFile.open(path, MIGRATIONS, version=version, serving=serving), owner)
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """See `Store.notices`."""
+        return self._file.notices
+
+    @property
+    def is_new(self) -> bool:
+        """Whether opening began a new ledger."""
+        return self._file.is_new
+
+    async def close(self) -> None:
+        """See `Store.close`."""
+        self._file.close()
+
+    async def check(self) -> str | None:
+        """See `Store.check`."""
+        return self._file.check()
+
+    async def integrity(self) -> str:
+        """See `Store.integrity`."""
+        return self._file.integrity()
+
+    async def size(self) -> int:
+        """See `Store.size`."""
+        return self._file.size()
+
+    async def save(self, batch: Batch) -> dict[str, Run]:
+        """See `Store.save`."""
+        if batch.is_empty:
+            return {}
+        claimed: dict[str, Run] = {}
+        with self._file.write(durable=bool(batch.claims or batch.unstarted)) as change:
+            for name, definition in batch.snapshots.items():
+                change.insert("snapshots", {"hash": name, "definition": definition}, "ON CONFLICT DO NOTHING")
+            for row in batch.tasks:
+                write_task(change, row)
+            for gap in batch.unstarted:
+                add_unstarted(change, gap, self.owner)
+            for wish in batch.claims:
+                run = claim(change, wish, self.owner)
+                if run is not None:
+                    claimed[run.key] = run
+            for key, value in batch.meta.items():
+                write_meta(change, key, value)
+        return claimed
+
+    async def trim(self, now: datetime, keep: timedelta) -> int:
+        """See `Store.trim`."""
+        oldest = epoch(now - keep)
+        with self._file.write(durable=False) as change:
+            gone = change.rows(
+                "SELECT id FROM runs WHERE state = 'ended' AND ended_at < ? "
+                "AND seq NOT IN (SELECT max(seq) FROM runs GROUP BY task) LIMIT ?",
+                oldest,
+                TRIM_LIMIT,
+            )
+            for (run,) in gone:
+                for statement in _FORGET_RUN:
+                    change.run(statement, run)
+            change.run("DELETE FROM snapshots WHERE hash NOT IN (SELECT snapshot FROM runs)")
+            change.run("DELETE FROM requests WHERE made_at < ?", oldest)
+        return len(gone)
+
+
+def _implements(store: SqliteStore) -> Store:
+    """Type-checked proof that the SQLite store is a Store."""
+    return store

@@ -1,0 +1,103 @@
+"""Rows of the ledger about tasks: watermark, latch, last good definition; and small facts about the ledger itself."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from vault_scheduler.ledger.rows import TaskRow
+from vault_scheduler.ledger.sqlite_file import SqliteFile, Transaction, certain, epoch, moment
+
+
+def write_task(change: Transaction, row: TaskRow) -> None:
+    """Insert or replace a task's row."""
+    change.upsert(
+        "tasks",
+        "task",
+        {
+            "task": row.task,
+            "path": row.path,
+            "fingerprint": row.fingerprint,
+            "armed": row.armed,
+            "watermark": epoch(row.watermark),
+            "latched": row.latched,
+            "invalid_since": epoch(row.invalid_since),
+            "source": row.source,
+            "seen_definition": row.seen_definition,
+        },
+    )
+
+
+def _task_row(row: sqlite3.Row) -> TaskRow:
+    return TaskRow(
+        task=row["task"],
+        path=row["path"],
+        fingerprint=row["fingerprint"],
+        armed=bool(row["armed"]),
+        watermark=certain(row["watermark"]),
+        latched=bool(row["latched"]),
+        invalid_since=moment(row["invalid_since"]),
+        source=row["source"],
+        seen_definition=row["seen_definition"],
+    )
+
+
+class TaskTable:
+    """The tables `tasks` and `meta`."""
+
+    _file: SqliteFile
+
+    async def task_rows(self) -> dict[str, TaskRow]:
+        """See `Store.task_rows`."""
+        return {row["task"]: _task_row(row) for row in self._file.rows("SELECT * FROM tasks")}
+
+    async def forget_task(self, task: str) -> None:
+        """See `Store.forget_task`."""
+        with self._file.write(durable=False) as change:
+            change.run("DELETE FROM tasks WHERE task = ?", task)
+
+    async def rename_task(self, old: str, new: str, path: str | None = None) -> None:
+        """See `Store.rename_task`."""
+        with self._file.write(durable=True) as change:
+            if path is not None:
+                _move(change, old, path)
+            if old != new:
+                _rename(change, old, new)
+
+    async def get_meta(self, key: str) -> str | None:
+        """See `Store.get_meta`."""
+        row = self._file.one("SELECT value FROM meta WHERE key = ?", key)
+        return None if row is None else str(row[0])
+
+    async def set_meta(self, key: str, value: str) -> None:
+        """See `Store.set_meta`."""
+        with self._file.write(durable=False) as change:
+            write_meta(change, key, value)
+
+
+def write_meta(change: Transaction, key: str, value: str) -> None:
+    """Insert or replace one fact."""
+    change.upsert("meta", "key", {"key": key, "value": value})
+
+
+def _move(change: Transaction, task: str, path: str) -> None:
+    """Let what is still to be written into the note find it at its new path."""
+    row = change.one("SELECT path FROM tasks WHERE task = ?", task)
+    if row is not None:
+        change.run("UPDATE OR REPLACE notes SET path = ? WHERE path = ?", path, row["path"])
+    change.run("UPDATE tasks SET path = ? WHERE task = ?", path, task)
+    change.run("UPDATE runs SET path = ? WHERE task = ?", path, task)
+
+
+def _rename(change: Transaction, old: str, new: str) -> None:
+    """Run keys begin with the task's id: they follow it, or the same fire time could be claimed again."""
+    change.run("DELETE FROM tasks WHERE task = ?", new)
+    change.run("UPDATE tasks SET task = ? WHERE task = ?", new, old)
+    change.run(
+        "UPDATE OR IGNORE runs SET key = ? || substr(key, ?) WHERE task = ? AND substr(key, 1, ?) = ?",
+        new,
+        len(old) + 1,
+        old,
+        len(old) + 1,
+        old + "|",
+    )
+    change.run("UPDATE runs SET task = ? WHERE task = ?", new, old)

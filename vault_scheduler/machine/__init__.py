@@ -1,0 +1,1 @@
+"""This machine: its configuration, and where vault and state are."""

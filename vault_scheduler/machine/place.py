@@ -1,0 +1,120 @@
+"""Where we are: the vault, this machine's configuration, and the state folder that belongs to both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from vault_scheduler.clock import Clock, SystemClock
+from vault_scheduler.errors import NoteUnreadable, VaultNotFound
+from vault_scheduler.machine.config import Machine, machine_timezone
+from vault_scheduler.notes.note import Document
+from vault_scheduler.parsing.settings_parser import ParsedSettings, parse_settings
+from vault_scheduler.platform.paths import config_folder, state_base, state_folder, vault_label
+from vault_scheduler.settings import Settings
+from vault_scheduler.task import Problem
+from vault_scheduler.vault.vault import Vault, find_vault
+
+VAULT_VARIABLE = "VAULT_SCHED_VAULT"
+RUN_VARIABLE = "VAULT_SCHED_RUN"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Everything that a command or the daemon needs to know before it begins; opening it changes nothing.
+
+    `settings` is the settings note as it stands, None if there is none. `state` need not exist: whoever writes there
+    calls `make_state` first.
+    """
+
+    vault: Vault
+    machine: Machine
+    state: Path
+    clock: Clock
+    machine_timezone: str  # IANA
+    settings: ParsedSettings | None
+    run: str = ""  # the id of the run that we are a part of, "" outside of one
+
+    @classmethod
+    def open(cls, vault: Path | None, *, start: Path, environ: Mapping[str, str]) -> Place:
+        """The vault that is named, else VAULT_SCHED_VAULT, else the one at or above `start`.
+
+        Raises VaultNotFound, ConfigInvalid.
+        """
+        machine = Machine.load(config_folder())
+        named = vault or (Path(environ[VAULT_VARIABLE]) if environ.get(VAULT_VARIABLE) else None)
+        root = _named(start, named, machine) if named else find_vault(start, machine.system_folder)
+        return cls.at(Vault(root, machine.system_folder), machine, environ)
+
+    @classmethod
+    def at(cls, vault: Vault, machine: Machine, environ: Mapping[str, str]) -> Place:
+        """The place of a vault that has been found already."""
+        zone = machine_timezone(environ=environ)
+        return cls(
+            vault=vault,
+            machine=machine,
+            state=state_base() / vault_label(vault.root),
+            clock=SystemClock(),
+            machine_timezone=zone,
+            settings=read_settings(vault, zone),
+            run=environ.get(RUN_VARIABLE, ""),
+        )
+
+    @property
+    def timezone(self) -> str:
+        """The vault's IANA zone: the settings note's, else the machine's."""
+        return self.settings_in_force.timezone or self.machine_timezone
+
+    @property
+    def settings_in_force(self) -> Settings:
+        """What the settings note says; the defaults where it says nothing or cannot be read."""
+        return (self.settings.settings if self.settings else None) or Settings()
+
+    @property
+    def ledger_path(self) -> Path:
+        """The ledger."""
+        return self.state / "ledger.db"
+
+    @property
+    def approvals_path(self) -> Path:
+        """Pins and spend."""
+        return self.state / "approvals.db"
+
+    @property
+    def lock_path(self) -> Path:
+        """The lock of whoever starts runs in this vault."""
+        return self.state / "lock"
+
+    @property
+    def runs_folder(self) -> Path:
+        """Full outputs, a folder for each run."""
+        return self.state / "runs"
+
+    @property
+    def wake_path(self) -> Path:
+        """Touched by commands, so that the daemon looks at its requests at once."""
+        return self.state / "wake" / "request.md"
+
+    def make_state(self) -> Path:
+        """Create the state folder, for this user's eyes only."""
+        return state_folder(self.vault.root)
+
+
+def _named(start: Path, named: Path, machine: Machine) -> Path:
+    """A vault that was named is that folder or none: serving another one by mistake would be worse."""
+    root = start / named.expanduser()
+    if not (root / machine.system_folder / "tasks").is_dir():
+        raise VaultNotFound(str(root), machine.system_folder)
+    return root
+
+
+def read_settings(vault: Vault, zone: str) -> ParsedSettings | None:
+    """The settings note as it stands; None if there is none."""
+    path = vault.rel(vault.settings_path)
+    try:
+        data = vault.read(path)
+    except NoteUnreadable as error:
+        problem = Problem(path=path, line=1, key="", message=error.reason, fix="Make the file readable.")
+        return ParsedSettings(problems=(problem,))
+    return None if data is None else parse_settings(Document.parse(data), path, zone)

@@ -1,0 +1,1 @@
+"""Notes as bytes: frontmatter, headings, the `## Runs` section. Edits splice; nothing is re-serialised. Pure."""

@@ -1,0 +1,1 @@
+"""From a note's properties to a task, or to its problems. Pure."""

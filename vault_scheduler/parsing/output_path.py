@@ -1,0 +1,115 @@
+"""Which notes an `output` may go to: inside the vault, markdown, and none that a run must not rewrite."""
+
+from __future__ import annotations
+
+import re
+
+from vault_scheduler.errors import BadValue
+from vault_scheduler.parsing.values import line, shown, text
+
+FIELDS = ("date", "time", "title")
+# Tokens of a FORMAT, as in Obsidian's daily notes, and what strftime calls them. Another one is refused rather than
+# put into a wrong file name.
+DATE_TOKENS = {
+    "YYYY": "%Y",
+    "YY": "%y",
+    "MMMM": "%B",
+    "MMM": "%b",
+    "MM": "%m",
+    "DD": "%d",
+    "dddd": "%A",
+    "ddd": "%a",
+    "HH": "%H",
+    "mm": "%M",
+    "ss": "%S",
+    "GGGG": "%G",
+    "WW": "%V",
+}
+_FIELD = re.compile(r"\{\{\s*(\w+)\s*(?::([^{}]*))?\}\}")
+_TOKEN = re.compile(r"\[[^\]]*\]|([A-Za-z]+)")
+_FORBIDDEN = re.compile(r'[\x00-\x1f:*?"<>|]')
+_KNOWN = ", ".join(f"{{{{{name}}}}}" for name in FIELDS)
+
+
+def output_template(value: object, key: str = "output", *, system_folder: str = "00_system") -> str:
+    """`Note.md`, or `Note.md#Heading` also where the note is named without `.md`; fields are left as they are."""
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], list) and len(value[0]) == 1:
+        value = f"[[{value[0][0]}]]"  # what YAML makes of a link without quotes
+    written = text(value, key)
+    if written.startswith("[[") and written.endswith("]]"):
+        raise BadValue(f"{shown(written)} is a link", f"Write {line(key, _with_md(written[2:-2]))}")
+    for field in _FIELD.finditer(written):
+        _check_field(field)
+    # A field can hold no "#": the heading starts at the first one outside of fields.
+    note, sign, heading = _FIELD.sub(_blank, written).partition("#")
+    note, heading = written[: len(note)].strip(), written[len(note) + 1 :].strip()
+    if note == "daily-note":
+        raise BadValue("`daily-note` is not supported by this version", f"Name the note: {line(key, 'Note#Heading')}")
+    if sign and not heading:
+        raise BadValue("no heading stands behind `#`", f"Write {line(key, note + '#Log')}")
+    if not note:
+        raise BadValue("no note stands before `#`", f"Write {line(key, 'Note#' + heading)}")
+    note = _with_md(note) if sign else note
+    check_output_path(_FIELD.sub("x", note), key, system_folder=system_folder)
+    return f"{note}#{heading}" if sign else note
+
+
+def _check_field(field: re.Match[str]) -> None:
+    name, pattern = field[1], field[2]
+    if name not in FIELDS or (pattern is not None and name == "title"):
+        raise BadValue(f"`{field[0]}` is not known", f"Known are {_KNOWN} and {{{{date:FORMAT}}}}")
+    for token in _TOKEN.findall(pattern or ""):
+        if token and token not in DATE_TOKENS:
+            known = " ".join(DATE_TOKENS)
+            raise BadValue(f"`{field[0]}`: `{token}` is no part of a date", f"Known are {known}; put words into [ ]")
+
+
+def _blank(field: re.Match[str]) -> str:
+    return "x" * len(field[0])
+
+
+def _with_md(note: str) -> str:
+    return note if note.lower().endswith(".md") or "#" in note else f"{note}.md"
+
+
+def check_output_path(path: str, key: str = "output", *, system_folder: str = "00_system") -> None:
+    """Raises BadValue unless a run's output may be written to this vault-relative path (no fields left in it)."""
+    for why, fix in _objections(path, key, system_folder):
+        raise BadValue(f"{shown(path)} {why}", fix)
+
+
+def _objections(path: str, key: str, system_folder: str) -> list[tuple[str, str]]:
+    parts = path.split("/")
+    inside = "Write a path inside the vault, from its root: " + line(key, "Folder/Note.md")
+    if "\\" in path:
+        return [("has a backslash", f"Write {line(key, path.replace(chr(92), '/'))}")]
+    if path.startswith(("/", "~")) or re.match(r"[A-Za-z]:/", path) or ".." in parts:
+        return [("is outside of the vault", inside)]
+    if "" in parts or "." in parts:
+        clean = "/".join(part for part in parts if part not in ("", "."))
+        return [("is not a plain path", f"Write {line(key, _with_md(clean or 'Note'))}")]
+    if "{{" in path or "}}" in path:
+        return [("has braces that are no field", f"Known fields are {_KNOWN}")]
+    if not path.endswith(".md"):
+        return [("is not a note", f"Write {line(key, re.sub(r'[.](md|txt|markdown)$', '', path, flags=re.I) + '.md')}")]
+    if _FORBIDDEN.search(path) or any(part != part.strip() for part in parts):
+        return [("cannot be a file on every device", 'Leave out : * ? " < > | and spaces at the ends of names')]
+    return _protected([part.lower() for part in parts], system_folder.lower())
+
+
+def _protected(parts: list[str], system_folder: str) -> list[tuple[str, str]]:
+    """What a run must not rewrite: it could give itself other rights, or change what runs."""
+    elsewhere = "Choose a note outside of it"
+    if any(part.startswith(".") for part in parts):
+        return [("is in a dot folder, which no run may write to", elsewhere)]
+    if parts[-1] in ("claude.md", "claude.local.md"):
+        return [("is protected: it instructs Claude", "Choose another note")]
+    if parts[0] != system_folder:
+        return []
+    if parts[1] == "tasks":
+        return [("is below tasks/, where every note is a task", elsewhere)]
+    if parts[1] == "scripts":
+        return [("is in the protected scripts folder", elsewhere)]
+    if parts[1:] in (["scheduler.md"], ["status.md"]) or parts[1] == "logs":
+        return [("is the scheduler's own", "Choose another note")]
+    return []

@@ -1,0 +1,1 @@
+"""Decisions: what is due, missed, held, affordable; what stands where. Pure."""

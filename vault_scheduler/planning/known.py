@@ -1,0 +1,47 @@
+"""What is known of notes: from before this daemon started, as last believed, and since the last look. Plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from vault_scheduler.parsing.parser import Parsed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Former:
+    """What the ledger remembers of a task's note from before this daemon started."""
+
+    task: str
+    definition: str
+    source: str
+    invalid_since: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edit:
+    """What a note says since somebody changed it."""
+
+    parsed: Parsed
+    source: dict[str, Any] | None
+
+
+@dataclass(slots=True, kw_only=True)
+class Watched:
+    """A file as last believed. `changed_at`: awake seconds of the last change that was not ours."""
+
+    changed_at: float
+    edit: Edit | None = None  # it has not been left alone for long enough
+    source: dict[str, Any] | None = None  # of the definition in force
+    last_run: object = None  # as the note told it when it was first seen
+
+
+@dataclass(slots=True, kw_only=True)
+class Seen:
+    """What one look brought."""
+
+    touched: set[str] = field(default_factory=set)  # ids of tasks that may stand differently now
+    renamed: list[tuple[str, str]] = field(default_factory=list)  # task id before, after
+    settings_changed: bool = False
+    changed_paths: set[str] = field(default_factory=set)  # notes that somebody else changed

@@ -1,0 +1,295 @@
+"""Decide what is due, what is missed, what may start. Pure: no clock, no store, no waiting (rules 3 and 4)."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from vault_scheduler.run import Outcome, Run, RunState
+from vault_scheduler.settings import Settings
+from vault_scheduler.task import CatchUp, Overlap, Policies, Status, Task, TaskType
+from vault_scheduler.triggers.schedule import Schedule
+
+ON_TIME = timedelta(seconds=60)
+"""Up to this late is on time for every policy (rule 4)."""
+LAST_GOOD_GRACE = timedelta(seconds=60)
+"""How long the last good definition stays in force after a note became invalid (rule 3.1)."""
+CATCH_UP_LIMIT = 100
+"""`catch_up: all` runs at most the newest so many (rule 4)."""
+
+
+class State(StrEnum):
+    """How a task stands; the words of `list --json`."""
+
+    ARMED = "armed"
+    PAUSED = "paused"
+    STOPPED = "stopped"
+    DONE = "done"
+    INVALID = "invalid"
+    HELD = "held"
+    OTHER_HOST = "other-host"
+
+    @property
+    def blocks(self) -> bool:
+        """Whether due fire times end `blocked` (instead of not being due at all)."""
+        return self in (State.INVALID, State.HELD)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How a task stands now, why, and when that changes by itself."""
+
+    state: State
+    reason: str = ""
+    since: datetime | None = None  # armed since a known instant: `paused_until` that has passed
+    until: datetime | None = None  # look again then
+    resumes: datetime | None = None  # paused by `paused_until` alone: armed from this instant on
+
+    @property
+    def armed(self) -> bool:
+        """Whether its fire times start runs (rule 3.1)."""
+        return self.state is State.ARMED
+
+
+def standing(
+    task: Task,
+    settings: Settings,
+    *,
+    host: str,
+    now: datetime,
+    held: str = "",
+    invalid_since: datetime | None = None,
+) -> Standing:
+    """How `task` stands at `now` on machine `host` (rule 3.1)."""
+    owner = task.host or settings.host
+    if owner and owner != host:
+        return Standing(state=State.OTHER_HOST, reason=f"runs on {owner}")
+    switched_off = _switched_off(task.status, "") or _switched_off(settings.status, "vault ")
+    if switched_off:
+        return switched_off
+    pauses = [moment for moment in (task.paused_until, settings.paused_until) if moment]
+    if any(moment > now for moment in pauses):
+        ahead = [moment for moment in pauses if moment > now]
+        return Standing(state=State.PAUSED, reason="paused for a while", until=min(ahead), resumes=max(ahead))
+    since = max(pauses, default=None)
+    if invalid_since is not None:
+        grace_ends = invalid_since + LAST_GOOD_GRACE
+        if now >= grace_ends:
+            return Standing(state=State.INVALID, reason="the note is invalid")
+        return Standing(state=State.ARMED, since=since, until=grace_ends)
+    if held:
+        return Standing(state=State.HELD, reason=held)
+    return Standing(state=State.ARMED, since=since)
+
+
+def _switched_off(status: Status, whose: str) -> Standing | None:
+    if status is Status.PAUSED:
+        return Standing(state=State.PAUSED, reason=f"{whose}paused")
+    if status is Status.STOPPED:
+        return Standing(state=State.STOPPED, reason=f"{whose}stopped")
+    if status is Status.DONE:
+        return Standing(state=State.DONE, reason="nothing left to fire")
+    return None
+
+
+def vault_off(settings: Settings, now: datetime) -> str:
+    """Why nothing at all runs in the vault; "" if it is active."""
+    if settings.status is not Status.ACTIVE:
+        return f"vault {settings.status.value}"
+    paused = settings.paused_until is not None and settings.paused_until > now
+    return "vault paused for a while" if paused else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Range:
+    """Consecutive fire times that do not start: one row in the ledger, one line in the note."""
+
+    first: datetime
+    last: datetime
+    count: int
+    outcome: Outcome
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirePlan:
+    """What happens to the fire times of one task that are due: each is claimed or ends in a range."""
+
+    claims: tuple[datetime, ...] = ()
+    ranges: tuple[Range, ...] = ()
+    watermark: datetime
+
+
+def plan_fire_times(
+    schedule: Schedule,
+    *,
+    watermark: datetime,
+    now: datetime,
+    standing: Standing,
+    policies: Policies,
+    overlapping: bool,
+    absence: Callable[[datetime], str],
+) -> FirePlan:
+    """Rule 4 up to the claim, for one task: collapse by `catch_up`, judge `max_late` once, then overlap.
+
+    `overlapping`: a run of this task has not ended. `absence` tells why a fire time may have gone by unseen
+    ("asleep", "not running"): the reason of what is missed. The fire times of one catch-up never overlap each other:
+    they wait their turn.
+    """
+    due = schedule.due(watermark, now, CATCH_UP_LIMIT + 1)
+    if due is None:
+        return FirePlan(watermark=watermark)
+    last = due.newest[-1]
+    if standing.state.blocks:
+        whole = Range(first=due.first, last=last, count=due.count, outcome=Outcome.BLOCKED, reason=standing.reason)
+        return FirePlan(ranges=(whole,), watermark=last)
+    chosen = _in_time(_collapse(due.newest, now, policies.catch_up), now, policies)
+    ranges: list[Range] = []
+    missed = due.count - len(chosen)
+    if missed:
+        last_missed = due.newest[-1 - len(chosen)]
+        reason = absence(due.first) if now - due.first > ON_TIME else "a later one was due too"
+        ranges.append(Range(first=due.first, last=last_missed, count=missed, outcome=Outcome.MISSED, reason=reason))
+    if chosen and overlapping and policies.overlap is Overlap.SKIP:
+        ranges.append(
+            Range(
+                first=chosen[0],
+                last=chosen[-1],
+                count=len(chosen),
+                outcome=Outcome.SKIPPED,
+                reason="still running",
+            )
+        )
+        chosen = ()
+    return FirePlan(claims=chosen, ranges=tuple(ranges), watermark=last)
+
+
+def _collapse(newest: tuple[datetime, ...], now: datetime, catch_up: CatchUp) -> tuple[datetime, ...]:
+    if catch_up is CatchUp.ALL:
+        return newest[-CATCH_UP_LIMIT:]
+    if catch_up is CatchUp.SKIP and now - newest[-1] > ON_TIME:
+        return ()
+    return newest[-1:]
+
+
+def _in_time(chosen: tuple[datetime, ...], now: datetime, policies: Policies) -> tuple[datetime, ...]:
+    if policies.catch_up is CatchUp.ALL:  # no limit but the number
+        return chosen
+    limit = max(policies.max_late or ON_TIME, ON_TIME)
+    return tuple(moment for moment in chosen if now - moment <= limit)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How many runs may be going at once."""
+
+    max_parallel: int
+    max_claude: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A claimed run that has not started, with what the limits need to know of its task."""
+
+    run: Run
+    type: TaskType
+    overlap: Overlap
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """What a candidate does now: start ("" waits for nothing) or wait for something."""
+
+    run: Run
+    waits_for: str = ""
+
+
+def take_turns(
+    candidates: Iterable[Candidate], going: Sequence[Candidate], limits: Limits, now: datetime
+) -> list[Turn]:
+    """Who starts and who waits for what: by fire time, within the limits, one run of a task at a time.
+
+    A run in its retry delay keeps its task busy but takes no slot.
+    """
+    slots = limits.max_parallel - len(going)
+    claude_slots = limits.max_claude - sum(c.type is TaskType.CLAUDE for c in going)
+    busy = {c.run.task for c in going}
+    turns: list[Turn] = []
+    for candidate in sorted(candidates, key=lambda c: (c.run.fire_time, c.run.id)):
+        run, is_claude = candidate.run, candidate.type is TaskType.CLAUDE
+        overlaps = run.task in busy and candidate.overlap is not Overlap.ALLOW
+        busy.add(run.task)
+        if overlaps:
+            turns.append(Turn(run=run, waits_for="overlap"))
+        elif run.not_before is not None and _is_ahead(run.not_before, now):
+            turns.append(Turn(run=run, waits_for=run.waiting_for or "retry"))
+        elif slots <= 0 or (is_claude and claude_slots <= 0):
+            turns.append(Turn(run=run, waits_for="slot"))
+        else:
+            slots -= 1
+            claude_slots -= is_claude
+            turns.append(Turn(run=run))
+    return turns
+
+
+def _is_ahead(moment: datetime, now: datetime) -> bool:
+    """Whether a retry is to be waited for; one that is further away than any delay is due: the clock was set back."""
+    return now < moment <= now + RETRY_CEILING
+
+
+def is_going(run: Run) -> bool:
+    """Whether it occupies a slot."""
+    return run.state in (RunState.STARTING, RunState.RUNNING)
+
+
+RETRY_CEILING = timedelta(hours=1)
+
+
+def retry_delay(policies: Policies, attempts: int) -> timedelta:
+    """How long to wait after `attempts` attempts: doubling, at most an hour."""
+    doubled: int = 2 ** min(attempts - 1, 16)
+    return min(policies.retry_delay * doubled, RETRY_CEILING)
+
+
+class Agenda:
+    """When each task is to be looked at next: a heap with lazy deletion, so that an edit costs one task."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[datetime, str]] = []
+        self._current: dict[str, datetime] = {}
+
+    def put(self, task: str, moment: datetime | None) -> None:
+        """Look at `task` at `moment`; None: not at all."""
+        if moment is None:
+            self._current.pop(task, None)
+            return
+        if self._current.get(task) == moment:
+            return
+        self._current[task] = moment
+        heapq.heappush(self._heap, (moment, task))
+
+    def take_due(self, now: datetime) -> list[str]:
+        """The tasks whose moment has come, taken off the agenda."""
+        due: list[str] = []
+        while self._heap and self._heap[0][0] <= now:
+            moment, task = heapq.heappop(self._heap)
+            if self._current.get(task) == moment:
+                del self._current[task]
+                due.append(task)
+        return due
+
+    def moment_of(self, task: str) -> datetime | None:
+        """When the task is to be looked at; None: not at all."""
+        return self._current.get(task)
+
+    def next_moment(self) -> datetime | None:
+        """The earliest moment on the agenda."""
+        while self._heap:
+            moment, task = self._heap[0]
+            if self._current.get(task) == moment:
+                return moment
+            heapq.heappop(self._heap)
+        return None

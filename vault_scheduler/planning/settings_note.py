@@ -1,0 +1,92 @@
+"""The settings in force: what the settings note said when it last was good (rule 3.3). Pure."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from vault_scheduler.notes.note import Document
+from vault_scheduler.parsing.parser import source_of
+from vault_scheduler.parsing.settings_parser import ParsedSettings, parse_settings, rebuild_settings
+from vault_scheduler.settings import Settings
+from vault_scheduler.task import Problem, Status
+
+
+class SettingsNote:
+    """Takes what is read of the settings note; an edit counts once the note has been left alone.
+
+    `settings` is None until the note was good once. `source` is the JSON of the settings in force, to be stored.
+    """
+
+    def __init__(self, path: str, machine_timezone: str, source: str) -> None:
+        self.path = path
+        self.settings: Settings | None = None
+        self.source = source
+        self.problems: tuple[Problem, ...] = ()
+        self.revision = 0  # counts changes of the settings in force
+        self._machine_timezone = machine_timezone
+        self._pending: tuple[ParsedSettings, dict[str, Any]] | None = None
+        if source:
+            self.settings = rebuild_settings(json.loads(source), path, machine_timezone).settings
+
+    @property
+    def in_force(self) -> Settings:
+        """The settings in force; the defaults where there never were good ones."""
+        return self.settings or Settings()
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether an edit waits to be left alone."""
+        return self._pending is not None
+
+    @property
+    def was_never_good(self) -> bool:
+        """Whether the note has been judged, and nothing can start because of it."""
+        return self.settings is None and bool(self.problems)
+
+    def take(self, data: bytes) -> None:
+        """The note says this now. What holds the vault back counts at once, the rest when it is left alone."""
+        document = Document.parse(data)
+        parsed = parse_settings(document, self.path, self._machine_timezone)
+        self._pending = (parsed, source_of(document) if parsed.settings else {})
+        if parsed.settings is not None and self.settings is not None:
+            self._use(_held_back(self.settings, parsed.settings))
+
+    def complain(self, problem: Problem) -> None:
+        """The note cannot be read, or is not there: the last good settings stay in force."""
+        self._pending = None
+        self.problems = (problem,)
+
+    def settle(self) -> None:
+        """The note has been left alone: what it says is in force, if it is good."""
+        if self._pending is None:
+            return
+        (parsed, source), self._pending = self._pending, None
+        self.problems = parsed.problems
+        if parsed.settings is not None:
+            self.source = json.dumps(source, sort_keys=True, default=str)
+            self._use(parsed.settings)
+
+    def _use(self, settings: Settings) -> None:
+        if settings != self.settings:
+            self.settings = settings
+            self.revision += 1
+
+
+def _held_back(before: Settings, now: Settings) -> Settings:
+    """`before` with the switches of `now` that pause or stop the vault."""
+    status = now.status if now.status is not Status.ACTIVE else before.status
+    pauses = [moment for moment in (before.paused_until, now.paused_until) if moment]
+    return replace(before, status=status, paused_until=max(pauses, default=None))
+
+
+def settings_gone(path: str) -> Problem:
+    """There is no settings note any more."""
+    return Problem(
+        path=path,
+        line=1,
+        key="",
+        message="the settings note is not there",
+        fix="The last good settings stay in force. Restore it, or make one with `vault-sched init`.",
+    )

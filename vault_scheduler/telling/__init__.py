@@ -1,0 +1,1 @@
+"""How runs are told in notes and logs. Pure."""

@@ -1,0 +1,165 @@
+"""How a run is told to people: its facts in a few words, its entry in a note, its line in a log. Pure."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from vault_scheduler.notes import run_blocks
+from vault_scheduler.notes.runs_section import RunEntry
+from vault_scheduler.run import Outcome, Run, TriggerKind
+from vault_scheduler.text.harmless import fenced, harmless_markdown, head_and_tail, one_line, plain_line
+
+TEXT_LIMIT = 2000
+"""Characters of output that a note shows, head and tail."""
+_REASON = 200  # characters
+_TITLE_REASON = 80  # of a callout; what is longer stands whole below it
+_WHOLE_REASON = 600
+_EMPHASIS = re.compile(r"\*\*|__|`|(?<!\w)[*_](?=\S)|(?<=\S)[*_](?!\w)")
+_FIRST_LINE = 160
+
+SIGNS = run_blocks.SIGNS
+"""One sign per outcome for daily logs and terminals; notes use the same ones."""
+
+
+def duration_words(seconds: float) -> str:
+    """`27 ms`, `4.2 s`, `41 s`, `3 min 5 s`, `2 h 7 min`."""
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def lateness_words(run: Run) -> str:
+    """`3 h late` when a run started more than a minute after its fire time, else nothing."""
+    if run.started_at is None:
+        return ""
+    late = (run.started_at - run.fire_time).total_seconds()
+    return f"{duration_words(late)} late" if late > 60 else ""
+
+
+def facts_of(run: Run, reason_limit: int = _REASON) -> tuple[str, ...]:
+    """What is worth a word: outcome if it says more than the sign, duration, cost, lateness, attempts, reason."""
+    if run.never_started:
+        return (_not_started(run),)
+    facts = [duration_words(run.duration_s or 0.0)]
+    if run.result is not None and run.result.cost_usd:
+        facts.append(f"${run.result.cost_usd:.2f}")
+    facts.append(lateness_words(run))
+    if run.attempts > 1:
+        facts.append(f"{run.attempts} attempts")
+    facts.append(_reason(run, reason_limit))
+    return tuple(fact for fact in facts if fact)
+
+
+def _not_started(run: Run) -> str:
+    outcome = (run.outcome or Outcome.MISSED).value
+    number = f" {run.count} ×" if run.count > 1 else ""
+    return f"{outcome}{number} ({one_line(run.reason, _REASON)})" if run.reason else f"{outcome}{number}"
+
+
+def _reason(run: Run, limit: int) -> str:
+    reason = one_line(run.reason, limit)
+    if run.outcome in (Outcome.SUCCESS, Outcome.FAILURE, None):
+        return reason
+    return f"{run.outcome.value}: {reason}" if reason else run.outcome.value
+
+
+def when_words(run: Run, zone: ZoneInfo) -> str:
+    """`2026-11-20 07:00`; a range within a day `2026-11-20 07:00 … 09:00`, over days `2026-11-14 … 17`.
+
+    Local time of the task's zone. Seconds are told where the fire time has some: a task that fires every 10 s would
+    have six runs of the same name a minute.
+    """
+    first = run.fire_time.astimezone(zone)
+    if run.last_fire_time is None or run.count == 1:
+        return f"{first:%Y-%m-%d} {_clock(first, run)}"
+    last = run.last_fire_time.astimezone(zone)
+    if first.date() == last.date():
+        return f"{first:%Y-%m-%d} {_clock(first, run)} … {_clock(last, run)}"
+    return f"{first:%Y-%m-%d} … {_day_after(first, last)}"
+
+
+def _clock(moment: datetime, run: Run) -> str:
+    return f"{moment:%H:%M:%S}" if moment.second and run.trigger is TriggerKind.AT else f"{moment:%H:%M}"
+
+
+def _day_after(first: datetime, last: datetime) -> str:
+    """The last day, without what it has in common with the first."""
+    if first.year != last.year:
+        return f"{last:%Y-%m-%d}"
+    return f"{last:%d}" if first.month == last.month else f"{last:%m-%d}"
+
+
+def text_of(run: Run) -> str:
+    """The run's output as markdown that can do nothing (rule 7), with what else there is to know."""
+    result = run.result
+    if result is None:
+        return ""
+    parts = [one_line(run.reason, _WHOLE_REASON)] if len(plain_line(run.reason)) > _TITLE_REASON else []
+    if result.text.strip():
+        text = head_and_tail(result.text, TEXT_LIMIT)
+        parts.append(harmless_markdown(text) if result.markdown else fenced(text))
+    if result.changed_notes:
+        parts.append("Changed: " + ", ".join(f"[[{link_of(path)}]]" for path in result.changed_notes[:20]))
+    if result.denials:
+        parts.append("Denied: " + "; ".join(one_line(denial, _REASON) for denial in result.denials[:10]))
+    if result.session_id and (result.turns or result.cost_usd):  # else there is nothing to read in it
+        parts.append(f"Reopen: `claude --resume {one_line(result.session_id, 80)}`")
+    return "\n\n".join(parts)
+
+
+def output_text(run: Run) -> str:
+    """What goes into the `output` of the task: the whole text that the run brought back, made harmless."""
+    if run.result is None:
+        return ""
+    return harmless_markdown(run.result.text) if run.result.markdown else fenced(run.result.text)
+
+
+def _telling_line(text: str, markdown: bool) -> list[str]:
+    """The first line that has words in it: not a rule, a fence or a bracket. Markdown without its emphasis."""
+    plain = _EMPHASIS.sub("", text) if markdown else text
+    lines = (line.strip().lstrip("#>*- ") for line in plain.split("\n"))
+    return [one_line(line, _FIRST_LINE) for line in lines if any(map(str.isalnum, line))][:1]
+
+
+def link_of(path: str) -> str:
+    """The target of a wikilink to a note: its path without `.md`."""
+    return path.removesuffix(".md").replace("[", "(").replace("]", ")").replace("|", "-").replace("#", "-")
+
+
+def entry_of(run: Run, zone: ZoneInfo) -> RunEntry:
+    """The run as the `## Runs` section of its note shows it."""
+    return RunEntry(
+        id=run.id,
+        when=when_words(run, zone),
+        outcome=run.outcome or Outcome.ABANDONED,
+        facts=facts_of(run, _TITLE_REASON),
+        text="" if run.never_started else text_of(run),
+    )
+
+
+def problem_line(path: str, line: int, text: str) -> str:
+    """`⚠ [[tasks/bad|bad]] line 3: cron: …` for the daily log."""
+    link = link_of(path)
+    where = f" line {line}" if line > 1 else ""
+    return f"⚠ [[{link}|{link.rsplit('/', 1)[-1]}]]{where}: {one_line(text, 400)}"
+
+
+def log_line(run: Run, zone: ZoneInfo) -> str:
+    """`- 07:00 ✅ [[briefing]] · 41 s · $0.11 · Three overdue tasks… ^r-…` for the daily log."""
+    outcome = run.outcome or Outcome.ABANDONED
+    time = (run.started_at or run.ended_at or run.fire_time).astimezone(zone).strftime("%H:%M")
+    name = link_of(run.path).rsplit("/", 1)[-1]
+    parts = [f"[[{link_of(run.path)}|{name}]]", *facts_of(run)]
+    if outcome is Outcome.SUCCESS and run.result is not None:
+        parts += _telling_line(run.result.text, run.result.markdown)
+    return f"- {time} {SIGNS[outcome]} {' · '.join(parts)} ^{run.id}"

@@ -1,0 +1,1 @@
+"""The vault on disk: listing, reading, editing, watching."""
