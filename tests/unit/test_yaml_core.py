@@ -83,6 +83,8 @@ PROBLEMS = [
     ("a: [b\nc: d\n", 0, "a", "YAML", "bracket"),
     ("a: !x b\n", 0, "", "tag", "Remove"),
     ("a: !!int x\n", 0, "", "cannot be read as int", "quotes"),
+    ("a: 0x" + "f" * 5000 + "\n", 0, "", "cannot be read as int", "quotes"),  # nobody could print it
+    ("a: " + "9" * 400 + "\n", 0, "", "cannot be read as int", "quotes"),  # no float could hold it
     ("a: !!binary eA==\n", 0, "", "tag", "Remove"),
     ("x: {{date}}\n", 0, "", "key belongs", "{{date}}"),
     ("a: 1\nb: \x1b[0m\n", 1, "", "U+001B", "Delete"),

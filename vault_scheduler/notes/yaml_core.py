@@ -201,6 +201,9 @@ class _Construction:
             raise YamlProblem(f"{text[:40]!r} cannot be read as {kind}", line, "", "Put quotes around it") from None
 
 
+_MOST_DIGITS = 100
+
+
 def _boolean(text: str) -> bool:
     if text.lower() not in ("true", "false"):
         raise ValueError(text)
@@ -208,6 +211,8 @@ def _boolean(text: str) -> bool:
 
 
 def _integer(text: str) -> int:
+    if len(text) > _MOST_DIGITS:  # Python refuses to print larger ones, and a float cannot hold them
+        raise ValueError(text)
     if text[:2] in ("0o", "0x"):
         return int(text[2:], 8 if text[1] == "o" else 16)
     return int(text, 10)  # `010` is ten
