@@ -18,8 +18,10 @@ from vault_scheduler.telling.summary import (
     output_text,
     problem_line,
     text_of,
+    title_of,
     when_words,
 )
+from vault_scheduler.text.harmless import one_line
 
 SEVEN = datetime(2026, 11, 20, 6, 0, tzinfo=UTC)  # 07:00 in Berlin
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -134,8 +136,52 @@ def test_a_claude_run_tells_what_it_changed_was_denied_and_how_to_reopen_it() ->
         denials=("Bash: rm `x`",),
     )
     assert text_of(replace(RUN, result=result)) == (
-        "Done.\n\nChanged: [[Notes/A (x)]], [[B]]\n\nDenied: Bash: rm \\`x\\`\n\nReopen: `claude --resume 5e55-10n`"
+        "Done.\n\nChanged: Notes/A \\[x\\].md, [[B]]\n\nDenied: Bash: rm \\`x\\`\n\nReopen: `claude --resume 5e55-10n`"
     )
+
+
+ACTING_NAMES = [
+    "a <% tp.system.prompt() %>.md",  # Templater
+    "a <img src=x onerror=y>.md",
+    "a %% b.md",  # the rest of the note would be a comment
+    "a `b.md",
+    "a $b$.md",
+    "a\nb.md",  # a line of its own
+    "a\u2028b.md",
+    "a\u0085b.md",
+    "a\x1b[31m.md",
+    "a \u202eb.md",  # turns the direction of what follows
+    "a ^r-20261120T060000Z-3f9a1c.md",  # the block id of a run
+    "a]] ![[b.md",
+    "a|b.md",
+    "a#b.md",
+    "a\\.md",  # would escape what closes the link
+    "a\udce4.md",  # a name that is not UTF-8
+    "key:: value.md",
+]
+
+
+@pytest.mark.parametrize("name", ACTING_NAMES)
+def test_a_file_name_that_could_act_is_shown_and_not_linked(name: str) -> None:
+    """A run chooses the names of the files that it makes: none of them may do anything in the note that lists it."""
+    shown = one_line(f"tasks/{name}")
+    result = Result(outcome=Outcome.SUCCESS, changed_notes=(f"tasks/{name}",))
+    assert text_of(replace(RUN, result=result)) == f"Changed: {shown}"
+    assert log_line(replace(RUN, path=f"tasks/{name}"), BERLIN).startswith(f"- 07:00 ✅ {shown} · 41 s")
+    assert problem_line(f"tasks/{name}", 3, "bad") == f"⚠ {shown} line 3: bad"
+
+
+@pytest.mark.parametrize("session", ["a b", "a` <% x %> `b", "x\ny", "é", "--resume;", "a" * 200])
+def test_only_an_id_that_is_a_word_can_be_reopened(session: str) -> None:
+    """It stands in a command that a person copies into a shell."""
+    result = Result(outcome=Outcome.SUCCESS, text="Done.", markdown=True, session_id=session, turns=2)
+    assert text_of(replace(RUN, result=result)) == "Done."
+
+
+def test_a_title_for_an_output_cannot_act_in_a_heading() -> None:
+    """`output: Note#{{title}}` puts the name of the task's note into a line of its own."""
+    assert title_of("00_system/tasks/100% of Q3.md") == "100% of Q3"
+    assert title_of("tasks/a [x] `<% y %>` %%z|#.md") == "a (x) '(% y %)' %z--"
 
 
 def test_a_log_line_is_one_line_with_the_first_words_of_the_result() -> None:

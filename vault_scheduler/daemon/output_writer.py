@@ -13,7 +13,7 @@ from vault_scheduler.ledger.store import OUTPUT, Store
 from vault_scheduler.parsing.output_path import check_output_path
 from vault_scheduler.run import Run
 from vault_scheduler.telling import output_note
-from vault_scheduler.telling.summary import link_of, output_text
+from vault_scheduler.telling.summary import output_text, title_of
 from vault_scheduler.vault.vault import Vault, Written
 
 
@@ -37,7 +37,7 @@ class OutputWriter:
             await self._store.mark_delivered(run.id, OUTPUT, now, detail="no output")
             return
         local = run.fire_time.astimezone(ZoneInfo(snapshot["timezone"]))
-        place = output_note.place_of(template, local=local, title=link_of(run.path).rsplit("/", 1)[-1])
+        place = output_note.place_of(template, local=local, title=title_of(run.path))
         check_output_path(place.path, system_folder=self._vault.system_folder)
         written = await self._put(place, run, monotonic)
         if written.path != place.path:

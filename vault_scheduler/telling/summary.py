@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from vault_scheduler.notes import run_blocks
 from vault_scheduler.notes.runs_section import RunEntry
 from vault_scheduler.run import Outcome, Run, TriggerKind
-from vault_scheduler.text.harmless import fenced, harmless_markdown, head_and_tail, one_line, plain_line
+from vault_scheduler.text.harmless import clean, fenced, harmless_markdown, head_and_tail, one_line, plain_line
 
 TEXT_LIMIT = 2000
 """Characters of output that a note shows, head and tail."""
@@ -18,6 +18,9 @@ _TITLE_REASON = 80  # of a callout; what is longer stands whole below it
 _WHOLE_REASON = 600
 _EMPHASIS = re.compile(r"\*\*|__|`|(?<!\w)[*_](?=\S)|(?<=\S)[*_](?!\w)")
 _FIRST_LINE = 160
+_ACTS_IN_LINK = re.compile(r"[<>`%$^|#\[\]\\\x00-\x1f\x7f-\x9f\u2028\u2029]|::")
+_IN_TITLES = str.maketrans("[]<>|#`", "()()--'")
+_SESSION_ID = re.compile(r"[0-9A-Za-z-]{1,80}")
 
 SIGNS = run_blocks.SIGNS
 """One sign per outcome for daily logs and terminals; notes use the same ones."""
@@ -109,11 +112,12 @@ def text_of(run: Run) -> str:
         text = head_and_tail(result.text, TEXT_LIMIT)
         parts.append(harmless_markdown(text) if result.markdown else fenced(text))
     if result.changed_notes:
-        parts.append("Changed: " + ", ".join(f"[[{link_of(path)}]]" for path in result.changed_notes[:20]))
+        parts.append("Changed: " + ", ".join(map(link_to, result.changed_notes[:20])))
     if result.denials:
         parts.append("Denied: " + "; ".join(one_line(denial, _REASON) for denial in result.denials[:10]))
-    if result.session_id and (result.turns or result.cost_usd):  # else there is nothing to read in it
-        parts.append(f"Reopen: `claude --resume {one_line(result.session_id, 80)}`")
+    # Without turns there is nothing to read in it; what is no plain id must not get into a person's shell.
+    if _SESSION_ID.fullmatch(result.session_id or "") and (result.turns or result.cost_usd):
+        parts.append(f"Reopen: `claude --resume {result.session_id}`")
     return "\n\n".join(parts)
 
 
@@ -131,9 +135,20 @@ def _telling_line(text: str, markdown: bool) -> list[str]:
     return [one_line(line, _FIRST_LINE) for line in lines if any(map(str.isalnum, line))][:1]
 
 
-def link_of(path: str) -> str:
-    """The target of a wikilink to a note: its path without `.md`."""
-    return path.removesuffix(".md").replace("[", "(").replace("]", ")").replace("|", "-").replace("#", "-")
+def link_to(path: str, *, short: bool = False) -> str:
+    """A wikilink to a note, `short` under its name alone; its mere path where a character of it could act.
+
+    Runs choose the names of the files that they make, and nothing can be escaped inside of a link.
+    """
+    if _ACTS_IN_LINK.search(path) or clean(path) != path:
+        return one_line(path)
+    target = path.removesuffix(".md")
+    return f"[[{target}|{target.rsplit('/', 1)[-1]}]]" if short else f"[[{target}]]"
+
+
+def title_of(path: str) -> str:
+    """The name of a task's note for `{{title}}`, which may become a file name or a heading."""
+    return plain_line(path.rsplit("/", 1)[-1].removesuffix(".md").translate(_IN_TITLES).replace("%%", "%"))
 
 
 def entry_of(run: Run, zone: ZoneInfo) -> RunEntry:
@@ -149,17 +164,15 @@ def entry_of(run: Run, zone: ZoneInfo) -> RunEntry:
 
 def problem_line(path: str, line: int, text: str) -> str:
     """`⚠ [[tasks/bad|bad]] line 3: cron: …` for the daily log."""
-    link = link_of(path)
     where = f" line {line}" if line > 1 else ""
-    return f"⚠ [[{link}|{link.rsplit('/', 1)[-1]}]]{where}: {one_line(text, 400)}"
+    return f"⚠ {link_to(path, short=True)}{where}: {one_line(text, 400)}"
 
 
 def log_line(run: Run, zone: ZoneInfo) -> str:
     """`- 07:00 ✅ [[briefing]] · 41 s · $0.11 · Three overdue tasks… ^r-…` for the daily log."""
     outcome = run.outcome or Outcome.ABANDONED
     time = (run.started_at or run.ended_at or run.fire_time).astimezone(zone).strftime("%H:%M")
-    name = link_of(run.path).rsplit("/", 1)[-1]
-    parts = [f"[[{link_of(run.path)}|{name}]]", *facts_of(run)]
+    parts = [link_to(run.path, short=True), *facts_of(run)]
     if outcome is Outcome.SUCCESS and run.result is not None:
         parts += _telling_line(run.result.text, run.result.markdown)
     return f"- {time} {SIGNS[outcome]} {' · '.join(parts)} ^{run.id}"
