@@ -21,6 +21,7 @@ from vault_scheduler.parsing.output_path import check_output_path, output_templa
         ("Inbox.md#News", "Inbox.md#News"),
         ("Inbox#News of {{date}}", "Inbox.md#News of {{date}}"),  # the note of a heading needs no ending
         ("Über uns/Größe.md", "Über uns/Größe.md"),
+        ("👩\u200d💻 Größe ½.md", "👩\u200d💻 Größe ½.md"),  # joined emoji
         ("00_system/dashboard.md", "00_system/dashboard.md"),  # only the scheduler's own notes are protected
     ],
 )
@@ -52,6 +53,21 @@ def test_good_outputs_are_read(written: str, read: str) -> None:
         ("00_system/logs/2026-11-22.md", "scheduler's own", "Choose"),
         ("CLAUDE.md", "protected", "another note"),
         ("Projects/claude.md", "protected", "another note"),
+        ("AGENTS.md", "protected", "another note"),
+        ("Projects/agents.md", "protected", "another note"),
+        # one file with a protected one on a disk that folds case, width or composition, or drops what is invisible
+        ("00_\u017fystem/tasks/new.md", "below tasks/", "Choose"),  # long s
+        ("\uff10\uff10_system/tasks/new.md", "below tasks/", "Choose"),  # full-width digits
+        ("00_system/\uff54asks/new.md", "below tasks/", "Choose"),  # full-width letter
+        ("00_system/tas\u200bks/new.md", "below tasks/", "Choose"),  # zero width space
+        ("00_system/scripts\u00ad/x.md", "scripts", "Choose"),  # soft hyphen
+        ("CLA\u200dUDE.md", "protected", "another note"),
+        ("\u2024obsidian/x.md", "dot folder", "Choose"),  # one dot leader
+        ("a/\u2024\u2024/x.md", "dot folder", "Choose"),
+        ("\u200b/x.md", "dot folder", "Choose"),  # nothing is left of the name
+        ("00_system\u2024/tasks/x.md", "below tasks/", "Choose"),  # a dot at the end, which Windows drops
+        ("a\u0085b.md", "every device", "Leave out"),
+        ("a\u2028b.md", "every device", "Leave out"),
         (".obsidian/x.md", "dot folder", "Choose"),
         ("a/.claude/skills/x.md", "dot folder", "Choose"),
         ("a/.hidden.md", "dot folder", "Choose"),

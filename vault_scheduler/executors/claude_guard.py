@@ -7,16 +7,15 @@ object to. A refusal is a sentence: Claude reads it, and so does the person in t
 from __future__ import annotations
 
 import os
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vault_scheduler.notes.note import Document
+from vault_scheduler.text.names import INSTRUCTIONS, folded, folded_parts, has_control
 
 WRITING_TOOLS = ("Write", "Edit", "MultiEdit", "NotebookEdit")
-_INSTRUCTIONS = frozenset({"claude.md", "claude.local.md", "agents.md"})
 _PROGRAMS = frozenset(
     {
         *(
@@ -93,28 +92,18 @@ def _relative(vault: str, path: str) -> str | None:
     return relative.as_posix() if relative.parts else None
 
 
-def folded(name: str) -> str:
-    """A name as the most careless file system sees it: case, composition, invisible characters, trailing dots."""
-    visible = "".join(c for c in unicodedata.normalize("NFKC", name) if unicodedata.category(c) != "Cf")
-    return unicodedata.normalize("NFKC", visible.casefold()).strip().rstrip(". ")
-
-
-def _parts(path: str) -> list[str]:
-    return [folded(part) for part in path.split("/")]
-
-
 def _same(path: str, other: str) -> bool:
-    return _parts(path) == _parts(other)
+    return folded_parts(path) == folded_parts(other)
 
 
 def _protected(fence: Fence, path: str) -> str:
-    parts, system = _parts(path), _parts(fence.system_folder)
+    parts, system = folded_parts(path), folded_parts(fence.system_folder)
     below = parts[len(system) :] if parts[: len(system)] == system else None
     if any(part.startswith(".") or not part for part in parts):
         return "dot folders and dot files are protected"
-    if any(unicodedata.category(c) in ("Cc", "Zl", "Zp") for c in path):
+    if has_control(path):
         return "its name holds a control character"
-    if parts[-1] in _INSTRUCTIONS:
+    if parts[-1] in INSTRUCTIONS:
         return "it instructs Claude, and is protected"
     if below and below[0] == "scripts":
         return f"{fence.system_folder}/scripts is protected: tasks execute what is in it"
@@ -122,7 +111,7 @@ def _protected(fence: Fence, path: str) -> str:
         return "the settings note is protected"
     if below == ["status.md"]:
         return "the status note is the scheduler's own: it says whether the scheduler is alive"
-    named = [_parts(name) for name in fence.named_files]
+    named = [folded_parts(name) for name in fence.named_files]
     if parts in named or parts[-1] in _EXECUTED_UNNAMED:
         return "a task executes this file"
     if _is_program(parts) and any(_is_program(name) and parts[: len(name) - 1] == name[:-1] for name in named):
@@ -137,7 +126,7 @@ def _is_program(parts: list[str]) -> bool:
 
 
 def _task_note(fence: Fence, path: str, write: Write) -> str:
-    parts, tasks = _parts(path), [*_parts(fence.system_folder), "tasks"]
+    parts, tasks = folded_parts(path), [*folded_parts(fence.system_folder), "tasks"]
     if parts[: len(tasks)] != tasks or not parts[-1].endswith(".md"):
         return ""
     if _same(path, fence.note):

@@ -6,6 +6,7 @@ import re
 
 from vault_scheduler.errors import BadValue
 from vault_scheduler.parsing.values import line, shown, text
+from vault_scheduler.text.names import INSTRUCTIONS, folded_parts, has_control
 
 FIELDS = ("date", "time", "title")
 # Tokens of a FORMAT, as in Obsidian's daily notes, and what strftime calls them. Another one is refused rather than
@@ -27,7 +28,7 @@ DATE_TOKENS = {
 }
 _FIELD = re.compile(r"\{\{\s*(\w+)\s*(?::([^{}]*))?\}\}")
 _TOKEN = re.compile(r"\[[^\]]*\]|([A-Za-z]+)")
-_FORBIDDEN = re.compile(r'[\x00-\x1f:*?"<>|]')
+_FORBIDDEN = re.compile(r'[:*?"<>|]')
 _KNOWN = ", ".join(f"{{{{{name}}}}}" for name in FIELDS)
 
 
@@ -92,24 +93,25 @@ def _objections(path: str, key: str, system_folder: str) -> list[tuple[str, str]
         return [("has braces that are no field", f"Known fields are {_KNOWN}")]
     if not path.endswith(".md"):
         return [("is not a note", f"Write {line(key, re.sub(r'[.](md|txt|markdown)$', '', path, flags=re.I) + '.md')}")]
-    if _FORBIDDEN.search(path) or any(part != part.strip() for part in parts):
+    if has_control(path) or _FORBIDDEN.search(path) or any(part != part.strip() for part in parts):
         return [("cannot be a file on every device", 'Leave out : * ? " < > | and spaces at the ends of names')]
-    return _protected([part.lower() for part in parts], system_folder.lower())
+    return _protected(folded_parts(path), folded_parts(system_folder))
 
 
-def _protected(parts: list[str], system_folder: str) -> list[tuple[str, str]]:
+def _protected(parts: list[str], system: list[str]) -> list[tuple[str, str]]:
     """What a run must not rewrite: it could give itself other rights, or change what runs."""
     elsewhere = "Choose a note outside of it"
-    if any(part.startswith(".") for part in parts):
+    if any(part.startswith(".") or not part for part in parts):
         return [("is in a dot folder, which no run may write to", elsewhere)]
-    if parts[-1] in ("claude.md", "claude.local.md"):
+    if parts[-1] in INSTRUCTIONS:
         return [("is protected: it instructs Claude", "Choose another note")]
-    if parts[0] != system_folder:
+    if parts[: len(system)] != system:
         return []
-    if parts[1] == "tasks":
+    below = parts[len(system) :]
+    if below[0] == "tasks":
         return [("is below tasks/, where every note is a task", elsewhere)]
-    if parts[1] == "scripts":
+    if below[0] == "scripts":
         return [("is in the protected scripts folder", elsewhere)]
-    if parts[1:] in (["scheduler.md"], ["status.md"]) or parts[1] == "logs":
+    if below in (["scheduler.md"], ["status.md"]) or below[0] == "logs":
         return [("is the scheduler's own", "Choose another note")]
     return []
