@@ -110,6 +110,14 @@ def test_deep_nesting_is_refused_before_the_parser_recurses(text: str) -> None:
         load(text)
 
 
+def test_too_many_values_are_called_that() -> None:
+    """A flat list of 20,000 properties is not nested."""
+    with pytest.raises(YamlProblem, match="too many values") as caught:
+        load("".join(f"k{number}: 1\n" for number in range(20_001)))
+    assert caught.value.line > 19_000
+    assert "body" in caught.value.fix
+
+
 def test_spans_cover_exactly_the_values() -> None:
     """Spans end with the value: not at the comments behind a block list, not at the blank lines behind a literal."""
     text = "é: &x 1 # c\nb: *x\nc:\n- 1\n- 🎉\n# cc\nd: |+\n  x\n\n# k\ne: # z\nf: 'x\n  y'   \nh: {a: 1,\n b: 2}\n"

@@ -159,8 +159,11 @@ class _Construction:
 
     def value(self, node: yaml.Node, depth: int) -> object:
         self._count += 1
-        if depth > MAX_DEPTH or self._count > MAX_NODES:
+        if depth > MAX_DEPTH:
             raise _too_deep(node.start_mark.line)
+        if self._count > MAX_NODES:  # aliases count each time that they are used
+            line, fix = node.start_mark.line, "Move data into the body, or into a file of its own"
+            raise YamlProblem(f"too many values (more than {MAX_NODES:,})", line, "", fix)
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node)
         if isinstance(node, yaml.SequenceNode) and node.tag == _SEQ:
