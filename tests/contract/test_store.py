@@ -481,6 +481,18 @@ async def test_history_can_be_limited_to_failures(store: Store) -> None:
     assert found == {Outcome.FAILURE, Outcome.TIMEOUT, Outcome.ABANDONED}
 
 
+async def test_started_runs_of_a_type_are_found_among_many_others(store: Store) -> None:
+    """Neither runs of other types nor fire times that did not start take the place of one that is looked for."""
+    await store.save(Batch(snapshots={"c": '{"type": "claude"}', "d1": '{"type": "command"}'}))
+    for minute in range(3):
+        await ended(store, a_run("writer", T + minute * MINUTE, snapshot="c"), Outcome.SUCCESS)
+    for minute in range(5, 15):
+        await ended(store, a_run("busy", T + minute * MINUTE), Outcome.SUCCESS)
+    await claimed(store, a_run("writer", T + 20 * MINUTE, snapshot="c"))
+    found = await store.started_of_type("claude", 2)
+    assert [run.fire_time for run in found] == [T + 2 * MINUTE, T + MINUTE]
+
+
 async def test_the_last_run_is_the_one_that_ended_last(store: Store) -> None:
     """With `started` a fire time that was skipped does not count."""
     await ended(store, a_run(), Outcome.SUCCESS)

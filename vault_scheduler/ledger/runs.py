@@ -76,6 +76,17 @@ class RunTable:
         rows = self._file.rows(f"SELECT * FROM runs WHERE {where} {_NEWEST_FIRST}", *values, limit)
         return [run_of(row) for row in rows]
 
+    async def started_of_type(self, kind: str, limit: int) -> list[Run]:
+        """See `Store.started_of_type`."""
+        rows = self._file.rows(
+            "SELECT * FROM runs WHERE state = 'ended' AND attempts > 0 AND snapshot IN "
+            "(SELECT hash FROM snapshots WHERE json_extract(definition, '$.type') = ?) "
+            "ORDER BY ended_at DESC, seq DESC LIMIT ?",
+            kind,
+            limit,
+        )
+        return [run_of(row) for row in rows]
+
     async def last_run_of(self, task: str, started: bool = False) -> Run | None:
         """See `Store.last_run_of`."""
         row = self._file.one(

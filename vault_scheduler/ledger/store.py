@@ -139,6 +139,9 @@ class Store(Protocol):
         `before` pages on: only rows whose (last) fire time is earlier.
         """
 
+    async def started_of_type(self, kind: str, limit: int) -> list[Run]:
+        """Runs of a type of task (`claude`) that made an attempt and have ended, newest end first."""
+
     async def last_run_of(self, task: str, started: bool = False) -> Run | None:
         """The run of the task that ended last; with `started` only those that made an attempt."""
 
