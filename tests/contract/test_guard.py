@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from vault_scheduler.daemon.guard import Guard
+from vault_scheduler.daemon.guard import Guard, named_files
 from vault_scheduler.ledger.trust import Trust
 from vault_scheduler.notes.note import Document
 from vault_scheduler.parsing.parser import ParseContext, parse_task, rebuild, source_of
@@ -62,6 +62,29 @@ def bench(tmp_path: Path) -> Iterator[Judge]:
     judge = Judge(tmp_path / "vault")
     yield judge
     judge.trust.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "command", "named"),
+    [
+        ("", "sh bin/x.sh", ["bin/x.sh"]),
+        ("", "sh ./bin/../x.sh", ["x.sh"]),
+        ("", "sh {root}/bin/x.sh", ["bin/x.sh"]),
+        ("", "{root}/bin/../x.sh --fast", ["x.sh"]),
+        ("", "sh ../x.sh /bin/sh.real {root}/../x.sh {root}-old/x.sh", []),  # outside
+        ("cwd: Projects/a", "sh ../x.sh", ["Projects/x.sh"]),
+        ("cwd: Projects", "sh {root}/x.sh", ["x.sh"]),
+        ("cwd: '{root}/Projects'", "sh x.sh", ["Projects/x.sh"]),
+        ("cwd: /opt/tool", "sh x.sh {root}/y.sh", ["y.sh"]),  # the word of another folder is no file of the vault
+    ],
+)
+def test_named_files_are_found_however_they_are_named(
+    bench: Judge, options: str, command: str, named: list[str]
+) -> None:
+    """Absolute, through `..`, from a folder inside or outside: what is executed in the vault is pinned."""
+    note = f"---\ntype: command\nevery: 1h\ncommand: {command}\n{options}\n---\n"
+    bench.judge("tool", note.replace("{root}", str(bench.vault.root)), NOW)
+    assert named_files(bench.task, bench.vault) == named
 
 
 def a_run(task: str = "writer", number: int = 1, **changes: object) -> Run:

@@ -100,7 +100,7 @@ def definition_hash(place: Place, task: Task) -> str:
     from vault_scheduler.daemon.guard import named_files
 
     files: dict[str, bytes] = {}
-    for path in named_files(task, place.vault.system_folder):
+    for path in named_files(task, place.vault):
         try:
             data = place.vault.read(path)
         except VaultSchedError:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -165,7 +167,7 @@ class Guard:
     def _named_files(self, task: Task) -> dict[str, bytes]:
         """The files in the vault that a definition names: to change them is to change what runs."""
         files: dict[str, bytes] = {}
-        for path in named_files(task, self._vault.system_folder):
+        for path in named_files(task, self._vault):
             try:
                 data = self._vault.read(path)
             except VaultSchedError:
@@ -211,18 +213,27 @@ class Guard:
         return now.astimezone(ZoneInfo(self._timezone())).date()
 
 
-def named_files(task: Task, system_folder: str) -> list[str]:
+def named_files(task: Task, vault: Vault) -> list[str]:
     """The vault-relative paths that a definition seems to name: script arguments and the module of a `call`."""
     action = task.action
     if isinstance(action, ClaudeAction):
         return []
     if isinstance(action, PythonAction):
         module = (action.call or "").partition(":")[0]
-        return [f"{system_folder}/scripts/{module.replace('.', '/')}.py"] if ":" in (action.call or "") else []
-    cwd = str(task.options.get("cwd") or "").strip("/")
-    words = _words(action)
-    inside = [word.removeprefix("./") for word in words if not word.startswith(("/", "-", "~")) and ".." not in word]
-    return [f"{cwd}/{word}" if cwd else word for word in inside if "." in word or "/" in word][:20]
+        return [f"{vault.system_folder}/scripts/{module.replace('.', '/')}.py"] if ":" in (action.call or "") else []
+    cwd = str(task.options.get("cwd") or "")
+    words = [word for word in _words(action) if not word.startswith("-") and ("." in word or "/" in word)]
+    inside = (_inside(vault.root, cwd, word) for word in words)
+    return [path for path in inside if path][:20]
+
+
+def _inside(root: Path, cwd: str, word: str) -> str:
+    """The vault-relative path of a word of a command; "" outside of the vault. The disk is not asked."""
+    try:
+        path = Path(os.path.normpath(root / Path(cwd).expanduser() / Path(word).expanduser()))
+    except RuntimeError:  # the home of a user who does not exist
+        return ""
+    return path.relative_to(root).as_posix() if path != root and path.is_relative_to(root) else ""
 
 
 def _words(action: CommandAction) -> list[str]:

@@ -13,6 +13,7 @@ from vault_scheduler.ledger.rows import Batch, Claim, TaskRow, Unstarted
 from vault_scheduler.planning.planner import Agenda, Standing, State, standing, vault_off
 from vault_scheduler.settings import Settings, resolve
 from vault_scheduler.task import Policies, Task
+from vault_scheduler.vault.vault import Vault
 
 ARMED_SINCE = "armed since: "  # key of the ledger's meta table, with the task's id
 SET_BACK = timedelta(days=1)
@@ -106,10 +107,10 @@ class Roster:
             present=present,
         )
 
-    def named_files(self, system_folder: str) -> list[str]:
+    def named_files(self, vault: Vault) -> list[str]:
         """The files that any task's definition names: a run without shell must not change what others execute."""
         tasks = [tracked.task for tracked in self._tracked.values()]
-        return sorted({path for task in tasks for path in named_files(task, system_folder)})
+        return sorted({path for task in tasks for path in named_files(task, vault)})
 
     def would_stand(self, task_id: str, now: datetime) -> Standing | None:
         """How the task stands as its note is now; None if it is no task any more."""

@@ -89,7 +89,7 @@ class Scheduler:
             vault=str(vault.root),
             system_folder=vault.system_folder,
             report=self._report_run,
-            named_files=lambda: self._roster.named_files(vault.system_folder),
+            named_files=lambda: self._roster.named_files(vault),
         )
         self._around = NoteSurroundings(
             survey=survey,
