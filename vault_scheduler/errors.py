@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
+
+
+def internal(error: Exception) -> str:
+    """A fault of ours in one line, with the place in the code for whoever reads the report."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = f" ({Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno})" if trace else ""
+    text = " ".join(str(error).split())[:200]
+    return f"{type(error).__name__}: {text}{where}"
 
 
 class VaultSchedError(Exception):
@@ -71,14 +82,15 @@ class NoteChanged(VaultSchedError):
 
 
 class VaultNotFound(VaultSchedError):
-    """No vault with a tasks folder was found."""
+    """No vault with a tasks folder was found; `named`: `start` was given, so nothing else was looked at."""
 
-    def __init__(self, start: str, system_folder: str = "00_system") -> None:
+    def __init__(self, start: str, system_folder: str = "00_system", *, named: bool = False) -> None:
         self.start = start
-        super().__init__(
-            f"no vault at or above {start}: no folder holds {system_folder}/tasks/. "
-            "Say which one with --vault PATH or VAULT_SCHED_VAULT, or make one with `vault-sched init PATH`"
-        )
+        if named:
+            where = f"{start} is no vault: it holds no {system_folder}/tasks/. Name another one"
+        else:
+            where = f"no vault at or above {start}: no folder holds {system_folder}/tasks/. Say which one"
+        super().__init__(f"{where} with --vault PATH or VAULT_SCHED_VAULT, or make one with `vault-sched init PATH`")
 
 
 class SettingsMissing(VaultSchedError):

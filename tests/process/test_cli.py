@@ -7,6 +7,7 @@ import contextlib
 import io
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -269,7 +270,9 @@ def test_without_a_vault_every_command_says_how_to_name_one(tmp_path: Path, argu
 
 def test_a_vault_that_is_named_wrongly_is_not_replaced_by_another(shell: Shell) -> None:
     """`--vault` with a typo does not fall back to the vault one stands in."""
-    assert "no vault" in shell("list", "--vault", "no-such-folder", code=2).err
+    err = shell("list", "--vault", "no-such-folder", code=2).err
+    assert "no-such-folder is no vault" in err
+    assert "at or above" not in err  # what is above it was not looked at
 
 
 @pytest.mark.parametrize(
@@ -786,6 +789,31 @@ def test_logs_prints_the_full_output_or_what_the_ledger_kept(shell: Shell) -> No
         assert shell("logs", name).out == "line\n" * 5000
     assert shell("logs", run.id, "--follow").out == "line\n" * 5000
     assert "no run" in shell("logs", "r-20200101T000000Z-000000", code=2).err
+
+
+def test_logs_masks_on_a_terminal_what_an_escape_sequence_held_apart(shell: Shell) -> None:
+    """The stream's masker does not see a secret with a colour in it; the terminal would show it without."""
+    config = shell.folder / "config" / "vault-sched"
+    config.mkdir(parents=True, exist_ok=True)
+    (config / "env").write_text("TOKEN=hunter2-hunter2\n")
+    (config / "env").chmod(0o600)
+    run = a_run("hello", NOW)
+    shell.write("hello", HELLO)
+    shell.ledger(lambda store: ended(store, run, Result(outcome=Outcome.SUCCESS)))
+    path = output_path(shell.state / "runs", run.id, 1)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"token hunter2\x1b[31m-hunter2\x1b[0m, h\xc3\xa9llo\n")
+    assert _on_a_terminal(shell, "logs", "hello").decode() == "token [masked], héllo\r\n"
+
+
+def _on_a_terminal(shell: Shell, *arguments: str) -> bytes:
+    ours, theirs = pty.openpty()
+    with open(ours, "rb", buffering=0) as screen:  # noqa: PTH123  a descriptor
+        command = [sys.executable, "-m", "vault_scheduler", *arguments]
+        child = subprocess.run(command, stdout=theirs, cwd=shell.vault, env=shell.environ, timeout=50, check=False)
+        os.close(theirs)
+        assert child.returncode == 0
+        return screen.read(10_000)
 
 
 def test_logs_follow_ends_with_the_run(shell: Shell) -> None:

@@ -206,33 +206,52 @@ def logs(
 
     place = open_place(vault)
     found = finished(hindsight.find_output(place, run))
+    screen = _Screen(place)
     if follow and found.run.outcome is None:
-        finished(_follow(place, found.run.id))
+        finished(_follow(place, found.run.id, screen))
     elif found.path is not None:
-        _emit(found.path.read_bytes())
+        screen.show(found.path.read_bytes())
     elif found.text:
-        _emit(found.text.encode("utf-8", "surrogateescape") + b"\n")
+        screen.show(found.text.encode("utf-8", "surrogateescape") + b"\n")
     else:
         print(render.no_output_line(found), file=sys.stderr)
+    screen.end()
 
 
-async def _follow(place: Place, run: str) -> None:
+async def _follow(place: Place, run: str, screen: _Screen) -> None:
     from vault_scheduler.commands import hindsight
 
     async for data in hindsight.follow(place, run):
-        _emit(data)
+        screen.show(data)
 
 
-def _emit(data: bytes) -> None:
+class _Screen:
     """Output of a run: as it is into a file or pipe, without control characters into a terminal."""
-    if sys.stdout.isatty():
-        from vault_scheduler.text.harmless import clean
 
-        sys.stdout.write(clean(data.decode("utf-8", "replace")))
-    else:
+    def __init__(self, place: Place) -> None:
+        from vault_scheduler.text.masking import Masker
+
+        self._is_terminal = sys.stdout.isatty()
+        self._masker = Masker(list(place.machine.secrets.values()))
+
+    def show(self, data: bytes) -> None:
+        """Print what there is so far; what could be the beginning of a secret waits."""
+        if self._is_terminal:
+            from vault_scheduler.text.harmless import clean
+
+            # An escape sequence within a secret has hidden it from the masker of the stream.
+            data = self._masker.feed(clean(data.decode("utf-8", "replace")).encode())
+        self._write(data)
+
+    def end(self) -> None:
+        """Print the rest."""
+        if self._is_terminal:
+            self._write(self._masker.flush())
+
+    def _write(self, data: bytes) -> None:
         sys.stdout.flush()
         sys.stdout.buffer.write(data)
-    sys.stdout.flush()
+        sys.stdout.flush()
 
 
 def status(vault: VaultOption = None, json: JsonOption = False) -> None:

@@ -105,7 +105,7 @@ def _named(start: Path, named: Path, machine: Machine) -> Path:
     """A vault that was named is that folder or none: serving another one by mistake would be worse."""
     root = start / named.expanduser()
     if not (root / machine.system_folder / "tasks").is_dir():
-        raise VaultNotFound(str(root), machine.system_folder)
+        raise VaultNotFound(str(root), machine.system_folder, named=True)
     return root
 
 
