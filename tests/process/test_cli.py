@@ -880,6 +880,14 @@ def test_run_without_a_daemon_runs_here_and_now(shell: Shell) -> None:
     assert "exit 3" in shell("run", "bad", "--wait", code=1).out
 
 
+@pytest.mark.parametrize("verb", ["run", "cancel"])
+def test_run_and_cancel_without_a_daemon_tell_nothing_of_other_notes(shell: Shell, verb: str) -> None:
+    """What is wrong with a note that was not asked for is told by `check` and `status`."""
+    shell.write("hello", HELLO)
+    shell.write("broken", "---\ntype: command\n---\n")
+    assert shell(verb, "hello").err == ""
+
+
 def test_run_of_a_task_that_cannot_run_says_why(shell: Shell) -> None:
     """Unknown, invalid, or in a paused vault: nothing is started."""
     shell("run", "nothing", code=2)

@@ -243,7 +243,7 @@ def test_time_long_past_is_a_problem_and_no_run(world: World) -> None:
     world.start()
     world.advance(120)
     assert world.history() == []
-    assert [problem.key for problem in world.daemon.problems()] == ["at"]
+    assert [(problem.key, problem.line) for problem in world.daemon.problems()] == [("at", 4)]
     assert "status:" not in world.text("a")
     world.restart(after_s=60)
     world.advance(60)

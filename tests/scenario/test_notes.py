@@ -442,6 +442,25 @@ def test_duplicate_id(world: World) -> None:
     assert world.daemon.problems() == []
 
 
+@pytest.mark.parametrize("down", [False, True], ids=["awake", "restarted meanwhile"])
+def test_name_of_a_new_note_that_is_the_id_of_another(world: World, down: bool) -> None:
+    """The task that gave itself the id keeps it; only the note whose path happens to say the same is a problem."""
+    world.command("long name", "every: 10m\nid: a")
+    world.start()
+    if down:
+        world.stop()
+    world.command("a", "every: 10m", age_s=0)
+    if down:
+        world.start()
+    for time in ("10:15", "10:25"):
+        world.advance_to(time)
+        assert [problem.path for problem in world.daemon.problems()] == ["00_system/tasks/a.md"]
+        world.restart()
+    world.advance_to("10:35")
+    assert [(run.task, run.path) for run in world.runs()] == [("a", "00_system/tasks/long name.md")] * 3
+    assert world.stands("a") == "armed"
+
+
 def test_conflict_copies_are_never_scheduled(world: World) -> None:
     """Names that sync programs give to conflicts are neither tasks nor problems."""
     world.command("a", "every: 10m")

@@ -117,6 +117,26 @@ def test_retry_survives_a_restart(world: World) -> None:
     assert [(run.outcome, run.attempts) for run in world.runs()] == [(Outcome.SUCCESS, 2)]
 
 
+def test_waiting_runs_are_left_to_the_next_daemon(world: World) -> None:
+    """A daemon that is told to end ends what runs, and starts nothing of what waits; the next one does."""
+    world.write_settings("host: here\nmax_parallel: 1", age_s=3600)
+    world.script = runs_on
+    world.command("a", 'cron: "10 10 * * *"')
+    world.command("b", 'cron: "11 10 * * *"')
+    world.command("c", 'cron: "12 10 * * *"')
+    world.start()
+    world.advance_to("10:13")
+    submitted = world.engine.submitted
+    world.call(world.daemon.end())
+    assert world.history() == ["10:10 abandoned", "10:11 waiting", "10:12 waiting"]
+    assert [request.task for request in submitted] == ["a"]
+    world.crash()
+    world.script = lambda _: SUCCESS
+    world.clock.advance(60)
+    world.start()
+    assert world.history() == ["10:10 abandoned", "10:11 success", "10:12 success"]
+
+
 def test_pausing_ends_a_retry(world: World) -> None:
     """A retry that waits is not made by a task that was paused; the run ends as its last attempt did."""
     world.script = lambda _: FAILURE
@@ -403,6 +423,21 @@ def test_crash_is_retried(world: World) -> None:
     world.engine.finish("a")
     world.settle()
     assert [(run.outcome, run.attempts) for run in world.runs()] == [(Outcome.SUCCESS, 2)]
+
+
+def test_what_a_run_wrote_before_a_restart_is_held(world: World) -> None:
+    """The next daemon remembers which runs without shell there were when a note with a command was written."""
+    world.script = runs_on
+    world.write("writer", 'type: claude\ncron: "10 10 * * *"', body="Write.\n")
+    world.start()
+    world.advance_to("10:11")
+    world.engine.finish("writer")
+    world.command("evil", "every: 10m", age_s=1)
+    world.stop()
+    world.clock.advance(3600)
+    world.start()
+    world.advance(60)
+    assert world.stands("evil") == "held"
 
 
 def test_results_are_delivered_after_a_crash(world: World) -> None:

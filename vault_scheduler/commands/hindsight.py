@@ -103,12 +103,17 @@ def _read_from(path: Path, position: int) -> bytes:
         return b""
 
 
-async def run_or_task(place: Place, name: str) -> str:
-    """The id of the run, or of the task, that is meant. Raises RunNotFound, TaskNotFound."""
+async def run_or_task(place: Place, name: str) -> tuple[str, str]:
+    """The id of the run, or of the task, that is meant, and the path of its note ("" if the note is gone).
+
+    Raises RunNotFound, TaskNotFound.
+    """
     async with look(place) as view:
         bare = name.removeprefix("^")
-        if view.store and await view.store.run(bare):
-            return bare
+        run = await view.store.run(bare) if view.store else None
+        if run is not None:
+            return bare, run.path
         if bare.startswith("r-"):
             raise RunNotFound(bare)
-        return await known_task(view, name)
+        task = await known_task(view, name)
+        return task, next((item.path for item in view.catalogue.items if item.name == task), "")

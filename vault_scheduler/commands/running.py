@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated
 
@@ -15,6 +16,7 @@ from vault_scheduler.commands.console import (
     say,
     writing_place,
 )
+from vault_scheduler.machine.place import Place
 
 
 class LogFormat(StrEnum):
@@ -54,7 +56,8 @@ def run(
 
     place = writing_place(vault, "run")
     item = app.runnable(notes(place).find(task))
-    answer = finished(serving.request(place, "run", item.name, wait=wait, tell=_tell_problems))
+    tell = _problems_of(place, item.path)
+    answer = finished(serving.request(place, "run", item.name, wait=wait, tell=tell))
     if answer.refused:
         complain(f"{item.name} was not run: {answer.refused}")
         finish(False)
@@ -62,9 +65,14 @@ def run(
     finish(answer.outcome is None or answer.outcome.value == "success")
 
 
-def _tell_problems(event: str, subject: str, message: str) -> None:
-    if event == "problem":
-        complain(message)
+def _problems_of(place: Place, path: str) -> Callable[[str, str, str], None]:
+    """Tells problems, but not those of other tasks' notes: nobody asked for them."""
+
+    def tell(event: str, subject: str, message: str) -> None:
+        if event == "problem" and (subject == path or not place.vault.is_task_path(subject)):
+            complain(message)
+
+    return tell
 
 
 def cancel(
@@ -76,8 +84,8 @@ def cancel(
     from vault_scheduler.daemon import serving
 
     place = writing_place(vault, "cancel")
-    name = finished(hindsight.run_or_task(place, task))
-    answer = finished(serving.request(place, "cancel", name, wait=False, tell=_tell_problems))
+    name, path = finished(hindsight.run_or_task(place, task))
+    answer = finished(serving.request(place, "cancel", name, wait=False, tell=_problems_of(place, path)))
     if answer.refused:
         complain(f"{name} was not cancelled: {answer.refused}")
         finish(False)

@@ -9,7 +9,6 @@ from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from vault_scheduler.daemon.pen import Pen
-from vault_scheduler.errors import VaultSchedError
 from vault_scheduler.ledger.store import DAILY_LOG, Delivery, Store
 from vault_scheduler.planning.vigil import Vigil
 from vault_scheduler.run import Run
@@ -60,30 +59,37 @@ class LogWriter:
     ) -> list[NotWritten]:
         """Write what is pending; what could not be written."""
         of_day: dict[date, list[tuple[Delivery, Run]]] = defaultdict(list)
+        told: dict[str, str] = {}
+        failed: list[NotWritten | None] = []
         for delivery, run in runs:
-            of_day[(run.ended_at or now).astimezone(zone).date()].append((delivery, run))
+            try:
+                told[run.id] = log_line(run, zone)
+            except Exception as error:  # a fault of ours in one line holds up none of the others
+                failed.append(NotWritten(path=run.path, deliveries=(delivery,), error=error))
+            else:
+                of_day[(run.ended_at or now).astimezone(zone).date()].append((delivery, run))
+        today = now.astimezone(zone).date()
         if self._lines and monotonic >= self._blocked_until:
-            of_day.setdefault(now.astimezone(zone).date(), [])
-        failed = [await self._day(day, of_day[day], zone, foreign_host, now, monotonic) for day in sorted(of_day)]
+            of_day.setdefault(today, [])
+        for day in sorted(of_day):
+            lines = {run.id: told[run.id] for _, run in of_day[day]} | (self._lines if day == today else {})
+            failed.append(await self._day(day, of_day[day], lines, foreign_host, now, monotonic))
         return [failure for failure in failed if failure is not None]
 
     async def _day(
         self,
         day: date,
         runs: Sequence[tuple[Delivery, Run]],
-        zone: ZoneInfo,
+        lines: dict[str, str],
         foreign_host: str,
         now: datetime,
         monotonic: float,
     ) -> NotWritten | None:
-        lines = {run.id: log_line(run, zone) for _, run in runs}
-        if day == now.astimezone(zone).date():
-            lines.update(self._lines)
         path = ""
         try:
             for path, part in self._by_part(day, foreign_host, runs, lines):
                 await self._write(path, day, part, monotonic)
-        except (VaultSchedError, OSError) as error:
+        except Exception as error:
             self._blocked_until = monotonic + TRY_AGAIN_S
             return NotWritten(path=path, deliveries=tuple(delivery for delivery, _ in runs), error=error)
         for block_id in lines:
@@ -138,7 +144,10 @@ class LogWriter:
             if stamp is None or stamp == self._stamps.get(path):
                 continue
             self._stamps[path] = stamp
-            standing = daily_log.block_ids(self._vault.read(path) or b"")
+            try:
+                standing = daily_log.block_ids(self._vault.read(path) or b"")
+            except Exception:  # looked at again when the file next changes
+                continue
             for block in self._vigil.vanished(path, standing, monotonic):
                 lost |= await self._store.restore_delivery(block, DAILY_LOG)
         return lost

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from vault_scheduler.errors import VaultSchedError
 from vault_scheduler.platform.late_writes import Settled
 from vault_scheduler.vault.vault import Vault, Written
 
@@ -71,7 +70,7 @@ class Pen:
         for written in due:
             try:
                 late = await asyncio.to_thread(self._vault.settle, written, now)
-            except (VaultSchedError, OSError):
+            except Exception:
                 continue  # the temp file stays, and the daily tidying finds it
             if late.written is not None:
                 self._done(late.written, monotonic)

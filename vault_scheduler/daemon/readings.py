@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from vault_scheduler.errors import VaultSchedError
 from vault_scheduler.platform.replace import digest
 from vault_scheduler.vault.sightings import Believed, Sightings
 from vault_scheduler.vault.vault import Stamp, Vault, Written
@@ -107,13 +106,13 @@ class Readings:
     def read(self, path: str, now: datetime, monotonic: float, *, was_task: bool, first_look: bool) -> Reading | None:
         """Read the file; None if nothing has changed, or if it cannot be believed yet (and will be read again).
 
-        `was_task`: the last thing known of it was a task. Raises NoteUnreadable; then it is read again with the next
-        sweep.
+        `was_task`: the last thing known of it was a task. Raises NoteUnreadable; then, and after any other error of the
+        reading, it is read again with the next sweep.
         """
         del self._look_at[path]
         try:
             data = self._vault.read(path)
-        except VaultSchedError:
+        except Exception:  # one that nobody expected is tried again too
             self._again.add(path)
             self._stamps.pop(path, None)
             raise
@@ -154,4 +153,7 @@ class Readings:
     def modified_at(self, path: str) -> datetime | None:
         """The file's mtime, in UTC."""
         stamp = self._stamps.get(path) or self._vault.stamp(path)
-        return datetime.fromtimestamp(stamp.mtime_ns / 1e9, UTC) if stamp else None
+        try:
+            return datetime.fromtimestamp(stamp.mtime_ns / 1e9, UTC) if stamp else None
+        except (OverflowError, ValueError):  # some file systems keep years that no calendar of ours has
+            return None

@@ -7,7 +7,7 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from vault_scheduler.clock import LONGEST_WAIT_S, Clock
 from vault_scheduler.daemon.claims import Claims
@@ -29,8 +29,8 @@ from vault_scheduler.run import Run, RunState
 from vault_scheduler.task import Problem
 from vault_scheduler.vault.vault import Vault
 
-NEW_NOTE_WITHIN = timedelta(seconds=30)
-"""A request to run a task that is not known is kept for so long, while there are notes that do not count yet."""
+RECALLED = 1000
+"""So many runs of former daemons are looked at for what they may have written."""
 HEARTBEAT_S = 10.0
 TRY_AGAIN_S = 1.0
 RESTART = "Restart the daemon: it begins a new one, or reads the one that is there."
@@ -146,6 +146,7 @@ class Scheduler:
         self._copies = {path: Copy(**copy) for path, copy in copies.items()}
         self._survey.remember_copies(self._copies)
         await self.store.reopen_requests()
+        self._guard.recall(await self.store.history(limit=RECALLED), self._clock.now())
         await self.dispatcher.recover(self._clock.now(), self._grace_s)
 
     async def serve(self, stop: asyncio.Event, *, until_idle: bool = False) -> None:

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from vault_scheduler.daemon.log_writer import LogWriter
 from vault_scheduler.daemon.output_writer import OutputWriter
 from vault_scheduler.daemon.pen import Pen, Witness
-from vault_scheduler.errors import NoteRefused, VaultSchedError
+from vault_scheduler.errors import LedgerCorrupt, LedgerUnavailable, VaultSchedError, internal
 from vault_scheduler.ledger.store import DAILY_LOG, NOTE, OUTPUT, Delivery, Store
 from vault_scheduler.notes.note import Document, set_keys
 from vault_scheduler.notes.runs_section import insert_runs, run_ids
@@ -38,6 +38,8 @@ NOTES_A_PASS = 25
 PROPERTIES_A_SECOND = 5
 
 LOOKS_A_PASS = 200
+NO_LEDGER = (LedgerUnavailable, LedgerCorrupt)
+"""What concerns all deliveries; any other error is one delivery's own, and holds up none beside it."""
 
 OURS = ("last_run", "last_status", "next_run")
 Value = str | bool | int | None
@@ -124,8 +126,10 @@ class Scribe:
         """Set keys of the settings note."""
         try:
             await self._pen.edit(path, lambda data: set_keys(data, changes), monotonic)
-        except (VaultSchedError, OSError) as error:
-            self._around.report(path, f"the settings note could not be written: {error}", "")
+        except NO_LEDGER:
+            raise
+        except Exception as error:
+            self._around.report(path, f"the settings note could not be written: {why(error)}", "")
 
     def log(self, block_id: str, text: str, local_time: str) -> None:
         """Put a line that is not about a run into today's log, once; `text` is harmless markdown."""
@@ -166,33 +170,32 @@ class Scribe:
             if delivery.not_before is not None and delivery.path in changed:
                 await self._store.defer_delivery(delivery.run, delivery.target, now, delivery.why)
             if delivery.not_before is None or delivery.not_before <= now or delivery.path in changed:
-                by_target[delivery.target].append((delivery, await self._run(delivery)))
+                run = await self._store.run(delivery.run)
+                assert run is not None, "a delivery without its run"
+                by_target[delivery.target].append((delivery, run))
             else:
                 self._again_at(monotonic + (delivery.not_before - now).total_seconds())
         for failure in await self._log.deliver(by_target[DAILY_LOG], pace.zone, pace.foreign_host, now, monotonic):
-            await self._put_off(failure.deliveries, failure.path, failure.error, now)
+            await self._put_off(failure.deliveries, failure.path, why(failure.error), now)
         for delivery, run in by_target[OUTPUT]:
             try:
                 await self._output.deliver(run, now, monotonic)
-            except (NoteRefused, OSError, ValueError, VaultSchedError) as error:
-                await self._put_off([delivery], run.path, error, now)
+            except NO_LEDGER:
+                raise
+            except Exception as error:
+                await self._put_off([delivery], run.path, why(error), now)
         await self._take_registered(monotonic)
         await self._deliver_notes(by_target[NOTE], pace, now, monotonic, hurry)
 
     def _again_at(self, monotonic: float) -> None:
         self._next = monotonic if self._next is None else min(self._next, monotonic)
 
-    async def _run(self, delivery: Delivery) -> Run:
-        run = await self._store.run(delivery.run)
-        assert run is not None, "a delivery without its run"
-        return run
-
-    async def _put_off(self, deliveries: Sequence[Delivery], path: str, error: Exception, now: datetime) -> None:
+    async def _put_off(self, deliveries: Sequence[Delivery], path: str, reason: str, now: datetime) -> None:
         for delivery in deliveries:
             later = now + min(RETRY_AFTER * 2 ** min(delivery.tries, 10), LONGEST_RETRY)
-            await self._store.defer_delivery(delivery.run, delivery.target, later, str(error))
+            await self._store.defer_delivery(delivery.run, delivery.target, later, reason)
         self._dirty = True  # the next pass reads from the ledger until when
-        self._around.report(path, f"a result could not be written: {error}", "It is kept and tried again.")
+        self._around.report(path, f"a result could not be written: {reason}", "It is kept and tried again.")
 
     async def _look_after(self, path: str, monotonic: float) -> None:
         """Make pending again what somebody's old copy of the note overwrote."""
@@ -200,7 +203,7 @@ class Scribe:
             return
         try:
             standing = run_ids(self._vault.read(path) or b"")
-        except VaultSchedError:
+        except Exception:  # looked at again when the note next changes; the survey tells what is wrong with it
             return
         for block in self._vigil.vanished(path, standing, monotonic):
             await self._store.restore_delivery(block, NOTE)
@@ -226,7 +229,10 @@ class Scribe:
             self._again_at(monotonic + 1.0 if wrong else monotonic)
 
     async def _is_wrong(self, task: str) -> bool:
-        note = self._around.note(task)
+        try:
+            note = self._around.note(task)
+        except Exception:
+            return True  # told by the write that this leads to
         if note is None or note.frequent:
             return False
         keys = keys_of(await self._store.last_run_of(task, started=True), note)
@@ -240,16 +246,37 @@ class Scribe:
             by_task[run.task].append((delivery, run))
         written = 0
         for task in [*by_task, *(t for t in self._wanted if t not in by_task)]:
-            note = self._around.note(task)
-            if note is None:
-                await self._give_up(by_task.get(task, []), now)
-                self._wanted.pop(task, None)
-            elif written >= NOTES_A_PASS and not hurry:
+            if written >= NOTES_A_PASS and not hurry:
                 self._dirty = True
                 return
-            elif self._may_write(note, pace, monotonic, hurry):
-                await self._write_note(task, note, by_task.get(task, []), now, monotonic)
-                written += 1
+            mine = by_task.get(task, [])
+            try:
+                written += await self._deliver_note(task, mine, pace, now, monotonic, hurry)
+            except NO_LEDGER:
+                raise
+            except Exception as error:
+                self._wanted.pop(task, None)
+                await self._put_off([each for each, _ in mine], mine[0][1].path if mine else task, why(error), now)
+
+    async def _deliver_note(
+        self,
+        task: str,
+        deliveries: Sequence[tuple[Delivery, Run]],
+        pace: Pace,
+        now: datetime,
+        monotonic: float,
+        hurry: bool,
+    ) -> bool:
+        """Whether the note was to be written at this moment."""
+        note = self._around.note(task)
+        if note is None:
+            await self._give_up(deliveries, now)
+            self._wanted.pop(task, None)
+            return False
+        if not self._may_write(note, pace, monotonic, hurry):
+            return False
+        await self._write_note(task, note, deliveries, now, monotonic)
+        return True
 
     async def _give_up(self, deliveries: Sequence[tuple[Delivery, Run]], now: datetime) -> None:
         for _, run in deliveries:
@@ -273,7 +300,6 @@ class Scribe:
         self, task: str, note: NoteView, deliveries: Sequence[tuple[Delivery, Run]], now: datetime, monotonic: float
     ) -> None:
         runs = [run for _, run in deliveries]
-        entries = [entry_of(run, note.zone) for run in runs]
         wanted = dict(self._wanted.get(task, {}))
         keys = {**keys_of(await self._store.last_run_of(task, started=True), note), **wanted}
         last = b""
@@ -285,13 +311,14 @@ class Scribe:
             return last
 
         try:
+            entries = [entry_of(run, note.zone) for run in runs]
             written = await self._pen.edit(note.path, change, monotonic)
         except FileNotFoundError:
             self._again_at(monotonic + GONE_AGAIN_S)  # the survey will tell whether it is gone
             return
-        except (VaultSchedError, OSError) as error:
+        except Exception as error:
             self._not_before[note.path] = monotonic + RETRY_AFTER.total_seconds()
-            await self._put_off([delivery for delivery, _ in deliveries], note.path, error, now)
+            await self._put_off([delivery for delivery, _ in deliveries], note.path, why(error), now)
             return
         self._written_at[note.path] = monotonic
         self._waiting_since.pop(note.path, None)
@@ -302,6 +329,12 @@ class Scribe:
             self._vigil.wrote(note.path, [run.id for run in runs], run_ids(last), monotonic)
         for run in runs:
             await self._store.mark_delivered(run.id, NOTE, now, base_hash=written.after_hash, count=run.count)
+
+
+def why(error: Exception) -> str:
+    """What people are told of a delivery that failed."""
+    expected = isinstance(error, VaultSchedError | OSError)
+    return str(error) if expected else f"internal error: {internal(error)}; please report it"
 
 
 def keys_of(last: Run | None, note: NoteView) -> dict[str, Value]:

@@ -44,8 +44,6 @@ Tell = Callable[[str, str, str], None]
 ANSWER_WITHIN_S = 45.0
 """A daemon looks at its requests at least every 30 s, woken or not."""
 GRACE_S = 10.0
-_RECALLED = 1000
-"""So many runs of former daemons are looked at for what they may have written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,7 +226,6 @@ async def _scheduler(
             only_requests=only_requests,
             grace_s=GRACE_S,
         )
-        guard.recall(await store.history(limit=_RECALLED), now)
         await scheduler.begin()
         async with AsyncExitStack() as kept:
             if not only_requests:

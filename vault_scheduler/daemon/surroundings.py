@@ -18,7 +18,7 @@ from vault_scheduler.vault.vault import Written
 
 
 class NoteSurroundings:
-    """Implements `writer.Surroundings` from what the survey and the roster know."""
+    """Implements `scribe.Surroundings` from what the survey and the roster know."""
 
     scribe: Scribe  # set once both are there: each needs the other
 
@@ -93,8 +93,9 @@ class NoteSurroundings:
     def has_passed(self, task: str, path: str) -> None:
         """A one-shot whose time had passed, too long ago to run it late, when it was first seen (rule 1.4)."""
         message = "the time has passed already, so it never runs"
-        fix = "Write a time that is still to come, or `status: done`"
-        self._passed[task] = Problem(path=path, line=1, key="at", message=message, fix=fix)
+        fix = "Write a time that is still to come, or `status: done`."
+        line = self._survey.line_of(path, "at")
+        self._passed[task] = Problem(path=path, line=line, key="at", message=message, fix=fix)
         self._mark = None
 
     def forget_passed(self, task: str) -> None:

@@ -13,7 +13,7 @@ from vault_scheduler.notes.note import Document
 from vault_scheduler.parsing.parser import ParseContext, Parsed, parse_task, rebuild, source_of
 from vault_scheduler.parsing.values import local_datetime
 from vault_scheduler.planning.departures import Departure, Departures
-from vault_scheduler.planning.known import Edit, Former, Seen, Watched
+from vault_scheduler.planning.known import Edit, Former, Seen, Watched, internal_problem
 from vault_scheduler.planning.registry import Copy, Registry
 from vault_scheduler.planning.settings_note import SettingsNote, settings_gone
 from vault_scheduler.settings import Settings
@@ -101,6 +101,13 @@ class Survey:
         value = source["mapping"].get(key) if source else None
         return str(value) if value is not None and value != "" else None
 
+    def line_of(self, path: str, key: str) -> int:
+        """The line of a key in the note as it is now; 1 if the note cannot be read."""
+        try:
+            return Document.parse(self.vault.read(path) or b"").line_of_key(key)
+        except VaultSchedError:
+            return 1
+
     def modified_at(self, path: str) -> datetime | None:
         """The note's mtime, in UTC."""
         return self._readings.modified_at(path)
@@ -187,17 +194,19 @@ class Survey:
             was_task, first_look = self._was_task(path), self._first_look
             return self._readings.read(path, now, monotonic, was_task=was_task, first_look=first_look)
         except VaultSchedError as error:
-            self._unreadable(path, error, now, seen)
-            return None
+            message, fix = str(error), "Make the file readable, or remove it."
+            self._unreadable(Problem(path=path, line=1, key="", message=message, fix=fix), now, seen)
+        except Exception as error:
+            self._unreadable(internal_problem(path, error), now, seen)
+        return None
 
-    def _unreadable(self, path: str, error: VaultSchedError, now: datetime, seen: Seen) -> None:
+    def _unreadable(self, problem: Problem, now: datetime, seen: Seen) -> None:
         """The last good definition stays."""
+        path = problem.path
         if not self.vault.is_there():
             self._readings.put_off(path)
             self.present = False
-            return
-        problem = Problem(path=path, line=1, key="", message=str(error), fix="Make the file readable, or remove it.")
-        if path == self.settings_path:
+        elif path == self.settings_path:
             self.settings_note.complain(problem)
         else:
             self._stand_as_before(path, now, seen)
@@ -241,16 +250,16 @@ class Survey:
         watched, edited = self._watch(path, reading, now, monotonic)
         if edited and not reading.is_new:
             seen.changed_paths.add(path)
-        document = Document.parse(data)
-        parsed = self._parse(document, path)
+        found = self._understand(path, data)
+        parsed = found.parsed
         if not parsed.is_task_note and self.registry.entry(path) is None:
             watched.edit = None  # an ordinary note below the tasks folder
             self._edited.discard(path)
             return
-        if self._is_new(path) and document.fault is None and document.block is not None:
-            watched.last_run = document.mapping.get("last_run")
+        if self._is_new(path):
+            watched.last_run = found.last_run
         waits = edited or watched.edit is not None
-        watched.edit = Edit(parsed=parsed, source=source_of(document) if parsed.task else None)
+        watched.edit = found
         self._edited.add(path)
         if not waits:
             self._register(path, now, seen)
@@ -262,6 +271,17 @@ class Survey:
         on = parsed.switches
         if on is not None:
             seen.touched |= self.registry.switch(path, on.status, on.paused_until, on.run_now)
+
+    def _understand(self, path: str, data: bytes) -> Edit:
+        """What the note says. A fault of ours in reading it is a problem of this note alone."""
+        try:
+            document = Document.parse(data)
+            parsed = self._parse(document, path)
+            source = source_of(document) if parsed.task else None
+            is_mapping = document.fault is None and document.block is not None
+            return Edit(parsed, source, document.mapping.get("last_run") if is_mapping else None)
+        except Exception as error:
+            return Edit(Parsed(problems=(internal_problem(path, error),)))
 
     def _parse(self, document: Document, path: str) -> Parsed:
         """A former task that declares nothing any more is a problem, not a removal (rule 3.4)."""
@@ -316,7 +336,11 @@ class Survey:
         former = self._former.get(path)
         if former is None or not former.source or self.registry.entry(path) is not None:
             return
-        task = rebuild(json.loads(former.source), path, self._context(check=False)).task
+        try:
+            task = rebuild(json.loads(former.source), path, self._context(check=False)).task
+        except Exception as error:
+            seen.touched |= self.registry.put(path, None, (internal_problem(path, error),), now)
+            return
         if task is not None:
             seen.touched |= self.registry.put(path, task, (), now)
             if former.invalid_since is not None:
@@ -380,4 +404,7 @@ class Survey:
             self._watched.pop(path, None)
             return
         self._watch(path, reading, now, monotonic)
-        self.settings_note.take(data)
+        try:
+            self.settings_note.take(data)
+        except Exception as error:
+            self.settings_note.complain(internal_problem(path, error))

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from vault_scheduler.errors import internal
 from vault_scheduler.parsing.parser import Parsed
+from vault_scheduler.task import Problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,12 +21,13 @@ class Former:
     invalid_since: datetime | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Edit:
     """What a note says since somebody changed it."""
 
     parsed: Parsed
-    source: dict[str, Any] | None
+    source: dict[str, Any] | None = None  # of the task that it declares
+    last_run: object = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,3 +48,9 @@ class Seen:
     renamed: list[tuple[str, str]] = field(default_factory=list)  # task id before, after
     settings_changed: bool = False
     changed_paths: set[str] = field(default_factory=set)  # notes that somebody else changed
+
+
+def internal_problem(path: str, error: Exception) -> Problem:
+    """A fault of ours, met in one note."""
+    message = f"internal error while reading this note: {internal(error)}; please report it"
+    return Problem(path=path, line=1, key="", message=message, fix="")

@@ -1,0 +1,150 @@
+"""Faults of our own code: met in one note, they cost that note its turn, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from vault_scheduler.daemon import log_writer, output_writer, scribe, surroundings, survey
+from vault_scheduler.parsing.parser import parse_task, rebuild
+from vault_scheduler.parsing.settings_parser import parse_settings
+from vault_scheduler.planning import settings_note
+from vault_scheduler.run import Outcome, Result
+from vault_scheduler.testing_world import World
+
+INTERNAL = "internal error while reading this note: RuntimeError: no such case"
+
+
+def breaks_for(function: Callable[..., Any], marks: Callable[..., bool]) -> Callable[..., Any]:
+    """The same function with a fault that these arguments bring out."""
+
+    def broken(*args: Any, **named: Any) -> Any:
+        if marks(*args):
+            raise RuntimeError("no such case")
+        return function(*args, **named)
+
+    return broken
+
+
+def internal_problems(world: World) -> list[str]:
+    return [problem.path for problem in world.daemon.problems() if INTERNAL in problem.message]
+
+
+@pytest.mark.parametrize("part", ["parse_task", "source_of"])
+def test_note_that_breaks_the_parser_is_a_problem(world: World, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    """The last good definition stays, as with any invalid note; other tasks go on; a repair ends it."""
+    world.command("a", "every: 10m")
+    world.command("b", "every: 10m")
+    world.start()
+    breaks = breaks_for(getattr(survey, part), lambda document, *_: b"strange" in document.data)
+    monkeypatch.setattr(survey, part, breaks)
+    world.edit("a", "echo a", "echo strange")
+    world.advance_to("10:15")
+    assert internal_problems(world) == ["00_system/tasks/a.md"]
+    assert "report it" in world.log()
+    assert world.history("a") == ["10:10 blocked 1: the note is invalid"]
+    assert world.history("b") == ["10:10 success"]
+    world.edit("a", "echo strange", "echo a")
+    world.advance_to("10:25")
+    assert world.history("a")[1:] == ["10:20 success"]
+    assert world.daemon.problems() == []
+
+
+def test_note_that_is_new_and_breaks_the_parser(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is a problem and no task; the others of the same look run."""
+    breaks = breaks_for(parse_task, lambda document, *_: b"strange" in document.data)
+    monkeypatch.setattr(survey, "parse_task", breaks)
+    world.command("strange", "every: 10m")
+    world.command("b", "every: 10m")
+    world.start()
+    world.advance_to("10:15")
+    assert internal_problems(world) == ["00_system/tasks/strange.md"]
+    assert world.history() == ["10:10 success"]
+
+
+def test_note_whose_reading_breaks(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading it is tried again with the next sweep, and then it is whole."""
+    world.command("a", "every: 10m")
+    world.command("b", "every: 10m")
+    world.start()
+    vault = world.survey.vault
+    breaks = breaks_for(vault.read, lambda path: path.endswith("/a.md"))
+    with monkeypatch.context() as patch:
+        patch.setattr(vault, "read", breaks)
+        world.edit("a", "echo a", "echo c")
+        world.advance(60)
+        assert internal_problems(world) == ["00_system/tasks/a.md"]
+    world.advance_to("10:15")
+    assert world.daemon.problems() == []
+    assert [world.history(task) for task in "ab"] == [["10:10 success"]] * 2
+
+
+def test_former_definition_that_cannot_be_rebuilt(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the ledger kept of one invalid note does not keep the daemon from starting with the others."""
+    world.command("a", "every: 10m")
+    world.command("b", "every: 10m")
+    world.start()
+    world.stop()
+    monkeypatch.setattr(survey, "rebuild", breaks_for(rebuild, lambda *_: True))
+    world.edit("a", "every: 10m", "every: often")
+    world.start()
+    world.advance_to("10:15")
+    assert [problem.path for problem in world.daemon.problems()] == ["00_system/tasks/a.md"]
+    assert world.history("b") == ["10:10 success"]
+
+
+def test_settings_note_that_breaks_the_parser(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last good settings hold."""
+    world.command("a", "every: 10m")
+    world.start()
+    monkeypatch.setattr(settings_note, "parse_settings", breaks_for(parse_settings, lambda *_: True))
+    world.write_settings("host: here\nstatus: active\nmax_parallel: 2")
+    world.advance_to("10:15")
+    assert internal_problems(world) == ["00_system/scheduler.md"]
+    assert world.history() == ["10:10 success"]
+
+
+@pytest.mark.parametrize(
+    ("module", "part", "marks"),
+    [
+        (scribe, "insert_runs", lambda data, *_: b"echo a" in data),
+        (scribe, "entry_of", lambda run, *_: run.task == "a"),
+        (surroundings, "NoteView", None),
+        (log_writer, "log_line", lambda run, *_: run.task == "a"),
+        (output_writer, "output_text", lambda run, *_: run.task == "a"),
+    ],
+    ids=["the note", "the entry", "the view", "the daily log", "the output note"],
+)
+def test_delivery_that_breaks_is_put_off(
+    world: World, monkeypatch: pytest.MonkeyPatch, module: Any, part: str, marks: Callable[..., bool] | None
+) -> None:
+    """It is told and tried again later; the results of other tasks are written meanwhile."""
+    world.script = lambda request: Result(outcome=Outcome.SUCCESS, markdown=True, text=f"result of {request.task}")
+    for name in "ab":
+        world.command(name, f'cron: "10 10 * * *"\noutput: out-{name}.md')
+    world.start()
+    function = getattr(module, part)
+    with monkeypatch.context() as patch:
+        if marks is None:
+
+            def broken(**named: Any) -> Any:
+                if named["path"].endswith("/a.md"):
+                    raise RuntimeError("no such case")
+                return function(**named)
+
+            patch.setattr(module, part, broken)
+        else:
+            patch.setattr(module, part, breaks_for(function, marks))
+        world.advance_to("10:15")
+        assert "## Runs" in world.text("b")
+        assert "tasks/b" in world.log()
+        assert (world.root / "out-b.md").read_text() == "result of b\n"
+        told = [rest for what, _, rest in world.told if what == "problem"]
+        assert any("internal error: RuntimeError: no such case" in rest for rest in told), told
+        assert len(told) < 20
+    world.advance(3600)
+    assert "## Runs" in world.text("a")
+    assert (world.root / "out-a.md").read_text() == "result of a\n"
+    assert world.call(world.store.pending_deliveries()) == []
