@@ -293,6 +293,22 @@ def test_the_vaults_own_settings_run_nothing(stage: Stage) -> None:
     assert [denial.split(" ")[:2] for denial in result.denials] == [["Bash:", "touch"]]
 
 
+def test_full_is_the_presets_name_for_all_that_the_vault_says(stage: Stage) -> None:
+    """The same settings do act under `full`: what shows that they have no effect elsewhere would notice one."""
+    hostile_settings(stage)
+    result = stage.run([text("done")], permissions=Permissions.FULL)
+    assert result.outcome is Outcome.SUCCESS
+    assert stage.traces() >= {"SessionStart", "UserPromptSubmit", "server"}
+    assert stage.api.tool_names() >= {"Read", "Write", "Bash", "WebFetch", "WebSearch", "Agent"}  # Agent: Task, renamed
+
+
+def test_read_only_offers_nothing_that_writes(stage: Stage) -> None:
+    """Three tools of Claude's and three of ours."""
+    assert stage.run([text("done")], permissions=Permissions.READ_ONLY).outcome is Outcome.SUCCESS
+    ours = {f"mcp__vault-sched__{name}" for name in ("ask_person", "report_failure", "nothing_new")}
+    assert stage.api.tool_names() - {"DeferredToolPlaceholder"} == {"Read", "Glob", "Grep"} | ours
+
+
 def test_read_only_reads_neither_secrets_nor_writes(stage: Stage) -> None:
     """The env file and the process table are hidden, a secret in the answer is masked, and nothing is written."""
     hostile_settings(stage)

@@ -28,3 +28,20 @@ def test_a_request_for_a_task_that_never_comes_is_refused(world: World) -> None:
     assert found is not None
     assert found.answer is not None
     assert "refused" in found.answer
+
+
+def test_what_the_watcher_does_not_tell_is_found_by_the_sweep(world: World) -> None:
+    """Events are hints: a new note, an edit and a deletion that nobody reported count within a minute all the same."""
+    world.command("a", "every: 1m")
+    world.start()
+    world.hint = lambda *paths: None  # type: ignore[method-assign]
+    world.command("new", "every: 1m", age_s=0)
+    world.edit("a", "every: 1m", "every: 10m")
+    world.advance_to("10:05:30")
+    assert len(world.runs("new")) >= 4
+    assert len(world.runs("a")) <= 1
+    world.delete("new")
+    count = len(world.runs("new"))
+    world.advance(300)
+    assert len(world.runs("new")) <= count + 1
+    assert len(world.runs("a")) >= 1
