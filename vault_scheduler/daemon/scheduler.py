@@ -26,11 +26,11 @@ from vault_scheduler.planning.attendance import Attendance
 from vault_scheduler.planning.planner import State, is_going
 from vault_scheduler.planning.registry import Copy
 from vault_scheduler.run import Run, RunState
-from vault_scheduler.task import Problem
+from vault_scheduler.task import Problem, TaskType
 from vault_scheduler.vault.vault import Vault
 
 RECALLED = 1000
-"""So many runs of former daemons are looked at for what they may have written."""
+"""So many Claude runs of former daemons are looked at for what they may have written."""
 HEARTBEAT_S = 10.0
 TRY_AGAIN_S = 1.0
 RESTART = "Restart the daemon: it begins a new one, or reads the one that is there."
@@ -146,7 +146,7 @@ class Scheduler:
         self._copies = {path: Copy(**copy) for path, copy in copies.items()}
         self._survey.remember_copies(self._copies)
         await self.store.reopen_requests()
-        self._guard.recall(await self.store.history(limit=RECALLED), self._clock.now())
+        self._guard.recall(await self.store.started_of_type(TaskType.CLAUDE, RECALLED), self._clock.now())
         await self.dispatcher.recover(self._clock.now(), self._grace_s)
 
     async def serve(self, stop: asyncio.Event, *, until_idle: bool = False) -> None:
