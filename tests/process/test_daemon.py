@@ -239,7 +239,8 @@ def no_settings_note(world: World) -> None:
 
 def a_command_that_runs_a_task(world: World) -> None:
     """Without a daemon the command runs the task itself; a daemon that starts meanwhile waits for it."""
-    world.note("slow", 'type: command\nevery: 1d\ncommand: "sleep 2; echo done"')
+    slow = "until [ -e go ]; do sleep 0.05; done; echo done"
+    world.note("slow", f'type: command\nevery: 1d\ncommand: "{slow}"')
     command = subprocess.Popen(
         [sys.executable, "-m", "vault_scheduler", "run", "slow", "--wait", "--vault", str(world.vault)],
         env=world.env,
@@ -247,9 +248,11 @@ def a_command_that_runs_a_task(world: World) -> None:
         stdout=subprocess.DEVNULL,
     )
     world.until(lambda: [run for run in world.runs("slow") if run["state"] == "running"], "it runs")
-    world.start()
-    assert command.wait(10) == 0
-    assert "for a run of process" in world.told()
+    world.start(wait=False)
+    world.until(lambda: "for a run of process" in world.told(), "the daemon waits for the command")
+    (world.vault / "go").touch()
+    assert command.wait(30) == 0
+    world.until(lambda: "watching" in world.told(), "the daemon takes over")
     assert [run["outcome"] for run in world.runs("slow")] == ["success"]
     world.delivered()
     assert "> done" in (world.tasks / "slow.md").read_text()

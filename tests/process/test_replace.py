@@ -431,7 +431,7 @@ def test_no_line_of_a_busy_writer_is_lost(note: Path, kind: str) -> None:
     assert missing <= {line for copy in copies for line in copy.read_bytes().split(b"\n")}
     assert len(missing) <= 2
     assert len(set(lines)) == len(lines)
-    assert len(pending) > 10
+    assert pending, "not a single edit of ours was tried between theirs"
     assert beside(note) == {copy.name for copy in copies}
 
 

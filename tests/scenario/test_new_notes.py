@@ -7,12 +7,25 @@ from vault_scheduler.testing_world import World
 
 
 def test_a_request_waits_for_a_note_that_does_not_count_yet(world: World) -> None:
-    """`create` and then `run` works at once: the run starts when the note has been left alone for `note_quiet`."""
+    """`create` and then `run` works at once: it starts as soon as two reads of the note agree, without `note_quiet`."""
     world.start()
     world.command("new", "every: 1h", age_s=0)
     assert world.request("run", "new") == {}
-    world.advance(11)
+    world.advance(2)
     assert [run.outcome for run in world.runs("new")] == [Outcome.SUCCESS]
+
+
+def test_an_edit_counts_at_once_for_who_asks_for_the_task(world: World) -> None:
+    """Who types `run` has finished typing the note; what fires by itself still waits for `note_quiet`."""
+    world.command("asked", "every: 1h")
+    world.command("unasked", "every: 1h")
+    world.start()
+    for name in ("asked", "unasked"):
+        world.edit(name, "every: 1h", "every: 1s")
+    world.request("run", "asked")
+    world.advance(4)
+    assert len(world.runs("asked")) > 1
+    assert world.runs("unasked") == []
 
 
 def test_a_request_for_a_task_that_never_comes_is_refused(world: World) -> None:

@@ -55,7 +55,11 @@ class Inbox:
         """Whether the task to be run may be a note that was written just now, and does not count yet."""
         if self._survey.settings_note.was_never_good:
             return False
-        if request.verb != "run" or self._roster.get(request.task) is not None:
+        if request.verb != "run":
+            return False
+        if self._survey.ask_for(request.task) and now - request.made_at < NEW_NOTE_WITHIN:
+            return True
+        if self._roster.get(request.task) is not None:
             return False
         if is_new:
             self._survey.hint([""])  # a sweep, for notes that no event has told of

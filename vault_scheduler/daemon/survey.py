@@ -43,6 +43,7 @@ class Survey:
         self._former = dict(former)
         self._watched: dict[str, Watched] = {}
         self._edited: set[str] = set()  # the task notes whose `edit` is set
+        self._asked: set[str] = set()  # the tasks whose edits count at once, because a person asks for them
         self._readings = Readings(vault, self.settings_path)
         self._first_look = True
         self._departures = Departures()
@@ -162,8 +163,29 @@ class Survey:
             return min(next_sweep, self._readings.next_read(self.settings_path))
         waiting = {*self._edited, self.settings_path} if self.settings_note.is_pending else self._edited
         misses_former = self._misses_former  # until it is seen, a new note may be a renamed one
-        looks = [self._watched[p].changed_at + self._quiet for p in waiting if not (misses_former and self._is_new(p))]
+        looks = [self._counts_at(path) for path in waiting if not (misses_former and self._is_new(path))]
         return min([next_sweep, self._readings.next_read(), *looks])
+
+    def ask_for(self, task: str) -> bool:
+        """A person asks for this task by name: what its note says now counts. True while that is still being read.
+
+        Half-typed edits wait so that nothing runs unasked; who types the command has finished typing the note.
+        """
+        self._asked.add(task)
+        holder = self.registry.holder(task)
+        if any(self._is_asked(path) for path in self._edited) or (holder and self._readings.waits(holder.path)):
+            return True
+        self._asked.discard(task)
+        return False
+
+    def _is_asked(self, path: str) -> bool:
+        watched = self._watched.get(path)
+        task = watched.edit.parsed.task if watched is not None and watched.edit is not None else None
+        return task is not None and task.id in self._asked
+
+    def _counts_at(self, path: str) -> float:
+        """The awake second from which an edit counts."""
+        return self._watched[path].changed_at + (0.0 if self._is_asked(path) else self._quiet)
 
     @property
     def _quiet(self) -> float:
@@ -303,7 +325,7 @@ class Survey:
         quiet = [
             path
             for path in self._edited
-            if monotonic - self._watched[path].changed_at >= self._quiet and not (misses_former and self._is_new(path))
+            if monotonic >= self._counts_at(path) and not (misses_former and self._is_new(path))
         ]
         # Who was there first holds its id, and no copy comes before its original.
         for path in sorted(quiet, key=lambda p: (p not in self._former, len(p), p)):
