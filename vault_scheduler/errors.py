@@ -32,7 +32,7 @@ class BadValue(VaultSchedError):
 
 
 class BadExpression(BadValue):
-    """A cron expression that is refused (rules.md 1.1)."""
+    """A cron expression that is refused (rule 1.1)."""
 
     exit_code = 1
 
@@ -94,7 +94,7 @@ class VaultNotFound(VaultSchedError):
 
 
 class SettingsMissing(VaultSchedError):
-    """The vault has no settings note, so the daemon does not start (rules.md 3.3)."""
+    """The vault has no settings note, so the daemon does not start (rule 3.3)."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -130,7 +130,7 @@ class LockHeld(VaultSchedError):
 
 
 class LedgerTooNew(VaultSchedError):
-    """The ledger was written by a newer version (rules.md section 10)."""
+    """The ledger was written by a newer version (rule 10)."""
 
     def __init__(self, path: str, version: str) -> None:
         self.path = path

@@ -1,4 +1,4 @@
-"""One execution of a task: its key, its states, its outcome. Pure data (rules.md sections 2 and 5)."""
+"""One execution of a task: its key, its states, its outcome. Pure data (rules 2 and 5)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class Outcome(StrEnum):
-    """How a run, or a fire time that did not start, ended (product.md section 1)."""
+    """How a run, or a fire time that did not start, ended."""
 
     SUCCESS = "success"
     FAILURE = "failure"
@@ -22,7 +22,7 @@ class Outcome(StrEnum):
 
     @property
     def is_failed(self) -> bool:
-        """Whether `retries` and `pause_after` count it (rules.md section 5)."""
+        """Whether `retries` and `pause_after` count it (rule 5)."""
         return self in (Outcome.FAILURE, Outcome.TIMEOUT, Outcome.ABANDONED)
 
 

@@ -69,7 +69,7 @@ class Overlap(StrEnum):
 
 
 class CatchUp(StrEnum):
-    """Which of several fire times that were due run at all (rules.md section 4)."""
+    """Which of several fire times that were due run at all (rule 4)."""
 
     LATEST = "latest"
     SKIP = "skip"
@@ -77,7 +77,7 @@ class CatchUp(StrEnum):
 
 
 class Permissions(StrEnum):
-    """Preset of tools for a Claude run (product.md section 5)."""
+    """Preset of tools for a Claude run (docs/contract.md)."""
 
     READ_ONLY = "read-only"
     EDIT = "edit"
@@ -150,7 +150,7 @@ class Task:
 
     `definition` is the hash of everything that the note declares except the scheduler's own keys and the
     switches (`status`, `paused_until`, `run_now`): what would run, and when. `trigger_fingerprint` covers only when
-    (rules.md 3.2). Two tasks with equal `definition` do the same thing.
+    (rule 3.2). Two tasks with equal `definition` do the same thing.
     """
 
     id: str
@@ -172,7 +172,7 @@ class Task:
 
     @property
     def asks_for_shell(self) -> bool:
-        """Whether a run of it can execute anything (product.md section 5, rules.md section 8)."""
+        """Whether a run of it can execute anything (rule 8)."""
         if not isinstance(self.action, ClaudeAction):
             return True
         return self.action.permissions is Permissions.FULL or any(

@@ -197,6 +197,20 @@ async def test_runs_of_one_second_whose_ids_collide_are_both_kept(store: Store) 
     assert {run.id for run in await store.active()} == {first.id, longer}
 
 
+async def test_a_lease_covers_what_has_not_ended(store: Store) -> None:
+    """Whoever holds the vault owns the runs that have not ended, and says until when."""
+    assert isinstance(store, SqliteStore)
+    first, second = a_run("first"), a_run("second")
+    await store.save(Batch(claims=(Claim(run=first), Claim(run=second))))
+    await store.begin_attempt(first.id, 1, T)
+    await store.end_attempt(first.id, 1, GOOD, T)
+    await store.finish(first.id, Outcome.SUCCESS, GOOD, "", T)
+    store.owner = "daemon-2"
+    await store.renew_leases(T + MINUTE)
+    rows = store._file.rows("SELECT task, owner, lease_until FROM runs ORDER BY task")
+    assert [tuple(row) for row in rows] == [("first", "daemon-1", None), ("second", "daemon-2", T.timestamp() + 60)]
+
+
 async def test_active_runs_come_by_fire_time(store: Store) -> None:
     """Waiting runs go by fire time, whatever the order of their claims."""
     late, early = a_run("a", T + MINUTE), a_run("b", T)

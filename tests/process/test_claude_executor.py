@@ -350,7 +350,7 @@ def test_a_wrong_key_is_not_tried_for_minutes(stage: Stage) -> None:
     assert result.outcome is Outcome.BLOCKED
     assert "401" in result.reason
     assert "log in" in result.reason
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 45
 
 
 def test_a_rate_limit_is_a_failure_in_the_apis_words(stage: Stage) -> None:

@@ -681,6 +681,8 @@ def test_pause_all_pauses_the_vault(shell: Shell) -> None:
     assert shell.json("list")[0]["state"] == "armed"
     assert "not both" in shell("approve", "hello", "--all", code=2).err
     shell("pause", "hello", "--all", code=2)
+    shell("pause", "--all", "--until", "2090-01-01")
+    assert "(paused)" in shell("status", code=1).out
 
 
 def test_a_stopped_task_is_not_weakened_to_a_paused_one(shell: Shell) -> None:

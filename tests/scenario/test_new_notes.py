@@ -58,3 +58,12 @@ def test_what_the_watcher_does_not_tell_is_found_by_the_sweep(world: World) -> N
     world.advance(300)
     assert len(world.runs("new")) <= count + 1
     assert len(world.runs("a")) >= 1
+
+
+def test_the_first_result_of_a_new_task_is_in_its_note_at_once(world: World) -> None:
+    """A new note with `run_now`: unticking, `next_run` and the result are one write, not two with 30 s between."""
+    world.start()
+    world.command("new", "every: 1h\nrun_now: true", age_s=0)
+    world.advance(14)
+    assert "run_now: false" in world.text("new")
+    assert "## Runs" in world.text("new")

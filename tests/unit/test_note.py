@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import re
 import runpy
-import time
 from pathlib import Path
 
 import pytest
@@ -383,9 +382,8 @@ SLOW = {
 }
 
 
+@pytest.mark.timeout(20)  # what is not linear takes minutes
 @pytest.mark.parametrize("name", SLOW)
 def test_no_body_is_slow_to_scan(name: str) -> None:
     """A megabyte is scanned in linear time, whatever is in it."""
-    start = time.perf_counter()
-    outline(SLOW[name])
-    assert time.perf_counter() - start < 3.0
+    assert outline(SLOW[name]) is not None

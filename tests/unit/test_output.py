@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -239,14 +237,13 @@ def test_an_answer_that_starts_with_a_heading_starts_on_the_first_line() -> None
     assert harmless_markdown("# Today\n\nAll quiet.\n## Next") == "**Today**\n\n\nAll quiet.\n\n**Next**"
 
 
+@pytest.mark.timeout(20)  # what is not linear takes minutes
 @pytest.mark.parametrize(
-    "line", ["# a" + " " * 20_000 + "x", "# " * 10_000 + "x", "# " + "#" * 20_000, "#" + "\t" * 20_000 + "#x"]
+    "line", ["# a" + " " * 200_000 + "x", "# " * 10_000 + "x", "# " + "#" * 20_000, "#" + "\t" * 20_000 + "#x"]
 )
 def test_a_heading_of_many_spaces_costs_no_time(line: str) -> None:
     """An answer is made harmless while other tasks wait for their turn."""
-    began = time.perf_counter()
-    harmless_markdown(line)
-    assert time.perf_counter() - began < 1
+    assert harmless_markdown(line)
 
 
 HEADINGS = [("# a", "a"), ("## a ##", "a"), ("### a#", "a#"), ("# # b # #", "# b #"), ("#\ta\t#\t", "a"), ("## ##", "")]

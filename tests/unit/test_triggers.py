@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from time import perf_counter
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -452,18 +451,16 @@ DOWNTIME = [
 ]
 
 
+@pytest.mark.timeout(10)  # it takes about 0.02 s; stepping through all of them takes minutes
 @pytest.mark.parametrize(("triggers", "count", "exact"), DOWNTIME)
 def test_due_is_quick_after_years_of_downtime(triggers: tuple[CronTrigger, ...], count: int, exact: bool) -> None:
     """Sixteen years of seconds or minutes are told in no time; beyond the limits the count is a lower bound."""
     schedule, after, upto = Schedule(triggers), utc("2010-01-01"), utc("2026-01-01")
-    began = perf_counter()
     due = schedule.due(after, upto, 100)
-    took = perf_counter() - began
     assert due is not None
     assert (due.count, due.exact) == (count, exact)
     assert len(due.newest) == min(100, count)
     assert due.newest[-1] <= upto
-    assert took < 0.5  # about 0.02 where nothing else runs
 
 
 def test_schedules_compare_by_what_they_declare() -> None:

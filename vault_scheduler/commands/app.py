@@ -14,8 +14,8 @@ from vault_scheduler.errors import Refused
 from vault_scheduler.machine.place import Place
 from vault_scheduler.platform.lock import Holder, holder
 from vault_scheduler.run import Run, RunState
-from vault_scheduler.settings import resolve
-from vault_scheduler.task import Policies, Problem
+from vault_scheduler.settings import Settings, resolve
+from vault_scheduler.task import Policies, Problem, Status
 from vault_scheduler.triggers.zones import load_zone
 
 ALIVE_WITHIN = timedelta(seconds=90)
@@ -168,7 +168,7 @@ async def status(place: Place) -> StatusReport:
         cost_today_usd=spent,
         tasks=len(view.catalogue.items),
         next_fires=_next_tasks(view.catalogue),
-        vault_status=place.settings_in_force.status.value,
+        vault_status=_vault_status(place.settings_in_force, now),
     )
 
 
@@ -195,3 +195,9 @@ async def held(place: Place) -> HeldTasks:
     async with look(place) as view:
         waiting = tuple(item.waiting for item in view.catalogue.items if item.waiting)
         return HeldTasks(catalogue=view.catalogue, waiting=waiting, has_history=bool(view.known))
+
+
+def _vault_status(settings: Settings, now: datetime) -> str:
+    """What the vault as a whole is doing: a pause until some moment is a pause."""
+    paused = settings.paused_until is not None and settings.paused_until > now
+    return Status.PAUSED.value if settings.status is Status.ACTIVE and paused else settings.status.value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,7 +16,9 @@ from vault_scheduler.commands.console import (
     say,
     writing_place,
 )
-from vault_scheduler.machine.place import Place
+
+if TYPE_CHECKING:
+    from vault_scheduler.machine.place import Place
 
 
 class LogFormat(StrEnum):

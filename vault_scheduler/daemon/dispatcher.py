@@ -17,6 +17,7 @@ from vault_scheduler.planning.planner import Candidate, Limits, State, is_going,
 from vault_scheduler.run import Outcome, Result, Run, RunState, TriggerKind, fire_key, run_id, run_key
 from vault_scheduler.settings import Settings
 from vault_scheduler.task import ClaudeAction, Overlap, Policies, Task, TaskType, fingerprint
+from vault_scheduler.telling.summary import duration_words
 
 DIED = "vault-sched died while it ran"
 LONGEST_SETTLING = timedelta(seconds=60)
@@ -322,7 +323,8 @@ class Dispatcher:
         retry = result.outcome.is_failed and result.retryable and run.attempts <= snapshot["retries"]
         if retry and run.id not in self._cancelling:
             delay = retry_delay(Policies(retry_delay=timedelta(seconds=snapshot["retry_delay_s"])), run.attempts)
-            self._report(run, f"attempt {run.attempts}: {result.outcome.value} · {result.reason}; again in {delay}")
+            again = f"again in {duration_words(delay.total_seconds())}"
+            self._report(run, f"attempt {run.attempts}: {result.outcome.value} · {result.reason}; {again}")
             self._active[run.id] = run
             await self._wait(run, "retry", now + delay)
             return

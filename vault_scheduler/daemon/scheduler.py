@@ -7,7 +7,7 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from vault_scheduler.clock import LONGEST_WAIT_S, Clock
 from vault_scheduler.daemon.claims import Claims
@@ -32,6 +32,8 @@ from vault_scheduler.vault.vault import Vault
 RECALLED = 1000
 """So many Claude runs of former daemons are looked at for what they may have written."""
 HEARTBEAT_S = 10.0
+LEASE = timedelta(seconds=60)
+"""So long after our last heartbeat the runs of this ledger are still ours."""
 TRY_AGAIN_S = 1.0
 RESTART = "Restart the daemon: it begins a new one, or reads the one that is there."
 
@@ -277,6 +279,7 @@ class Scheduler:
         if monotonic - self._last_beat >= HEARTBEAT_S and not self._fault:
             self._last_beat = monotonic
             await self.store.set_meta("last pass", now.isoformat())
+            await self.store.renew_leases(now + LEASE)
 
     # what the notes say
 

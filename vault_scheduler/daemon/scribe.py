@@ -25,6 +25,7 @@ from vault_scheduler.run import Run
 from vault_scheduler.telling.summary import entry_of
 from vault_scheduler.vault.vault import Vault
 
+RUN_ENDS_SOON_S = 3.0
 IMPATIENCE_S = 300.0
 """A note that is never left alone is written anyway, by compare and replace, at most this often."""
 RETRY_AFTER = timedelta(seconds=60)
@@ -55,6 +56,7 @@ class NoteView:
     keep_runs: int
     untick: bool  # `run_now` was taken
     busy: bool  # the note's own Claude run is active
+    expects_run: bool = False  # a run of the task has not ended
     frequent: bool = False  # it fires again less than FREQUENT after `next_run`
     stands: Mapping[str, str | None] = field(default_factory=dict)  # the values of OURS that the note holds now
 
@@ -273,10 +275,19 @@ class Scribe:
             await self._give_up(deliveries, now)
             self._wanted.pop(task, None)
             return False
+        if not deliveries and note.expects_run and not hurry and self._waits_for_run(note, monotonic):
+            return False
         if not self._may_write(note, pace, monotonic, hurry):
             return False
         await self._write_note(task, note, deliveries, now, monotonic)
         return True
+
+    def _waits_for_run(self, note: NoteView, monotonic: float) -> bool:
+        """Properties alone wait a moment for a run that may end soon: both go into one write, and none waits long."""
+        until = self._waiting_since.setdefault(note.path, monotonic) + RUN_ENDS_SOON_S
+        if monotonic < until:
+            self._again_at(until)
+        return monotonic < until
 
     async def _give_up(self, deliveries: Sequence[tuple[Delivery, Run]], now: datetime) -> None:
         for _, run in deliveries:

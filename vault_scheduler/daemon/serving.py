@@ -186,7 +186,7 @@ async def _scheduler(
         stack.push_async_callback(store.close)
         trust = Trust.open(place.approvals_path, version=__version__)
         stack.callback(trust.close)
-        for notice in (*store.notices, *trust.notices):
+        for notice in (*place.machine.warnings, *store.notices, *trust.notices):
             tell("problem", "ledger", notice)
         rows = await store.task_rows()
         if trust.is_new and rows:

@@ -62,6 +62,7 @@ class NoteSurroundings:
             keep_runs=tracked.policies.keep_runs,
             untick=row.latched and tracked.task.run_now,
             busy=any(is_going(run) and run.reserved_usd for run in self._runs_of(task)),
+            expects_run=bool(self._runs_of(task)),
         )
 
     def quiet_s(self, path: str) -> float:

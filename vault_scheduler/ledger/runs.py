@@ -22,6 +22,7 @@ class RunTable:
     """The tables `runs`, `attempts` and `snapshots`."""
 
     _file: SqliteFile
+    owner: str
 
     async def snapshot(self, definition: str) -> str | None:
         """See `Store.snapshot`."""
@@ -34,6 +35,13 @@ class RunTable:
             _require_active(change, run)
             change.insert("snapshots", {"hash": definition, "definition": source}, "ON CONFLICT DO NOTHING")
             change.run("UPDATE runs SET snapshot = ?, reserved_usd = ? WHERE id = ?", definition, reserved_usd, run)
+
+    async def renew_leases(self, until: datetime) -> None:
+        """See `Store.renew_leases`."""
+        if self._file.one("SELECT 1 FROM runs WHERE state <> 'ended'") is None:
+            return
+        with self._file.write(durable=False) as change:
+            change.run("UPDATE runs SET owner = ?, lease_until = ? WHERE state <> 'ended'", self.owner, epoch(until))
 
     async def active(self) -> list[Run]:
         """See `Store.active`."""

@@ -119,6 +119,12 @@ class Store(Protocol):
         Raises RunNotFound, Refused.
         """
 
+    async def renew_leases(self, until: datetime) -> None:
+        """All runs that have not ended are this owner's until then.
+
+        On one machine the vault's lock decides who owns them; the lease says it to those who see the ledger only.
+        """
+
     async def active(self) -> list[Run]:
         """Runs that have not ended, by fire time."""
 
