@@ -35,7 +35,7 @@ class Crash:
         self.marks = world.outside / f"{self.name}.txt"
         mark = f"echo $VAULT_SCHED_RUN $VAULT_SCHED_ATTEMPT >> {self.marks}"
         command = f'command: "{mark}; {script}"'
-        self.keys = f"# a comment\ntype: command\nevery: 1d\n{command}\n{keys}"
+        self.keys = f"# a comment\ntype: command\ncron: 0 0 29 2 *\n{command}\n{keys}"
         self.note = world.note(self.name, f"{self.keys}\nrun_now: true", BODY)
 
     def run(self) -> dict[str, Any]:

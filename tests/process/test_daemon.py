@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.process.conftest import World
 
 SECRET = "sk-live-0123456789abcdef"
-NOW = "run_now: true\nevery: 1d"
+NOW = "run_now: true\ncron: 0 0 29 2 *"
 HOSTILE = r"""
 ---
 status: active
@@ -240,7 +240,7 @@ def no_settings_note(world: World) -> None:
 def a_command_that_runs_a_task(world: World) -> None:
     """Without a daemon the command runs the task itself; a daemon that starts meanwhile waits for it."""
     slow = "until [ -e go ]; do sleep 0.05; done; echo done"
-    world.note("slow", f'type: command\nevery: 1d\ncommand: "{slow}"')
+    world.note("slow", f'type: command\ncron: 0 0 29 2 *\ncommand: "{slow}"')
     command = subprocess.Popen(
         [sys.executable, "-m", "vault_scheduler", "run", "slow", "--wait", "--vault", str(world.vault)],
         env=world.env,

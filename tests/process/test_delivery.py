@@ -117,7 +117,7 @@ def many_runs_between_two_writes(world: World) -> None:
 
 def a_stale_copy_is_written_back(world: World) -> None:
     """What vanishes soon after our write is put back once, in note and log; after that it counts as deleted."""
-    note = world.note("stale", 'type: command\nevery: 1d\nrun_now: true\ncommand: "echo ran"', "Text.\n")
+    note = world.note("stale", 'type: command\ncron: 0 0 29 2 *\nrun_now: true\ncommand: "echo ran"', "Text.\n")
     world.start()
     (run,) = world.ended("stale")
     world.delivered()
@@ -139,7 +139,7 @@ def a_stale_copy_is_written_back(world: World) -> None:
 
 def a_note_that_cannot_be_written_to(world: World) -> None:
     """A broken frontmatter is left alone; when it is repaired, the result arrives."""
-    keys = 'type: command\nevery: 1d\nrun_now: true\ncommand: "sleep 1.5; echo ran"'
+    keys = 'type: command\ncron: 0 0 29 2 *\nrun_now: true\ncommand: "sleep 1.5; echo ran"'
     note = world.note("broken", keys)
     world.start()
     world.until(lambda: "run_now: false" in note.read_text(), "unticked")
@@ -156,8 +156,8 @@ def a_note_that_cannot_be_written_to(world: World) -> None:
 def an_output_note(world: World) -> None:
     """It is replaced while it is ours; a person's changes are kept, the new text goes beside it; headings grow."""
     whole = world.vault / "Reports" / "Whole.md"
-    world.note("whole", 'type: command\nevery: 1d\noutput: Reports/Whole.md\ncommand: "date +%s%N"')
-    world.note("part", 'type: command\nevery: 1d\noutput: "Mine#Log {{title}}"\ncommand: "echo \'line one\'"')
+    world.note("whole", 'type: command\ncron: 0 0 29 2 *\noutput: Reports/Whole.md\ncommand: "date +%s%N"')
+    world.note("part", 'type: command\ncron: 0 0 29 2 *\noutput: "Mine#Log {{title}}"\ncommand: "echo \'line one\'"')
     mine = world.vault / "Mine.md"
     mine.write_text("# Mine\n\n## Log part\n\n## After\nstays")
     world.start()
@@ -206,7 +206,7 @@ def a_quiet_log(world: World) -> None:
     counter = world.outside / "n"
     flip = f"echo x >> {counter}; test $(wc -l < {counter}) -le 2"
     for log, command in {"changes": flip, "failures": "true", "none": "false"}.items():
-        world.note(log, f'type: command\nevery: 1d\nlog: {log}\ncommand: "{command}"')
+        world.note(log, f'type: command\ncron: 0 0 29 2 *\nlog: {log}\ncommand: "{command}"')
     world.start()
     for _ in range(4):
         world.sched("run", "changes", "--wait")

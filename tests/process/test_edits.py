@@ -135,7 +135,7 @@ def edits_take_effect_however_they_are_saved(world: World) -> None:
 def stopped_cancels_what_runs(world: World) -> None:
     """`status: stopped`, typed on a phone, ends the run at once and says so in the note."""
     world.start()
-    keys = 'type: command\nevery: 1d\ncommand: "echo begun; sleep 4811"'
+    keys = 'type: command\ncron: 0 0 29 2 *\ncommand: "echo begun; sleep 4811"'
     note = world.note("stop-me", f"{keys}\nrun_now: true")
     world.until(lambda: world.runs("stop-me") and world.runs("stop-me")[0]["state"] == "running", "it runs")
     world.until(lambda: "run_now: false" in note.read_text(), "unticked")
@@ -212,7 +212,7 @@ def a_renamed_task_goes_on(world: World) -> None:
 def a_note_that_is_deleted_during_its_run(world: World) -> None:
     """The run goes on; its result is in the ledger and the daily log."""
     world.start()
-    world.note("doomed", 'type: command\nevery: 1d\nrun_now: true\ncommand: "sleep 2; echo last words"')
+    world.note("doomed", 'type: command\ncron: 0 0 29 2 *\nrun_now: true\ncommand: "sleep 2; echo last words"')
     world.until(lambda: [run for run in world.runs("doomed") if run["state"] == "running"], "it runs")
     (world.tasks / "doomed.md").unlink()
     (run,) = world.ended("doomed")
@@ -233,7 +233,7 @@ def a_truncated_settings_note_changes_nothing(world: World) -> None:
     world.until(lambda: "scheduler.md" in world.told().rpartition("problem")[2], "it is a problem", 10)
     count = len(runner.words())
     world.until(lambda: len(runner.words()) > count + 1, "everything goes on")
-    world.note("long", 'type: command\nevery: 1d\nrun_now: true\ncommand: "sleep 4812"')
+    world.note("long", 'type: command\ncron: 0 0 29 2 *\nrun_now: true\ncommand: "sleep 4812"')
     world.until(lambda: world.runs("long") and world.runs("long")[0]["state"] == "running", "it runs")
     in_place(world.settings, good.replace("status: active", "status: stopped"))
     (run,) = world.ended("long")

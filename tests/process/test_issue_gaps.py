@@ -33,7 +33,7 @@ def _loopback_module() -> ModuleType:
 
 
 api = _loopback_module()
-CLAUDE = "type: claude\nevery: 1d\nrun_now: true"
+CLAUDE = "type: claude\ncron: 0 0 29 2 *\nrun_now: true"
 SHELL = 'type: command\nevery: 1s\ncommand: "echo ran >> {}"'
 
 
