@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from vault_scheduler.executors.base import Executor, MachineEnvironment
 from vault_scheduler.executors.claude import ClaudeExecutor
 from vault_scheduler.executors.command import CommandExecutor
 from vault_scheduler.executors.python import PythonExecutor, callable_problem
-from vault_scheduler.ledger.store import SqliteStore, Store
+from vault_scheduler.ledger.store import SqliteStore, Store, TaskRow
 from vault_scheduler.ledger.trust import Trust
 from vault_scheduler.machine.config import ENV_NAME
 from vault_scheduler.machine.place import Place
@@ -191,16 +191,7 @@ async def _scheduler(
         rows = await store.task_rows()
         if trust.is_new and rows:
             trust.mark_lost()
-        settings_source = await store.get_meta("settings") or ""
-        if not settings_source and not place.vault.settings_path.exists():
-            raise SettingsMissing(str(place.vault.settings_path))
-        survey = Survey(
-            place.vault,
-            machine_timezone=place.machine_timezone,
-            former={row.path: _former(row) for row in rows.values()},
-            settings_source=settings_source,
-            callable_check=_callable_check(place),
-        )
+        survey = _survey(place, rows, await store.get_meta("settings") or "")
         guard = Guard(
             trust,
             TrustMode(place.machine.trust),
@@ -248,7 +239,20 @@ async def _kept_tidy(house: Housekeeping) -> AsyncIterator[None]:
             await daily
 
 
-def _former(row: Any) -> Former:
+def _survey(place: Place, rows: Mapping[str, TaskRow], settings_source: str) -> Survey:
+    """The survey, with what the ledger remembers. Raises SettingsMissing if the vault never had a settings note."""
+    if not settings_source and not place.vault.settings_path.exists():
+        raise SettingsMissing(str(place.vault.settings_path))
+    return Survey(
+        place.vault,
+        machine_timezone=place.machine_timezone,
+        former={row.path: _former(row) for row in rows.values()},
+        settings_source=settings_source,
+        callable_check=_callable_check(place),
+    )
+
+
+def _former(row: TaskRow) -> Former:
     return Former(task=row.task, definition=row.seen_definition, source=row.source, invalid_since=row.invalid_since)
 
 
