@@ -153,7 +153,8 @@ def in_a_retry_delay(world: World) -> None:
 def before_it_is_delivered(world: World) -> None:
     """The ledger has all that the note needs."""
     for number in rounds(world):
-        crash = Crash(world, number, "echo done")
+        # Unticked after 3 s, so that the result of a run that ends then has to wait for `note_interval`.
+        crash = Crash(world, number, "sleep 3.2; echo done")
         crash.kill_when(lambda c=crash: c.pending("note"), "undelivered")  # type: ignore[misc]
         world.start()
         crash.examine("success", 1)
