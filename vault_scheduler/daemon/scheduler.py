@@ -83,44 +83,48 @@ class Scheduler:
         self._host_claimed = False
         self.wake = asyncio.Event()
         self._roster = Roster(survey, guard, host, rows, ledger_lost=ledger_lost)
+        self._put_together(vault)
+        guard.watch(self.dispatcher.active)
+
+    def _put_together(self, vault: Vault) -> None:
+        """The parts that share this scheduler's state, each with what it may ask and tell."""
         self.dispatcher = Dispatcher(
-            store=store,
-            engine=engine,
-            budget=guard,
-            view=lambda task: self._roster.view(task, clock.now()),
+            store=self.store,
+            engine=self._engine,
+            budget=self._guard,
+            view=lambda task: self._roster.view(task, self._clock.now()),
             vault=str(vault.root),
             system_folder=vault.system_folder,
             report=self._report_run,
             named_files=lambda: self._roster.named_files(vault),
         )
         self._around = NoteSurroundings(
-            survey=survey,
+            survey=self._survey,
             roster=self._roster,
-            clock=clock,
-            host=host,
+            clock=self._clock,
+            host=self._host,
             runs_of=self.dispatcher.of_task,
-            tell=tell,
+            tell=self._tell,
         )
-        self.scribe = self._around.scribe = Scribe(vault=vault, store=store, surroundings=self._around)
+        self.scribe = self._around.scribe = Scribe(vault=vault, store=self.store, surroundings=self._around)
         self._claims = Claims(
-            store=store,
-            survey=survey,
+            store=self.store,
+            survey=self._survey,
             roster=self._roster,
             dispatcher=self.dispatcher,
             scribe=self.scribe,
-            tell=tell,
+            tell=self._tell,
         )
-        self._inbox = Inbox(store=store, survey=survey, roster=self._roster, claims=self._claims)
+        self._inbox = Inbox(store=self.store, survey=self._survey, roster=self._roster, claims=self._claims)
         self._endings = Endings(
-            store=store,
-            survey=survey,
+            store=self.store,
+            survey=self._survey,
             roster=self._roster,
             dispatcher=self.dispatcher,
             scribe=self.scribe,
             around=self._around,
-            tell=tell,
+            tell=self._tell,
         )
-        guard.watch(self.dispatcher.active)
 
     def tracked(self, task: str) -> Tracked | None:
         """The task and how it stands, if it is one now."""
