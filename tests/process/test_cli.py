@@ -378,15 +378,15 @@ def test_empty_states_say_what_to_do_next(shell: Shell) -> None:
 
 def test_a_task_is_found_by_the_end_of_its_name_and_else_near_names_are_told(shell: Shell) -> None:
     """Id, path, unique last part; what is ambiguous or unknown is exit code 2."""
-    shell.write("work/report", HELLO)
+    shell.write("office/report", HELLO)
     shell.write("home/bills", HELLO.replace("hello", "bills"))
     shell.write("play/bills", HELLO.replace("hello", "more bills"))
-    for name in ("work/report", "report", "Report", "00_system/tasks/work/report.md", "report.md"):
-        assert shell.json("show", name)["task"] == "work/report", name
+    for name in ("office/report", "report", "Report", "00_system/tasks/office/report.md", "report.md"):
+        assert shell.json("show", name)["task"] == "office/report", name
     ambiguous = shell("show", "bills", code=2).err
     assert "home/bills" in ambiguous
     assert "play/bills" in ambiguous
-    assert "Did you mean work/report?" in shell("show", "reprot", code=2).err
+    assert "Did you mean office/report?" in shell("show", "reprot", code=2).err
     assert "vault-sched list" in shell("pause", "zzzzzz", code=2).err
 
 
