@@ -47,6 +47,11 @@ class TriggerKind(StrEnum):
     ANSWER = "answer"
 
 
+def counts_as_run(kind: TriggerKind) -> bool:
+    """Whether it counts for `max_runs`: what somebody asked for never moves the schedule."""
+    return kind not in (TriggerKind.REQUEST, TriggerKind.ANSWER)
+
+
 def run_key(task: str, kind: TriggerKind, detail: str) -> str:
     """`<task>|<kind>|<detail>`, unique in the ledger; `detail` is the UTC second for `at`."""
     return f"{task}|{kind}|{detail}"
@@ -122,7 +127,7 @@ class Run:
     claimed_at: datetime
     state: RunState = RunState.CLAIMED
     snapshot: str = ""  # hash of the definition it was claimed with
-    waiting_for: str = ""  # slot · group · overlap · quota · retry
+    waiting_for: str = ""  # slot · group · overlap · quota · retry · edit · gate
     not_before: datetime | None = None  # waits until then (retry, quota)
     outcome: Outcome | None = None
     reason: str = ""

@@ -68,6 +68,14 @@ class Overlap(StrEnum):
     ALLOW = "allow"
 
 
+class AfterOutcome(StrEnum):
+    """Which outcome of a parent's run starts a task that comes `after` it (rule 1.5)."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    ANY = "any"
+
+
 class CatchUp(StrEnum):
     """Which of several fire times that were due run at all (rule 4)."""
 
@@ -101,6 +109,7 @@ class Policies:
     catch_up: CatchUp = CatchUp.LATEST
     max_late: timedelta | None = None  # None: 12 h, for one-shots 1 d
     pause_after: int | None = None  # None: claude 5, others never; 0: never
+    group: str = ""  # tasks of one group run one at a time; "": of none
     output: str = ""
     log: str = "all"
     keep_runs: int = 20
@@ -162,6 +171,12 @@ class Task:
     paused_until: datetime | None = None  # UTC
     run_now: bool = False
     on_start: bool = False
+    after: tuple[str, ...] = ()  # links to the tasks it comes after, as written between the brackets
+    after_outcome: AfterOutcome = AfterOutcome.SUCCESS
+    on_change: tuple[str, ...] = ()  # globs of vault-relative paths
+    debounce: timedelta = timedelta(seconds=30)
+    max_runs: int | None = None
+    gate: str | tuple[str, ...] | None = None  # as `command`: a string for /bin/sh -c, a tuple for exec
     host: str | None = None
     timezone: str = "UTC"  # the IANA zone in force
     options: Mapping[str, Any] = field(default_factory=dict)  # the policy keys that the note sets, parsed
@@ -171,9 +186,14 @@ class Task:
     declared: Mapping[str, Any] = field(default_factory=dict)  # the frontmatter without our own keys, as read
 
     @property
+    def reacts(self) -> bool:
+        """Whether something else than a fire time of its schedule can start it."""
+        return bool(self.on_start or self.after or self.on_change)
+
+    @property
     def asks_for_shell(self) -> bool:
         """Whether a run of it can execute anything (rule 8)."""
-        if not isinstance(self.action, ClaudeAction):
+        if self.gate is not None or not isinstance(self.action, ClaudeAction):
             return True
         return self.action.permissions is Permissions.FULL or any(
             tool.split("(")[0].strip() in SHELL_TOOLS for tool in self.action.allowed_tools

@@ -571,7 +571,6 @@ async def test_counts_tell_how_fire_times_ended(store: Store) -> None:
     await claimed(store, a_run("other"))
     assert await store.counts() == {"success": 1, "missed": 4, "claimed": 1}
     assert await store.counts("briefing") == {"success": 1, "missed": 4}
-    assert await store.started_count("briefing") == 1
 
 
 # tasks
@@ -592,7 +591,7 @@ async def test_a_renamed_task_keeps_row_history_and_pending_deliveries(store: St
     await ended(store, a_run(), Outcome.SUCCESS, deliveries=(NOTE,))
     await store.set_note_state("briefing.md", "h", T)
     await store.rename_task("briefing", "daily/briefing", path="daily/briefing.md")
-    row = a_row("daily/briefing", latched=True)
+    row = a_row("daily/briefing", latched=True, started=1)
     assert await store.task_rows() == {"daily/briefing": row}
     [delivery] = await store.pending_deliveries()
     assert (delivery.task, delivery.path) == ("daily/briefing", "daily/briefing.md")
@@ -779,3 +778,49 @@ def test_every_fire_time_ends_in_exactly_one_row(steps: list[str]) -> None:
         await store.close()
 
     asyncio.run(scenario())
+
+
+async def test_started_runs_of_a_task_are_counted_but_not_those_that_were_asked_for(store: Store) -> None:
+    """`max_runs` counts first attempts of runs that the task's own triggers made due."""
+    await store.save(Batch(tasks=(a_row(),)))
+    for run in (a_run(), a_run(fire=T + MINUTE), a_run(fire=T + 2 * MINUTE, trigger=TriggerKind.REQUEST)):
+        [name] = [run.id for run in await claimed(store, run)]
+        await store.begin_attempt(name, 1, T)
+        await store.end_attempt(name, 1, Result(outcome=Outcome.FAILURE), T)
+        await store.begin_attempt(name, 2, T)
+    assert (await store.task_rows())["briefing"].started == 2
+
+
+async def test_a_withdrawn_attempt_has_never_been(store: Store) -> None:
+    """The gate said no: no attempt, no start, not counted, and the run waits again."""
+    await store.save(Batch(tasks=(a_row(),)))
+    [run] = await claimed(store, a_run())
+    await store.begin_attempt(run.id, 1, T)
+    found = await store.withdraw_attempt(run.id, 1)
+    assert (found.state, found.attempts, found.started_at) == (RunState.WAITING, 0, None)
+    assert await store.attempts(run.id) == []
+    assert (await store.task_rows())["briefing"].started == 0
+    again = await store.withdraw_attempt(run.id, 1)
+    assert again == found
+
+
+async def test_the_second_attempt_can_be_withdrawn_and_the_first_stands(store: Store) -> None:
+    """A retry whose gate says no leaves what the first attempt brought."""
+    await store.save(Batch(tasks=(a_row(),)))
+    [run] = await claimed(store, a_run())
+    await store.begin_attempt(run.id, 1, T)
+    await store.end_attempt(run.id, 1, Result(outcome=Outcome.FAILURE), T)
+    await store.begin_attempt(run.id, 2, T + MINUTE)
+    found = await store.withdraw_attempt(run.id, 2)
+    assert (found.attempts, found.started_at) == (1, T)
+    assert (await store.task_rows())["briefing"].started == 1
+
+
+async def test_an_ended_run_waits_for_its_followers_until_a_batch_brings_them(store: Store) -> None:
+    """A crash between the end of a run and the claims of the tasks that come after it loses none of them."""
+    run = await ended(store, a_run(), Outcome.SUCCESS)
+    [other] = await claimed(store, a_run(fire=T + MINUTE))
+    await store.finish(other.id, Outcome.SKIPPED, None, "", T)
+    assert [each.id for each in await store.unfollowed()] == [run.id]
+    await store.save(Batch(followed=(run.id,)))
+    assert await store.unfollowed() == []

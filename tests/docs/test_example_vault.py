@@ -37,7 +37,8 @@ SHOWS = {
     "home/morning": {"on_start", "command", "log"},
 }
 SHOWN_NOWHERE = {"start", "until", "paused_until", "enabled", "id", "host", "python", "cwd", "overlap", "session"} | {
-    *("allowed_tools", "disallowed_tools", "fallback_model", "system_prompt")
+    *("allowed_tools", "disallowed_tools", "fallback_model", "system_prompt"),
+    *("after", "after_outcome", "on_change", "debounce", "max_runs", "group", "gate"),
 }
 
 

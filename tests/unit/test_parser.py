@@ -209,7 +209,7 @@ WRONG: list[tuple[str, str, str]] = [
     ("retries: two", "not a whole number", "`retries: 1`"),
     ("retries: -1", "too low", "`retries: 0`"),
     ("retry_delay: 2h", "too long", "`retry_delay: 1h`"),
-    ("overlap: queue", "not supported by this version", "`overlap: skip`"),
+    ("overlap: quue", "not a known value", "`overlap: queue`"),
     ("overlap: kill", "not a known value", "skip"),
     ("catch_up: lastest", "not a known value", "`catch_up: latest`"),
     ("max_late: 12", "no unit", "`max_late: 12h`"),
@@ -286,13 +286,15 @@ def test_what_the_scheduler_writes_is_never_a_problem(key: str, value: str) -> N
 
 def test_all_problems_are_told_at_once() -> None:
     """One look at a note shows everything that is wrong, in the order of the lines."""
-    parsed = parse(note("type: clade", "cron: 5 * * *", "timeout: 5", "max_usd: $1", "gate: x", "retires: 1", body=""))
+    parsed = parse(
+        note("type: clade", "cron: 5 * * *", "timeout: 5", "max_usd: $1", "notify: x", "retires: 1", body="")
+    )
     assert [(p.line, p.key, p.severity.value) for p in parsed.problems] == [
         (2, "type", "error"),
         (3, "cron", "error"),
         (4, "timeout", "error"),
         (5, "max_usd", "error"),
-        (6, "gate", "error"),
+        (6, "notify", "error"),
         (7, "retires", "warning"),
     ]
 
@@ -344,7 +346,7 @@ def test_page_whose_keys_are_all_misspelled_is_a_task_note() -> None:
         ("prompt: Do it", "body"),
         ("tools: [Read]", "`allowed_tools`"),
         ("interval: 5m", "`every`"),
-        ("depends_on: x", "does not support yet"),
+        ("depends_on: x", "Write `after` instead"),
         ("max_paralel: 3", "in the settings note"),
         ("disabled: false", "`enabled`"),
     ],

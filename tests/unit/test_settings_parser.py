@@ -81,7 +81,7 @@ def test_unset_settings_have_the_built_in_values() -> None:
         ("note_interval: 0s", "too short", "`note_interval: 1s`"),
         ("daily_log_in: daily-note", "not supported by this version", "`daily_log_in: own`"),
         ("timeout: 5", "no unit", "`timeout: 5s`"),
-        ("overlap: allow", "not supported by this version", "`overlap: skip`"),
+        ("overlap: alow", "not a known value", "`overlap: allow`"),
         ("secrets: A=b", "no place for secrets", "[A]"),
     ],
 )

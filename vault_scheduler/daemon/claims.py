@@ -10,9 +10,9 @@ from vault_scheduler.daemon.dispatcher import Dispatcher
 from vault_scheduler.daemon.roster import Plans, Roster, Tracked
 from vault_scheduler.daemon.scribe import Scribe
 from vault_scheduler.daemon.survey import Survey
-from vault_scheduler.ledger.store import DAILY_LOG, NOTE, Claim, Request, Store, Unstarted
+from vault_scheduler.ledger.store import DAILY_LOG, NOTE, OVERLAPS, Claim, Request, Store, Unstarted
 from vault_scheduler.planning.planner import FirePlan, Standing, State, plan_fire_times, vault_off
-from vault_scheduler.run import Outcome, Run, RunState, TriggerKind, run_id, run_key
+from vault_scheduler.run import Outcome, Run, RunState, TriggerKind, counts_as_run, run_id, run_key
 from vault_scheduler.task import Task
 
 CRASH_LOOP = timedelta(minutes=10)
@@ -55,10 +55,20 @@ class Claims:
         self._dispatcher.take_over(run for run in claimed.values() if run.state is not RunState.ENDED)
         return claimed
 
-    def _claim(self, task_id: str, kind: TriggerKind, detail: str, fire_time: datetime, now: datetime) -> Run:
+    def _claim(
+        self,
+        task_id: str,
+        kind: TriggerKind,
+        detail: str,
+        fire_time: datetime,
+        now: datetime,
+        extra: Mapping[str, str] | None = None,
+    ) -> Run:
         tracked = self._roster.get(task_id)
         assert tracked is not None, "only a task on the roster is claimed"
-        claim, snapshots = self._dispatcher.new_claim(tracked.task, tracked.policies, kind, detail, fire_time, now)
+        claim, snapshots = self._dispatcher.new_claim(
+            tracked.task, tracked.policies, kind, detail, fire_time, now, extra
+        )
         self.plans.claims.append(claim)
         self.plans.snapshots.update(snapshots)
         return claim.run
@@ -68,14 +78,16 @@ class Claims:
     def fire(self, task_id: str, tracked: Tracked, now: datetime, absence: Callable[[datetime], str]) -> bool:
         """Claim what is due, record what does not start; whether anything was claimed."""
         row = self._roster.row(task_id)
+        overlapping = self.is_busy(task_id)
         plan: FirePlan = plan_fire_times(
             tracked.task.schedule,
             watermark=row.watermark,
             now=now,
             standing=tracked.standing,
             policies=tracked.policies,
-            overlapping=bool(self._dispatcher.of_task(task_id)) or self.plans.claims_of(task_id),
+            overlapping=overlapping,
             absence=absence,
+            room=self.room(tracked),
         )
         if plan.watermark == row.watermark:
             return False
@@ -97,9 +109,25 @@ class Claims:
         if plan.ranges:
             self._scribe.poke()
         for fire_time in plan.claims:
-            self._claim(task_id, TriggerKind.AT, "", fire_time, now)
+            self._claim(task_id, TriggerKind.AT, "", fire_time, now, {OVERLAPS: "1"} if overlapping else None)
         self._roster.keep(replace(row, watermark=plan.watermark), self.plans)
         return bool(plan.claims)
+
+    def is_busy(self, task_id: str) -> bool:
+        """Whether a run of the task has not ended, or is about to be claimed."""
+        return bool(self._dispatcher.of_task(task_id)) or self.plans.claims_of(task_id)
+
+    def room(self, tracked: Tracked) -> int | None:
+        """How many runs more may be claimed before `max_runs` is reached; None: no limit."""
+        task = tracked.task
+        if task.max_runs is None:
+            return None
+        waiting = sum(run.never_started and counts_as_run(run.trigger) for run in self._dispatcher.of_task(task.id))
+        planned = sum(
+            claim.run.task == task.id and claim.run.outcome is None and counts_as_run(claim.run.trigger)
+            for claim in self.plans.claims
+        )
+        return max(0, task.max_runs - self._roster.row(task.id).started - waiting - planned)
 
     # run_now
 

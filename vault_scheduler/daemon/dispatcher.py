@@ -11,15 +11,24 @@ from typing import Any, Protocol
 
 from vault_scheduler.engine import AttemptEnded, AttemptStarted, Engine
 from vault_scheduler.executors.base import RunRequest, action_to_json
-from vault_scheduler.ledger.store import TRANSIENT, Claim, Store
+from vault_scheduler.ledger.store import CHANGED, OVERLAPS, PARENT, TRANSIENT, Claim, Store
 from vault_scheduler.planning.budget import charge
-from vault_scheduler.planning.planner import Candidate, Limits, State, is_going, retry_delay, take_turns
+from vault_scheduler.planning.planner import (
+    Candidate,
+    Limits,
+    State,
+    is_going,
+    retry_delay,
+    superseded,
+    take_turns,
+)
 from vault_scheduler.run import Outcome, Result, Run, RunState, TriggerKind, fire_key, run_id, run_key
 from vault_scheduler.settings import Settings
 from vault_scheduler.task import ClaudeAction, Overlap, Policies, Task, TaskType, fingerprint
 from vault_scheduler.telling.summary import duration_words
 
 DIED = "vault-sched died while it ran"
+SUPERSEDED = "a later fire time took its place"
 LONGEST_SETTLING = timedelta(seconds=60)
 """A run waits at most this long for a note that is being edited (rule 5)."""
 
@@ -70,6 +79,8 @@ def snapshot_of(task: Task, policies: Policies) -> dict[str, Any]:
         "output": policies.output,
         "log": policies.log,
         "overlap": policies.overlap.value,
+        "group": policies.group,
+        "gate": list(task.gate) if isinstance(task.gate, tuple) else task.gate,
     }
 
 
@@ -137,7 +148,14 @@ class Dispatcher:
     # claims
 
     def new_claim(
-        self, task: Task, policies: Policies, kind: TriggerKind, detail: str, fire_time: datetime, now: datetime
+        self,
+        task: Task,
+        policies: Policies,
+        kind: TriggerKind,
+        detail: str,
+        fire_time: datetime,
+        now: datetime,
+        extra: Mapping[str, str] | None = None,
     ) -> tuple[Claim, dict[str, str]]:
         """A claim for `task` and the snapshot that it refers to; the caller saves both in one batch."""
         snapshot = snapshot_of(task, policies)
@@ -153,6 +171,7 @@ class Dispatcher:
             claimed_at=now,
             snapshot=digest,
             reserved_usd=_cap(task),
+            extra=dict(extra or {}),
         )
         return Claim(run=run), {digest: json.dumps(snapshot, sort_keys=True)}
 
@@ -167,6 +186,8 @@ class Dispatcher:
         """Start each waiting run whose turn it is; write down what the others wait for."""
         for run in [r for r in self._active.values() if not is_going(r)]:
             await self._give_up_if_pointless(run, now)
+        for candidate in superseded([await self._candidate(run) for run in self._active.values()]):
+            await self._give_way(candidate.run, now)
         candidates = [await self._candidate(run) for run in self._active.values()]
         going = [c for c in candidates if is_going(c.run)]
         waiting = [c for c in candidates if not is_going(c.run)]
@@ -179,7 +200,13 @@ class Dispatcher:
 
     async def _candidate(self, run: Run) -> Candidate:
         snapshot = await self._snapshot(run)
-        return Candidate(run=run, type=TaskType(snapshot["type"]), overlap=Overlap(snapshot["overlap"]))
+        return Candidate(
+            run=run,
+            type=TaskType(snapshot["type"]),
+            overlap=Overlap(snapshot["overlap"]),
+            group=snapshot.get("group", ""),
+            overlaps=OVERLAPS in run.extra,
+        )
 
     async def _snapshot(self, run: Run) -> dict[str, Any]:
         if run.snapshot not in self._snapshots:
@@ -189,6 +216,13 @@ class Dispatcher:
             assert text is not None, "a run is claimed together with its snapshot"
             self._snapshots[run.snapshot] = json.loads(text)
         return self._snapshots[run.snapshot]
+
+    async def _give_way(self, run: Run, now: datetime) -> None:
+        """A later fire time takes the place of this run."""
+        if is_going(run):
+            await self.cancel(run.id, SUPERSEDED, now)
+        else:
+            await self._end_unstarted(run, Outcome.SKIPPED, SUPERSEDED, now)
 
     async def _give_up_if_pointless(self, run: Run, now: datetime) -> None:
         view = self._view(run.task)
@@ -270,6 +304,8 @@ class Dispatcher:
             secrets=tuple(snapshot["secrets"]),
             timeout_s=snapshot["timeout_s"],
             max_usd=max(0.0, reserved - self._budget.spent_by(run)) if reserved else None,
+            gate=_exec_or_line(snapshot.get("gate")),
+            changed=tuple(json.loads(run.extra.get(CHANGED, "[]"))),
             facts=facts,
         )
 
@@ -284,6 +320,18 @@ class Dispatcher:
             "last_run": last.fire_time.isoformat() if last else "",
             "last_result": last.result.text[:500] if last and last.result else "",
             "named_files": self._named_files(),
+            **await self._parent_facts(run),
+        }
+
+    async def _parent_facts(self, run: Run) -> dict[str, Any]:
+        """How the run ended that this one comes after."""
+        parent = await self._store.run(run.extra[PARENT]) if PARENT in run.extra else None
+        if parent is None:
+            return {}
+        return {
+            "parent": parent.task,
+            "parent_outcome": parent.outcome.value if parent.outcome else "",
+            "parent_result": parent.result.text[:2000] if parent.result else "",
         }
 
     # ends
@@ -303,9 +351,20 @@ class Dispatcher:
         run = self._active.get(event.run)
         if run is None:
             return
+        if event.result.outcome is Outcome.SKIPPED:
+            await self._withdraw(run, event)
+            return
         spawned = run.state is RunState.RUNNING
         ended = await self._store.end_attempt(event.run, event.number, event.result, event.at)
         await self._settle(ended, spawned=spawned, now=event.at)
+
+    async def _withdraw(self, run: Run, event: AttemptEnded) -> None:
+        """The gate said no: the run has not started, and ends as what never starts does."""
+        waiting = await self._store.withdraw_attempt(event.run, event.number)
+        self._active[run.id] = waiting = replace(waiting, result=run.result)
+        if waiting.never_started:
+            self._report(waiting, "withdrawn")
+        await self._end_unstarted(waiting, Outcome.SKIPPED, event.result.reason, event.at)
 
     async def _settle(self, run: Run, *, spawned: bool, now: datetime) -> None:
         """The run's last attempt has ended, as the ledger says: pay for it, then retry or end the run."""
@@ -384,6 +443,10 @@ def _runs_while(run: Run, view: View) -> bool:
 
 def _cap(task: Task) -> float:
     return task.action.max_usd if isinstance(task.action, ClaudeAction) else 0.0
+
+
+def _exec_or_line(command: Any) -> str | tuple[str, ...] | None:
+    return tuple(command) if isinstance(command, list) else command
 
 
 def _text(result: Result | None) -> str:

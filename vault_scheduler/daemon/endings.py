@@ -42,12 +42,12 @@ class Endings:
         """This run has ended."""
         self._ended.append(run)
 
-    def schedule_look(self, task_id: str) -> None:
+    def schedule_look(self, task_id: str, now: datetime) -> None:
         """Put the task on the agenda, or note that nothing is left for it to fire."""
-        if not self._roster.schedule_look(task_id):
+        if not self._roster.schedule_look(task_id, now):
             self._spent.add(task_id)
 
-    async def follow_up(self) -> set[str]:
+    async def follow_up(self, now: datetime) -> set[str]:
         """Look at what has ended since; the tasks that stand differently for it."""
         touched: set[str] = set()
         while self._ended:
@@ -55,7 +55,7 @@ class Endings:
             outcome = run.outcome or Outcome.ABANDONED
             tracked = self._roster.get(run.task)
             if tracked is not None:
-                self.schedule_look(run.task)
+                self.schedule_look(run.task, now)
                 self._scribe.registered(run.task)
                 if outcome.is_failed and tracked.policies.pause_after and tracked.standing.armed:
                     touched |= await self._pause_after_failures(tracked, tracked.policies.pause_after)
@@ -84,8 +84,12 @@ class Endings:
                 if await self._never_fired(tracked, now):
                     self._around.has_passed(task_id, tracked.task.path)
                 else:
-                    self._scribe.want(task_id, {"status": "done", "status_reason": "nothing is left to fire"})
+                    self._scribe.want(task_id, {"status": "done", "status_reason": self._why_done(tracked)})
             self._spent.discard(task_id)
+
+    def _why_done(self, tracked: Tracked) -> str:
+        is_used_up = tracked.is_used_up(self._roster.row(tracked.task.id))
+        return f"{tracked.task.max_runs} runs made" if is_used_up else "nothing is left to fire"
 
     async def _never_fired(self, tracked: Tracked, now: datetime) -> bool:
         """Whether the newest instant of a one-shot has neither been run nor recorded as missed."""

@@ -11,8 +11,9 @@ from vault_scheduler.daemon.guard import Guard, named_files
 from vault_scheduler.daemon.survey import Survey
 from vault_scheduler.ledger.rows import Batch, Claim, TaskRow, Unstarted
 from vault_scheduler.planning.planner import Agenda, Standing, State, standing, vault_off
+from vault_scheduler.run import Run, counts_as_run
 from vault_scheduler.settings import Settings, resolve
-from vault_scheduler.task import Policies, Task
+from vault_scheduler.task import Policies, Status, Task
 from vault_scheduler.vault.vault import Vault
 
 ARMED_SINCE = "armed since: "  # key of the ledger's meta table, with the task's id
@@ -34,6 +35,10 @@ class Tracked:
     def fires(self) -> bool:
         """Whether its fire times are due at all: to start, or to end `blocked`."""
         return self.standing.armed or self.standing.state.blocks
+
+    def is_used_up(self, row: TaskRow) -> bool:
+        """Whether as many runs have started as `max_runs` allows."""
+        return self.task.max_runs is not None and row.started >= self.task.max_runs
 
 
 @dataclass(slots=True, kw_only=True)
@@ -156,6 +161,7 @@ class Roster:
             invalid_since=entry.invalid_since,
             source=source,
             seen_definition=task.definition,
+            started=0 if row is None or task.status is Status.DONE else row.started,
         )
         if row is not None and stands.armed and not row.armed:
             plans.meta[ARMED_SINCE + task_id] = now.isoformat()
@@ -191,15 +197,26 @@ class Roster:
         self._tracked.pop(old, None)
         self.agenda.put(old, None)
 
-    def schedule_look(self, task_id: str) -> bool:
+    def schedule_look(self, task_id: str, now: datetime) -> bool:
         """Put the task on the agenda; False if nothing is left for it to fire."""
         tracked, row = self._tracked[task_id], self._rows[task_id]
+        task, spent = tracked.task, tracked.is_used_up(row)
+        until = task.schedule.until if task.reacts else None
         moments = [tracked.standing.until] if tracked.standing.until else []
-        fire_time = tracked.task.schedule.next_after(row.watermark) if tracked.fires else None
+        if until is not None and until >= now:
+            moments.append(until + _SECOND)  # to tell that it is done
+        fire_time = task.schedule.next_after(row.watermark) if tracked.fires and not spent else None
         if fire_time is not None:
             moments.append(fire_time)
         self.agenda.put(task_id, min(moments, default=None))
-        return fire_time is not None or not tracked.standing.armed or tracked.task.on_start
+        may_react = task.reacts and not spent and (until is None or now <= until)
+        return fire_time is not None or not tracked.standing.armed or may_react
+
+    def has_started(self, run: Run, number: int = 1) -> None:
+        """A run has begun its first attempt (or, with -1, never came to its work): the ledger has counted it."""
+        row = self._rows.get(run.task)
+        if row is not None and counts_as_run(run.trigger):
+            self._rows[run.task] = replace(row, started=max(0, row.started + number))
 
     @property
     def _settings(self) -> Settings:

@@ -181,7 +181,7 @@ class Scheduler:
         now, monotonic = self._clock.now(), self._clock.monotonic()
         try:
             await self._take_events()
-            await self._endings.follow_up()
+            await self._endings.follow_up(now)
             if self._knows_notes:
                 await self.scribe.deliver(self._around.pace(), now, monotonic, hurry=True)
         except (LedgerUnavailable, LedgerCorrupt) as error:
@@ -252,7 +252,7 @@ class Scheduler:
             await self._stop_runs(now)
             if not self._fault:
                 await self.dispatcher.start_what_may(self._survey.settings_note.in_force, now)
-        self._touched |= await self._endings.follow_up()
+        self._touched |= await self._endings.follow_up(now)
         if self._knows_notes:
             await self._endings.close_spent(now)
             await self.scribe.deliver(self._around.pace(), now, monotonic)
@@ -344,7 +344,7 @@ class Scheduler:
             return
         if tracked.task.run_now and not self._only_requests:
             self._claims.run_now(task_id, tracked, now)
-        self._endings.schedule_look(task_id)
+        self._endings.schedule_look(task_id, now)
         self.scribe.registered(task_id)
         if tracked.standing.armed and self._survey.value(tracked.task.path, "status_reason"):
             self.scribe.want(task_id, {"status_reason": None})  # a person set the task going again
@@ -370,7 +370,7 @@ class Scheduler:
                 self.scribe.registered(task_id)
             if tracked.fires:
                 self._claims.fire(task_id, tracked, now, self._attendance.absence)
-            self._endings.schedule_look(task_id)
+            self._endings.schedule_look(task_id, now)
 
     async def _claim_start(self, now: datetime) -> None:
         if not self._started and self._start_tasks and self._knows_notes:
@@ -401,6 +401,11 @@ class Scheduler:
             self.scribe.poke()
             return
         tracked = self._roster.get(run.task)
+        if what == "withdrawn":
+            self._roster.has_started(run, -1)
+            return
+        if what == "started" and run.attempts == 1:
+            self._roster.has_started(run)
         if is_going(run):
             self._guard.run_started(run, tracked.task if tracked else None)
         self._tell(what, run.task, "")

@@ -55,6 +55,8 @@ class RunRequest:
     secrets: tuple[str, ...] = ()  # names of values in the machine's env file
     timeout_s: float = 3600.0  # awake time
     max_usd: float | None = None  # what this attempt may still spend
+    gate: str | tuple[str, ...] | None = None  # asked before anything else: a line for the shell, or a program
+    changed: tuple[str, ...] = ()  # vault-relative paths whose change made the run due
     facts: Mapping[str, Any] = field(default_factory=dict)  # for a prompt's preamble; JSON values only
 
     def to_json(self) -> str:
@@ -66,7 +68,9 @@ class RunRequest:
         """The request that `to_json` wrote; keys of newer versions are left out."""
         known = {item.name for item in fields(cls)}
         values = {key: value for key, value in json.loads(text).items() if key in known}
-        return cls(**{**values, "secrets": tuple(values.get("secrets", ()))})
+        for name in ("secrets", "changed", "gate"):
+            values[name] = _tuple_if_list(values.get(name, ()))
+        return cls(**{**values, "gate": values["gate"] or None})
 
     @property
     def scripts_folder(self) -> Path:

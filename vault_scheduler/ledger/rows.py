@@ -16,6 +16,12 @@ OUTPUT = "output"
 
 # Key in `Run.extra`: the failure was the network's or the provider's, so `pause_after` does not count it (rule 5).
 TRANSIENT = "transient"
+# Key in `Run.extra`: it was claimed while another run of its task had not ended (`overlap` queue and cancel).
+OVERLAPS = "overlaps"
+# Key in `Run.extra`: the JSON list of the vault-relative paths whose change made the run due.
+CHANGED = "changed"
+# Key in `Run.extra`: the id of the run that it comes after.
+PARENT = "parent"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +37,7 @@ class TaskRow:
     invalid_since: datetime | None = None
     source: str = ""  # JSON of the last good definition
     seen_definition: str = ""  # its hash
+    started: int = 0  # runs that its triggers have started since it last was done (`max_runs`)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,11 +73,12 @@ class Batch:
     tasks: tuple[TaskRow, ...] = ()
     snapshots: Mapping[str, str] = field(default_factory=dict)  # hash of a definition → its JSON
     meta: Mapping[str, str] = field(default_factory=dict)
+    followed: tuple[str, ...] = ()  # ended runs whose followers are all in here, or were claimed before
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to record."""
-        return not (self.claims or self.unstarted or self.tasks or self.snapshots or self.meta)
+        return not (self.claims or self.unstarted or self.tasks or self.snapshots or self.meta or self.followed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,8 @@ from vault_scheduler.ledger.sqlite_file import SqliteFile, Transaction, epoch, m
 from vault_scheduler.run import Attempt, Outcome, Result, Run, RunState
 
 _FAILED = ", ".join(f"'{outcome}'" for outcome in Outcome if outcome.is_failed)
+# The task of a run that counts for `max_runs`: a run that somebody asked for never moves the schedule.
+_COUNTED = "SELECT task FROM runs WHERE id = ? AND trigger NOT IN ('req', 'answer')"
 _NEWEST_FIRST = "ORDER BY last_fire_time DESC, seq DESC LIMIT ?"
 
 
@@ -128,10 +130,10 @@ class RunTable:
         )
         return {row[0]: row[1] for row in rows}
 
-    async def started_count(self, task: str) -> int:
-        """See `Store.started_count`."""
-        row = self._file.one("SELECT count(*) FROM runs WHERE task = ? AND attempts > 0", task)
-        return int(row[0]) if row else 0
+    async def unfollowed(self) -> list[Run]:
+        """See `Store.unfollowed`."""
+        rows = self._file.rows("SELECT r.* FROM unfollowed u JOIN runs r ON r.id = u.run ORDER BY r.ended_at, r.seq")
+        return [run_of(row) for row in rows]
 
     async def attempts(self, run: str) -> list[Attempt]:
         """See `Store.attempts`."""
@@ -169,6 +171,22 @@ class RunTable:
                 epoch(at),
                 run,
             )
+            if number == 1:
+                change.run(f"UPDATE tasks SET started = started + 1 WHERE task = ({_COUNTED})", run)
+
+    async def withdraw_attempt(self, run: str, number: int) -> Run:
+        """See `Store.withdraw_attempt`."""
+        with self._file.write(durable=True) as change:
+            _require_active(change, run)
+            if change.run("DELETE FROM attempts WHERE run = ? AND number = ?", run, number):
+                change.run(
+                    "UPDATE runs SET state = 'waiting', waiting_for = 'gate', attempts = attempts - 1, "
+                    "started_at = CASE WHEN attempts > 1 THEN started_at END WHERE id = ?",
+                    run,
+                )
+                if number == 1:
+                    change.run(f"UPDATE tasks SET started = max(0, started - 1) WHERE task = ({_COUNTED})", run)
+            return _require(change, run)
 
     async def attempt_running(
         self, run: str, number: int, pid: int, start_ticks: int | None, boot_id: str | None, at: datetime
@@ -243,6 +261,8 @@ class RunTable:
             merged = absorb(change, run, deliveries)
             if merged is None:
                 demand(change, run, deliveries)
+            if found.attempts:
+                change.insert("unfollowed", {"run": run}, "ON CONFLICT DO NOTHING")
             return merged or _require(change, run)
 
     async def last_started_at(self, task: str) -> datetime | None:

@@ -58,4 +58,19 @@ def _first(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
-MIGRATIONS: Sequence[Callable[[sqlite3.Connection], None]] = (_first,)
+_SECOND = (
+    # How many runs of the task have started since it last was done (`max_runs`).
+    "ALTER TABLE tasks ADD COLUMN started INTEGER NOT NULL DEFAULT 0",
+    "UPDATE tasks SET started = (SELECT count(*) FROM runs WHERE runs.task = tasks.task AND attempts > 0 "
+    "AND trigger NOT IN ('req', 'answer'))",
+    # Runs that have ended and whose followers (tasks that come `after` them) have not been claimed yet.
+    "CREATE TABLE unfollowed (run TEXT PRIMARY KEY) WITHOUT ROWID",
+)
+
+
+def _second(db: sqlite3.Connection) -> None:
+    for statement in _SECOND:
+        db.execute(statement)
+
+
+MIGRATIONS: Sequence[Callable[[sqlite3.Connection], None]] = (_first, _second)

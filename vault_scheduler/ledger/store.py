@@ -16,9 +16,12 @@ from vault_scheduler.ledger.claims import add_unstarted, claim
 from vault_scheduler.ledger.deliveries import DeliveryTable
 from vault_scheduler.ledger.requests import RequestTable
 from vault_scheduler.ledger.rows import (
+    CHANGED,
     DAILY_LOG,
     NOTE,
     OUTPUT,
+    OVERLAPS,
+    PARENT,
     TRANSIENT,
     Batch,
     Claim,
@@ -36,9 +39,12 @@ from vault_scheduler.ledger.tasks import TaskTable, write_meta, write_task
 from vault_scheduler.run import Attempt, Outcome, Result, Run
 
 __all__ = [
+    "CHANGED",
     "DAILY_LOG",
     "NOTE",
     "OUTPUT",
+    "OVERLAPS",
+    "PARENT",
     "TRANSIENT",
     "TRIM_LIMIT",
     "Batch",
@@ -58,6 +64,7 @@ TRIM_LIMIT = 1000
 _FORGET_RUN = (
     "DELETE FROM attempts WHERE run = ?",
     "DELETE FROM deliveries WHERE run = ?",
+    "DELETE FROM unfollowed WHERE run = ?",
     "DELETE FROM runs WHERE id = ?",
 )
 
@@ -164,14 +171,20 @@ class Store(Protocol):
     async def counts(self, task: str | None = None) -> dict[str, int]:
         """How many fire times ended in each outcome, and how many runs are in each state before the end."""
 
-    async def started_count(self, task: str) -> int:
-        """How many runs of the task made an attempt (`max_runs`)."""
+    async def unfollowed(self) -> list[Run]:
+        """Runs that made an attempt and have ended, and whose followers no batch has brought yet; by their end."""
 
     async def wait(self, run: str, waiting_for: str, not_before: datetime | None = None) -> None:
         """The run waits: for a slot, its group, its overlap, quota or a retry. Raises RunNotFound, Refused (ended)."""
 
     async def begin_attempt(self, run: str, number: int, at: datetime) -> None:
-        """The attempt is `starting`: on the disk before its process is spawned. Raises RunNotFound, Refused."""
+        """The attempt is `starting`: on the disk before its process is spawned. Raises RunNotFound, Refused.
+
+        The first attempt of a run that nobody asked for adds one to its task's `started`.
+        """
+
+    async def withdraw_attempt(self, run: str, number: int) -> Run:
+        """The attempt never came to its work (its gate said no): as if it had not begun, and the run waits again."""
 
     async def attempt_running(
         self, run: str, number: int, pid: int, start_ticks: int | None, boot_id: str | None, at: datetime
@@ -312,6 +325,8 @@ class SqliteStore(TaskTable, RunTable, DeliveryTable, RequestTable):
                     claimed[run.key] = run
             for key, value in batch.meta.items():
                 write_meta(change, key, value)
+            for run_id in batch.followed:
+                change.run("DELETE FROM unfollowed WHERE run = ?", run_id)
         return claimed
 
     async def trim(self, now: datetime, keep: timedelta) -> int:

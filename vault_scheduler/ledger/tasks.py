@@ -23,6 +23,7 @@ def write_task(change: Transaction, row: TaskRow) -> None:
             "invalid_since": epoch(row.invalid_since),
             "source": row.source,
             "seen_definition": row.seen_definition,
+            "started": row.started,
         },
     )
 
@@ -38,6 +39,7 @@ def _task_row(row: sqlite3.Row) -> TaskRow:
         invalid_since=moment(row["invalid_since"]),
         source=row["source"],
         seen_definition=row["seen_definition"],
+        started=row["started"],
     )
 
 

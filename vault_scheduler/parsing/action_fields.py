@@ -94,10 +94,10 @@ def _check_code_block(fields: Fields, body: str) -> None:
 
 
 def _command(fields: Fields) -> CommandAction:
-    return CommandAction(command=fields.read("command", _command_value))
+    return CommandAction(command=fields.read("command", command_line))
 
 
-def _command_value(value: object, key: str) -> str | tuple[str, ...]:
+def command_line(value: object, key: str) -> str | tuple[str, ...]:
     """A text for the shell; a list is always program and arguments, taken as they are."""
     if not isinstance(value, list):
         return text(value, key)

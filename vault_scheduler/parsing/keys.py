@@ -63,24 +63,24 @@ def _key(group: str, name: str, takes: str, summary: str, default: str = "", **m
 
 
 def _when() -> Iterable[Key]:
-    def key(name: str, takes: str, summary: str, default: str = "", *, supported: bool = True) -> Key:
-        return _key("when", name, takes, summary, default, supported=supported)
+    def key(name: str, takes: str, summary: str, default: str = "") -> Key:
+        return _key("when", name, takes, summary, default)
 
     yield key("cron", _LIST, "cron expression of five fields, or a list of them; quote it")
     yield key("every", _DURATION, "fixed interval in elapsed time, from 1s: `15m`, `1h30m`")
     yield key("at", "local date-time or list", "once at each of these times: `2026-11-22T09:00`")
     yield key("on_start", _FLAG, "when the daemon starts, at most once in 10 minutes", "false")
-    yield key("after", _LIST, "after runs of these tasks (wikilinks)", supported=False)
-    yield key("after_outcome", _TEXT, "which outcome of the parent: success, failure, any", "success", supported=False)
-    yield key("on_change", _LIST, "when files that match these globs change", supported=False)
-    yield key("debounce", _DURATION, "quiet time before a change counts", "30s", supported=False)
+    yield key("after", "link or list", 'after each run of these tasks: `"[[Fetch mail]]"`')
+    yield key("after_outcome", "success, failure, any", "which outcome of such a run starts it", "success")
+    yield key("on_change", _LIST, "when files that match these globs change: `Inbox/**`")
+    yield key("debounce", _DURATION, "how long nothing more must change before it starts", "30s")
 
 
 def _bounds() -> Iterable[Key]:
     yield _key("bounds", "timezone", "IANA zone", "zone of all times of the task", "the vault's", where=BOTH)
     yield _key("bounds", "start", _WHEN, "no fire time before this; `every` counts from it")
     yield _key("bounds", "until", _WHEN, "no fire time after this; a date includes that day")
-    yield _key("bounds", "max_runs", _COUNT, "done after so many runs", supported=False)
+    yield _key("bounds", "max_runs", _COUNT, "done after so many runs; those that were asked for do not count")
 
 
 def _what() -> Iterable[Key]:
@@ -145,15 +145,20 @@ def _policies() -> Iterable[Key]:
     yield key("timeout", _DURATION, "awake time after which an attempt is ended", "1h")
     yield key("retries", _COUNT, "further attempts after a failure", "0")
     yield key("retry_delay", _DURATION, "wait before the first retry, doubling, at most 1h", "1m")
-    yield key("overlap", "skip", "while the last run goes on; this version: skip", "skip")
+    yield key("overlap", "skip, queue, cancel, allow", "what a fire time does while the last run goes on", "skip")
     yield key("catch_up", "latest, skip, all", "which of several fire times that are due run", "latest")
     yield key("max_late", _DURATION, "later than this, a fire time is missed", "12h; 1d for `at` alone")
     yield key("pause_after", _COUNT, "pause after so many failures in a row; 0: never", "claude 5, others never")
-    yield key("group", _TEXT, "tasks of one group run one at a time", supported=False)
+    yield key("group", _TEXT, "tasks of one group run one at a time")
 
 
 def _evidence() -> Iterable[Key]:
-    yield _key("evidence", "gate", _TEXT, "command that decides whether the run goes on", supported=False)
+    yield _key(
+        "evidence",
+        "gate",
+        _LIST,
+        "command that is asked before each attempt: exit 0 goes on, 1 skips it, anything else is a failure",
+    )
     yield _key("evidence", "expect_file", _TEXT, "file that must have changed", supported=False)
     yield _key("evidence", "expect_output", _TEXT, "regular expression that must match", supported=False)
 
@@ -212,7 +217,7 @@ def _settings() -> Iterable[Key]:
 _SOURCES = (_when, _bounds, _what, _actions, _claude, _policies, _evidence, _results, _written, _settings)
 KEYS: dict[str, Key] = {key.name: key for source in _SOURCES for key in source()}
 ALIASES = {"schedule": "cron", "tz": "timezone"}
-TRIGGERS = tuple(key.name for key in KEYS.values() if key.group == "when" and key.supported)
+TRIGGERS = ("cron", "every", "at", "on_start", "after", "on_change")
 POLICIES = tuple(key.name for key in KEYS.values() if key.policy)
 
 # What other schedulers, agents and models call our keys. Only names that a person would hardly give to a

@@ -11,14 +11,14 @@ from typing import Any
 
 from vault_scheduler.errors import BadValue
 from vault_scheduler.notes.note import Document
-from vault_scheduler.parsing.action_fields import CallableCheck, read_action
+from vault_scheduler.parsing.action_fields import CallableCheck, command_line, read_action
 from vault_scheduler.parsing.fields import Fields, key_lines
 from vault_scheduler.parsing.fixes import fix
 from vault_scheduler.parsing.keys import ALIASES, KEYS, POLICIES, TASK
 from vault_scheduler.parsing.policy_fields import read_policies, read_status
 from vault_scheduler.parsing.schedule_fields import read_paused_until, read_when, read_zone
 from vault_scheduler.parsing.settings_parser import ParsedSettings, parse_settings, rebuild_settings
-from vault_scheduler.parsing.values import boolean, shown, text, word
+from vault_scheduler.parsing.values import boolean, shown, text, whole_number, word
 from vault_scheduler.task import Problem, Status, Task, TaskType, fingerprint
 
 __all__ = [
@@ -186,6 +186,8 @@ class _TaskReader:
         written_zone = zone.key if fields.has("timezone") else context.settings_timezone or ""
         when = read_when(fields, zone, name, written_zone)
         action = read_action(fields, kind, self._body, context.callable_check)
+        max_runs = fields.read("max_runs", partial(whole_number, minimum=1))
+        gate = fields.read("gate", command_line)
         host = fields.read("host", text)
         options = read_policies(fields, POLICIES, context.system_folder)
         task = None
@@ -200,7 +202,13 @@ class _TaskReader:
                 status=switches.status,
                 paused_until=switches.paused_until,
                 run_now=switches.run_now,
-                on_start=when.on_start,
+                on_start=when.reactions.on_start,
+                after=when.reactions.after,
+                after_outcome=when.reactions.after_outcome,
+                on_change=when.reactions.on_change,
+                debounce=when.reactions.debounce,
+                max_runs=max_runs,
+                gate=gate,
                 host=host,
                 timezone=zone.key,
                 options=options,
@@ -243,9 +251,12 @@ class _TaskReader:
         }
 
 
+_EXEC_LISTS = ("command", "gate")  # where a list of one is a program, and a text a line for the shell
+
+
 def _plain(declared: Mapping[str, Any]) -> dict[str, Any]:
     """The same whether a property editor saved a value as a text or as a list of one."""
     return {
-        name: value[0] if isinstance(value, list) and len(value) == 1 and name != "command" else value
+        name: value[0] if isinstance(value, list) and len(value) == 1 and name not in _EXEC_LISTS else value
         for name, value in declared.items()
     }

@@ -11,18 +11,11 @@ from vault_scheduler.errors import BadValue
 from vault_scheduler.parsing.fields import Fields, Reader
 from vault_scheduler.parsing.output_path import output_template
 from vault_scheduler.parsing.pairs import environment, secret_names
-from vault_scheduler.parsing.values import boolean, choice, duration, line, text, whole_number, word
+from vault_scheduler.parsing.values import boolean, choice, duration, text, whole_number, word
 from vault_scheduler.task import CatchUp, Overlap, Status
 
 _SECOND = timedelta(seconds=1)
 LOGS = ("all", "changes", "failures", "none")
-
-
-def _overlap(value: object, key: str) -> Overlap:
-    overlap = choice(value, key, Overlap)
-    if overlap is not Overlap.SKIP:
-        raise BadValue(f"`{overlap}` is not supported by this version", f"Write {line(key, 'skip')}, or remove the key")
-    return overlap
 
 
 def _keep_runs(value: object, key: str) -> int:
@@ -42,10 +35,11 @@ _READERS: dict[str, Reader[Any]] = {
     "timeout": partial(duration, minimum=_SECOND),
     "retries": partial(whole_number, maximum=100),
     "retry_delay": partial(duration, minimum=_SECOND, maximum=timedelta(hours=1)),
-    "overlap": _overlap,
+    "overlap": lambda value, key: choice(value, key, Overlap),
     "catch_up": lambda value, key: choice(value, key, CatchUp),
     "max_late": duration,
     "pause_after": _pause_after,
+    "group": text,
     "log": lambda value, key: word(value, key, LOGS),
     "keep_runs": _keep_runs,
 }

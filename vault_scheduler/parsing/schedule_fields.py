@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 
 from vault_scheduler.errors import BadExpression, BadValue
 from vault_scheduler.parsing.fields import Fields
-from vault_scheduler.parsing.keys import KEYS, TRIGGERS
+from vault_scheduler.parsing.keys import TRIGGERS
+from vault_scheduler.parsing.reaction_fields import Reactions, read_reactions
 from vault_scheduler.parsing.values import (
-    boolean,
     date_or_datetime,
     duration,
     local_datetime,
@@ -34,7 +34,6 @@ from vault_scheduler.triggers.zones import load_zone, local_to_utc
 
 _SECOND = timedelta(seconds=1)
 _LAST_MOMENT = timedelta(microseconds=1)
-_UNSUPPORTED = tuple(key.name for key in KEYS.values() if key.group == "when" and not key.supported)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +41,7 @@ class When:
     """The schedule with the zone it was read in, and its fingerprint (rule 3.2)."""
 
     schedule: Schedule
-    on_start: bool
+    reactions: Reactions
     fingerprint: str
 
 
@@ -57,7 +56,7 @@ def read_when(fields: Fields, zone: ZoneInfo, task_id: str, written_zone: str) -
     until = fields.read("until", partial(_last_instant, zone=zone))
     if start and until and until < start:
         fields.error("until", "ends before `start`, so nothing could ever run", "Write a later `until`")
-    on_start = bool(fields.read("on_start", boolean))
+    reactions = read_reactions(fields)
     crons = _crons(fields, zone, task_id)
     every = fields.read("every", partial(duration, minimum=_SECOND))
     once = fields.read("at", partial(_times, zone=zone)) or ()
@@ -67,23 +66,24 @@ def read_when(fields: Fields, zone: ZoneInfo, task_id: str, written_zone: str) -
     if once:
         triggers.append(OnceTrigger(once))
         _check_bounds(fields, once, start, until)
-    if not triggers and not on_start:
+    if not triggers and not reactions:
         _no_trigger(fields)
     declared: dict[str, Any] = {
         "cron": sorted({cron.text for cron in crons}),
         "every": spelled(every) if every is not None else "",
         "at": sorted({moment.isoformat() for moment in once}),
-        "on_start": on_start,
+        "on_start": reactions.on_start,
         "start": start.isoformat() if start else "",
         "until": until.isoformat() if until else "",
         "zone": written_zone,
+        **reactions.declared,
     }
     schedule = Schedule(triggers=tuple(triggers), start=start, until=until)
-    return When(schedule=schedule, on_start=on_start, fingerprint=fingerprint(declared))
+    return When(schedule=schedule, reactions=reactions, fingerprint=fingerprint(declared))
 
 
 def _no_trigger(fields: Fields) -> None:
-    named = any(fields.has(name) for name in (*TRIGGERS, *_UNSUPPORTED) if name != "on_start")
+    named = any(fields.has(name) for name in TRIGGERS if name != "on_start")
     if not named:
         what = '`cron: "0 7 * * *"`, `every: 15m` or `at: 2026-11-22T09:00`'
         fields.missing(TRIGGERS, "nothing says when it runs", what)

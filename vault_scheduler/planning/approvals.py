@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from vault_scheduler.task import ClaudeAction, Permissions, Task, fingerprint
+from vault_scheduler.task import AfterOutcome, ClaudeAction, Permissions, Task, fingerprint
 
 AFTERMATH = timedelta(seconds=5)
 """A note may be seen this long after the run that wrote it has ended."""
@@ -169,7 +169,17 @@ def _is_tighter(new: Task, old: Task, at: datetime) -> bool:
     """Whether it fires more often than before within the hour, the day or the month that follows."""
     if new.on_start and not old.on_start:
         return True
+    if set(new.after) - set(old.after) or set(new.on_change) - set(old.on_change):
+        return True
+    if new.after_outcome is not old.after_outcome and new.after_outcome is not AfterOutcome.SUCCESS:
+        return True
+    if new.debounce < old.debounce or _runs(new.max_runs) > _runs(old.max_runs):
+        return True
     return any(_fires(new, at, window) > _fires(old, at, window) for window in _WINDOWS)
+
+
+def _runs(count: int | None) -> float:
+    return float("inf") if count is None else count
 
 
 def _fires(task: Task, at: datetime, window: timedelta) -> int:

@@ -21,6 +21,9 @@ CATCH_UP_LIMIT = 100
 """`catch_up: all` runs at most the newest so many (rule 4)."""
 
 
+STILL_RUNNING = "still running"
+
+
 class State(StrEnum):
     """How a task stands; the words of `list --json`."""
 
@@ -132,12 +135,13 @@ def plan_fire_times(
     policies: Policies,
     overlapping: bool,
     absence: Callable[[datetime], str],
+    room: int | None = None,
 ) -> FirePlan:
     """Rule 4 up to the claim, for one task: collapse by `catch_up`, judge `max_late` once, then overlap.
 
-    `overlapping`: a run of this task has not ended. `absence` tells why a fire time may have gone by unseen
-    ("asleep", "not running"): the reason of what is missed. The fire times of one catch-up never overlap each other:
-    they wait their turn.
+    `overlapping`: a run of this task has not ended. `room`: how many runs `max_runs` leaves.
+    `absence` tells why a fire time may have gone by unseen ("asleep", "not running"): the reason of what is missed.
+    The fire times of one catch-up never overlap each other: they wait their turn.
     """
     due = schedule.due(watermark, now, CATCH_UP_LIMIT + 1)
     if due is None:
@@ -154,17 +158,18 @@ def plan_fire_times(
         reason = absence(due.first) if now - due.first > ON_TIME else "a later one was due too"
         ranges.append(Range(first=due.first, last=last_missed, count=missed, outcome=Outcome.MISSED, reason=reason))
     if chosen and overlapping and policies.overlap is Overlap.SKIP:
-        ranges.append(
-            Range(
-                first=chosen[0],
-                last=chosen[-1],
-                count=len(chosen),
-                outcome=Outcome.SKIPPED,
-                reason="still running",
-            )
-        )
+        ranges.append(_skipped(chosen, STILL_RUNNING))
         chosen = ()
+    if room is not None and len(chosen) > room:
+        ranges.append(_skipped(chosen[room:], "`max_runs` is used up"))
+        chosen = chosen[:room]
     return FirePlan(claims=chosen, ranges=tuple(ranges), watermark=last)
+
+
+def _skipped(fire_times: tuple[datetime, ...], reason: str) -> Range:
+    return Range(
+        first=fire_times[0], last=fire_times[-1], count=len(fire_times), outcome=Outcome.SKIPPED, reason=reason
+    )
 
 
 def _collapse(newest: tuple[datetime, ...], now: datetime, catch_up: CatchUp) -> tuple[datetime, ...]:
@@ -197,6 +202,34 @@ class Candidate:
     run: Run
     type: TaskType
     overlap: Overlap
+    group: str = ""
+    overlaps: bool = False  # claimed while another run of its task had not ended
+
+    @property
+    def turn(self) -> tuple[datetime, str]:
+        """Its place in the line: by fire time."""
+        return self.run.fire_time, self.run.id
+
+
+def superseded(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """The runs whose place a later fire time of their task has taken, oldest first (rule 4: overlap).
+
+    `queue`: one waits, the newest. `cancel`: nothing older than the newest goes on. Whether it began or waits is for
+    the caller to see. The fire times of one catch-up did not overlap when they were claimed, so they wait in line.
+    """
+    newest: dict[str, Candidate] = {}
+    seen = sorted(candidates, key=lambda c: c.turn)
+    for candidate in seen:
+        if candidate.overlaps:
+            newest[candidate.run.task] = candidate
+    older = [c for c in seen if c.run.task in newest and c.turn < newest[c.run.task].turn]
+    return [c for c in older if _gives_way(c, newest[c.run.task].overlap)]
+
+
+def _gives_way(candidate: Candidate, overlap: Overlap) -> bool:
+    if overlap is Overlap.QUEUE:
+        return candidate.overlaps and candidate.run.never_started
+    return overlap is Overlap.CANCEL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,15 +243,16 @@ class Turn:
 def take_turns(
     candidates: Iterable[Candidate], going: Sequence[Candidate], limits: Limits, now: datetime
 ) -> list[Turn]:
-    """Who starts and who waits for what: by fire time, within the limits, one run of a task at a time.
+    """Who starts and who waits for what: by fire time, within the limits, one run of a task and a group at a time.
 
-    A run in its retry delay keeps its task busy but takes no slot.
+    A run in its retry delay keeps its task busy but takes no slot, and lets others of its group go first.
     """
     slots = limits.max_parallel - len(going)
     claude_slots = limits.max_claude - sum(c.type is TaskType.CLAUDE for c in going)
     busy = {c.run.task for c in going}
+    groups = {c.group for c in going if c.group}
     turns: list[Turn] = []
-    for candidate in sorted(candidates, key=lambda c: (c.run.fire_time, c.run.id)):
+    for candidate in sorted(candidates, key=lambda c: c.turn):
         run, is_claude = candidate.run, candidate.type is TaskType.CLAUDE
         overlaps = run.task in busy and candidate.overlap is not Overlap.ALLOW
         busy.add(run.task)
@@ -226,11 +260,14 @@ def take_turns(
             turns.append(Turn(run=run, waits_for="overlap"))
         elif run.not_before is not None and _is_ahead(run.not_before, now):
             turns.append(Turn(run=run, waits_for=run.waiting_for or "retry"))
+        elif candidate.group in groups:
+            turns.append(Turn(run=run, waits_for="group"))
         elif slots <= 0 or (is_claude and claude_slots <= 0):
             turns.append(Turn(run=run, waits_for="slot"))
         else:
             slots -= 1
             claude_slots -= is_claude
+            groups |= {candidate.group} - {""}
             turns.append(Turn(run=run))
     return turns
 
