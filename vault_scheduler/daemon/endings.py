@@ -89,7 +89,7 @@ class Endings:
 
     def _why_done(self, tracked: Tracked) -> str:
         is_used_up = tracked.is_used_up(self._roster.row(tracked.task.id))
-        return f"{tracked.task.max_runs} runs made" if is_used_up else "nothing is left to fire"
+        return "max_runs is used up" if is_used_up else "nothing is left to fire"
 
     async def _never_fired(self, tracked: Tracked, now: datetime) -> bool:
         """Whether the newest instant of a one-shot has neither been run nor recorded as missed."""

@@ -161,7 +161,7 @@ def plan_fire_times(
         ranges.append(_skipped(chosen, STILL_RUNNING))
         chosen = ()
     if room is not None and len(chosen) > room:
-        ranges.append(_skipped(chosen[room:], "`max_runs` is used up"))
+        ranges.append(_skipped(chosen[room:], "max_runs is used up"))
         chosen = chosen[:room]
     return FirePlan(claims=chosen, ranges=tuple(ranges), watermark=last)
 
