@@ -266,3 +266,26 @@ def test_a_migration_that_fails_leaves_the_ledger_as_it_was(path: Path) -> None:
     store = asyncio.run(opened(path))
     assert store._file.one("SELECT 1 FROM sqlite_master WHERE name = 'half'") is None
     asyncio.run(store.close())
+
+
+def test_a_ledger_of_the_first_schema_keeps_its_tasks_and_knows_how_often_they_started(path: Path) -> None:
+    """`max_runs` counts runs of before, too, but not those that were asked for or never started."""
+    file = SqliteFile.open(path, MIGRATIONS[:1], version="0.1")
+    with file.write(durable=True) as change:
+        change.run("INSERT INTO tasks VALUES ('a', 'a.md', 'f', 1, 1700000000.0, 0, NULL, '{}', 'd')")
+        for number, (trigger, attempts) in enumerate([("at", 1), ("at", 2), ("at", 0), ("req", 1)]):
+            change.run(
+                "INSERT INTO runs (id, key, task, path, trigger, fire_time, last_fire_time, count, claimed_at, owner, "
+                "state, snapshot, waiting_for, reason, attempts, reserved_usd, extra) VALUES "
+                "(?, ?, 'a', 'a.md', ?, 1, 1, 1, 1, 'd1', 'ended', '', '', '', ?, 0, '{}')",
+                f"r{number}",
+                f"k{number}",
+                trigger,
+                attempts,
+            )
+    file.close()
+    store = asyncio.run(opened(path))
+    row = asyncio.run(store.task_rows())["a"]
+    assert (row.started, row.fingerprint, row.armed) == (2, "f", True)
+    assert len(asyncio.run(store.history())) == 4
+    asyncio.run(store.close())

@@ -19,7 +19,16 @@ from vault_scheduler.planning.approvals import (
     rights_of,
     verdict,
 )
-from vault_scheduler.task import Action, ClaudeAction, CommandAction, Permissions, PythonAction, Task, TaskType
+from vault_scheduler.task import (
+    Action,
+    AfterOutcome,
+    ClaudeAction,
+    CommandAction,
+    Permissions,
+    PythonAction,
+    Task,
+    TaskType,
+)
 from vault_scheduler.triggers.schedule import IntervalTrigger, OnceTrigger, Schedule
 
 NOW = datetime(2026, 11, 22, 6, 0, tzinfo=UTC)
@@ -90,6 +99,14 @@ COMMAND = a_task(CommandAction(command="echo hi"))
         (a_task(schedule=every(seconds=5)), a_task(schedule=every(seconds=6)), EDIT, "a tighter schedule"),
         (a_task(schedule=every(days=7)), a_task(schedule=Schedule()), EDIT, "a tighter schedule"),  # none before
         (a_task(on_start=True), a_task(), EDIT, "a tighter schedule"),
+        (a_task(after=("a", "b")), a_task(after=("a",)), EDIT, "a tighter schedule"),
+        (a_task(after=("a",)), a_task(after=("a", "b")), EDIT, ""),
+        (a_task(after_outcome=AfterOutcome.ANY), a_task(), EDIT, "a tighter schedule"),
+        (a_task(), a_task(after_outcome=AfterOutcome.ANY), EDIT, ""),
+        (a_task(on_change=("**",)), a_task(on_change=("Inbox/**",)), EDIT, "a tighter schedule"),
+        (a_task(debounce=timedelta(seconds=1)), a_task(), EDIT, "a tighter schedule"),
+        (a_task(), a_task(max_runs=3), EDIT, "a tighter schedule"),  # the bound taken away
+        (a_task(max_runs=3), a_task(), EDIT, ""),
         (
             a_task(schedule=Schedule(triggers=(OnceTrigger((NOW + timedelta(days=3),)),))),
             a_task(schedule=Schedule(triggers=(OnceTrigger((NOW + timedelta(days=2),)),))),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -19,6 +20,7 @@ from vault_scheduler.planning.planner import (
     plan_fire_times,
     retry_delay,
     standing,
+    superseded,
     take_turns,
 )
 from vault_scheduler.run import Run, RunState, TriggerKind
@@ -89,7 +91,14 @@ def test_invalid_note_has_a_minute_of_grace() -> None:
     assert stands.state.blocks
 
 
-def plan(minutes: float, policies: Policies, *, stands: Standing = ARMED, overlapping: bool = False) -> FirePlan:
+def plan(
+    minutes: float,
+    policies: Policies,
+    *,
+    stands: Standing = ARMED,
+    overlapping: bool = False,
+    room: int | None = None,
+) -> FirePlan:
     return plan_fire_times(
         MINUTELY,
         watermark=NOW,
@@ -98,6 +107,7 @@ def plan(minutes: float, policies: Policies, *, stands: Standing = ARMED, overla
         policies=policies,
         overlapping=overlapping,
         absence=lambda _: "asleep",
+        room=room,
     )
 
 
@@ -165,7 +175,14 @@ def test_every_due_fire_time_has_one_outcome(
     assert sorted({*edges, *planned.claims}) == [*edges, *planned.claims]
 
 
-def run(name: str, minute: int, *, state: RunState = RunState.CLAIMED, not_before: datetime | None = None) -> Run:
+def run(
+    name: str,
+    minute: int,
+    *,
+    state: RunState = RunState.CLAIMED,
+    not_before: datetime | None = None,
+    attempts: int = 0,
+) -> Run:
     return Run(
         id=f"{name}{minute}",
         key=f"{name}|{minute}",
@@ -177,6 +194,7 @@ def run(name: str, minute: int, *, state: RunState = RunState.CLAIMED, not_befor
         state=state,
         not_before=not_before,
         waiting_for="retry" if not_before else "",
+        attempts=attempts,
     )
 
 
@@ -240,3 +258,58 @@ def test_agenda_knows_the_latest_word_of_each_task() -> None:
     assert agenda.next_moment() is None
     agenda.put("a", LATER)
     assert agenda.moment_of("a") == LATER
+
+
+# overlap and groups
+
+
+def flagged(found: Run, overlap: Overlap) -> Candidate:
+    """A run that was claimed while another of its task had not ended."""
+    return Candidate(run=found, type=TaskType.COMMAND, overlap=overlap, overlaps=True)
+
+
+def in_line(*candidates: Candidate) -> list[str]:
+    return [each.run.id for each in superseded(candidates)]
+
+
+def test_of_those_that_queue_all_but_the_newest_give_way() -> None:
+    """What goes on, what was claimed alone and what other tasks do is not touched."""
+    first = candidate(run("a", 1, state=RunState.RUNNING), overlap=Overlap.QUEUE)
+    queued = [flagged(run("a", minute), Overlap.QUEUE) for minute in (2, 3, 4)]
+    other = flagged(run("b", 1), Overlap.QUEUE)
+    assert in_line(first, *queued, other) == ["a2", "a3"]
+
+
+def test_a_queued_run_that_has_begun_does_not_give_way() -> None:
+    """One that has made an attempt is no longer in the queue."""
+    begun = flagged(run("a", 2, attempts=1), Overlap.QUEUE)
+    assert in_line(begun, flagged(run("a", 3), Overlap.QUEUE)) == []
+
+
+def test_everything_older_gives_way_to_one_that_cancels() -> None:
+    """Running, retrying or waiting: only the newest goes on."""
+    first = candidate(run("a", 1, state=RunState.RUNNING, attempts=1), overlap=Overlap.CANCEL)
+    second = flagged(run("a", 2), Overlap.CANCEL)
+    newest = flagged(run("a", 3), Overlap.CANCEL)
+    assert in_line(newest, second, first) == ["a1", "a2"]
+
+
+def test_nothing_gives_way_where_nothing_overlaps() -> None:
+    """The backlog of one catch-up waits in line, and runs that may go on side by side do."""
+    assert in_line(*(candidate(run("a", minute), overlap=Overlap.CANCEL) for minute in (1, 2, 3))) == []
+    assert in_line(*(flagged(run("a", minute), Overlap.ALLOW) for minute in (1, 2, 3))) == []
+
+
+def test_one_of_a_group_starts_and_the_others_wait() -> None:
+    """By fire time; who has no group waits for none."""
+    limits = Limits(max_parallel=4, max_claude=2)
+    members = [replace(candidate(run(name, minute)), group="g") for name, minute in (("a", 2), ("b", 1))]
+    assert turns([*members, candidate(run("c", 3))], [], limits) == {"b1": "", "a2": "group", "c3": ""}
+    going = [replace(candidate(run("d", 0, state=RunState.RUNNING)), group="g")]
+    assert turns(members, going, limits) == {"b1": "group", "a2": "group"}
+
+
+def test_what_max_runs_leaves_no_room_for_is_skipped() -> None:
+    """The oldest of a catch-up run, the others are told."""
+    found = plan(5, Policies(catch_up=CatchUp.ALL), room=2)
+    assert in_words(found) == ["skipped 3-5 (3): max_runs is used up", "run 1", "run 2"]
