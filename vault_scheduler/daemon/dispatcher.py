@@ -186,9 +186,10 @@ class Dispatcher:
         """Start each waiting run whose turn it is; write down what the others wait for."""
         for run in [r for r in self._active.values() if not is_going(r)]:
             await self._give_up_if_pointless(run, now)
-        for candidate in superseded([await self._candidate(run) for run in self._active.values()]):
-            await self._give_way(candidate.run, now)
         candidates = [await self._candidate(run) for run in self._active.values()]
+        for candidate in superseded(candidates):
+            await self._give_way(candidate.run, now)
+        candidates = [candidate for candidate in candidates if candidate.run.id in self._active]
         going = [c for c in candidates if is_going(c.run)]
         waiting = [c for c in candidates if not is_going(c.run)]
         limits = Limits(max_parallel=settings.max_parallel, max_claude=settings.max_claude)
