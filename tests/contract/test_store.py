@@ -342,6 +342,54 @@ async def test_a_claim_does_not_join_a_range_beyond_another_run(store: Store) ->
     assert len(await store.history()) == 3
 
 
+def a_follower(number: int, at: datetime = T, **changes: Any) -> Run:
+    """A run that comes after another task's run, and that ended at its claim."""
+    key = run_key("briefing", TriggerKind.AFTER, f"fetch|at|{number}")
+    fields: dict[str, Any] = {
+        "id": run_id(key, at),
+        "key": key,
+        "trigger": TriggerKind.AFTER,
+        "claimed_at": at,
+        "state": RunState.ENDED,
+        "outcome": Outcome.SKIPPED,
+        "reason": "still running",
+        "ended_at": at,
+    }
+    return a_run(fire=at, **{**fields, **changes})
+
+
+async def test_followers_that_do_not_start_join_the_one_before(store: Store) -> None:
+    """Also two of one second, and after the clock was set back; each delivery tells the whole row."""
+    for number, at in enumerate((T, T, T + MINUTE, T - MINUTE)):
+        await store.save(Batch(claims=(Claim(run=a_follower(number, at), deliveries=(NOTE,)),)))
+    [row] = await store.history()
+    assert (row.fire_time, row.last_fire_time, row.count) == (T, T + MINUTE, 4)
+    assert len(await store.pending_deliveries()) == 1
+
+
+async def test_followers_and_fire_times_are_counted_apart(store: Store) -> None:
+    """What did not start by the clock is another row, though outcome and reason are the same."""
+    skipped: dict[str, Any] = {"outcome": Outcome.SKIPPED, "reason": "still running"}
+    for minute in range(3):
+        await store.save(Batch(unstarted=(a_gap(minute, **skipped),)))
+        await store.save(Batch(claims=(Claim(run=a_follower(minute, T + minute * MINUTE)),)))
+    assert {(row.trigger, row.count) for row in await store.history()} == {
+        (TriggerKind.AT, 3),
+        (TriggerKind.AFTER, 3),
+    }
+
+
+async def test_a_follower_does_not_join_beyond_another_one(store: Store) -> None:
+    """With another outcome, reason or a run in between it stays a row of its own."""
+    others: list[dict[str, Any]] = [{}, {"reason": "held"}, {}, {"outcome": Outcome.BLOCKED}, {}]
+    for number, changes in enumerate(others):
+        await store.save(Batch(claims=(Claim(run=a_follower(number, **changes)),)))
+    started = a_follower(9, state=RunState.CLAIMED, outcome=None, reason="", ended_at=None)
+    await ended(store, started, Outcome.SUCCESS)
+    await store.save(Batch(claims=(Claim(run=a_follower(10)),)))
+    assert len(await store.history()) == len(others) + 2
+
+
 async def test_a_run_that_made_an_attempt_never_becomes_part_of_a_range(store: Store) -> None:
     """A gate that says no ends a run skipped, too; but that run has an attempt, and so a row of its own."""
     [run] = await claimed(store, a_run())

@@ -24,9 +24,14 @@ def claim(change: Transaction, wish: Claim, owner: str) -> Run | None:
         return None
     run = _with_free_id(change, wish.run)
     change.insert("runs", run_values(run, owner))
-    if run.state is RunState.ENDED:
+    if run.state is RunState.ENDED and not _joins(change, run, wish.deliveries):
         demand(change, run.id, wish.deliveries)
     return replace(run, fire_time=certain(int(run.fire_time.timestamp())))
+
+
+def _joins(change: Transaction, run: Run, targets: Sequence[str]) -> bool:
+    """Whether a run that ended at its claim has become part of the row before it; fire times were counted already."""
+    return run.trigger is TriggerKind.AFTER and absorb(change, run.id, targets) is not None
 
 
 def _is_settled(change: Transaction, run: Run) -> bool:
@@ -115,19 +120,35 @@ def _prolong(change: Transaction, run: str, last: int, count: int, at: float) ->
 
 
 def absorb(change: Transaction, run: str, targets: Sequence[str]) -> Run | None:
-    """Let a run that ended without an attempt become part of the range row right before it, if they are alike.
+    """Let a run that ended without an attempt become part of the row right before it, if they are alike.
 
-    A budget that is used up, say, ends every claim of a task that fires each minute: one row, not a thousand.
-    Returns the range row; None if the run stays a row of its own.
+    A budget that is used up, say, ends every claim of a task that fires each minute: one row, not a thousand. Fire
+    times and the runs that come after other tasks' runs are counted apart. Returns the row that grew; None if the run
+    stays a row of its own.
     """
     row = change.one("SELECT * FROM runs WHERE id = ?", run)
-    if row is None or row["attempts"] or row["trigger"] != TriggerKind.AT:
+    if row is None or row["attempts"]:
         return None
-    previous = newest_fire(change, row["task"], row["fire_time"])
+    previous = _row_before(change, row)
     if previous is None or not is_like(previous, Outcome(row["outcome"]), row["reason"]):
         return None
     change.run("DELETE FROM runs WHERE id = ?", run)
-    _prolong(change, previous["id"], row["last_fire_time"], row["count"], row["ended_at"])
+    last = max(previous["last_fire_time"], row["last_fire_time"])
+    _prolong(change, previous["id"], last, row["count"], row["ended_at"])
     demand(change, previous["id"], targets)
     grown = change.one("SELECT * FROM runs WHERE id = ?", previous["id"])
     return None if grown is None else run_of(grown)
+
+
+def _row_before(change: Transaction, row: sqlite3.Row) -> sqlite3.Row | None:
+    """The row that this one may become a part of: of its task, and made due by the same kind of trigger."""
+    if row["trigger"] == TriggerKind.AT:
+        return newest_fire(change, row["task"], row["fire_time"])
+    if row["trigger"] != TriggerKind.AFTER:
+        return None  # what somebody asked for is told for itself
+    # Parents may end in the same second, and the clock may be set back: only the order of the claims tells.
+    return change.one(
+        "SELECT * FROM runs WHERE task = ? AND trigger = 'after' AND seq < ? ORDER BY seq DESC LIMIT 1",
+        row["task"],
+        row["seq"],
+    )
