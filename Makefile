@@ -1,4 +1,4 @@
-# One command each: `make demo`, `make test`, `make check`, `make bench`.
+# One command each: `make demo`, `make test`, `make check`, `make bench`, `make sweep`.
 # Needs python3 (3.11 or newer) and the package index, nothing else: uv is used if present,
 # else installed into the project's own environment.
 VENV := .venv
@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check bench format requirements wheel-test clean
+.PHONY: demo test check bench sweep format requirements wheel-test clean
 
 $(STAMP): requirements/dev.txt pyproject.toml
 	@test -x $(BIN)/python || python3 -m venv $(VENV)
@@ -29,6 +29,10 @@ check: $(STAMP)
 
 bench: $(STAMP)
 	@for program in benchmarks/*.py; do $(BIN)/python $$program; done
+
+# Fire times against Debian cron's loop, around every change of the clocks from 2000 to 2030: some ten minutes.
+sweep: $(STAMP)
+	$(BIN)/python -m tests.sweep
 
 format: $(STAMP)
 	$(BIN)/ruff format .

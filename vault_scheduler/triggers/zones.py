@@ -126,7 +126,7 @@ def changes(zone: ZoneInfo, after: datetime, upto: datetime) -> Iterator[tuple[d
 
 @lru_cache(maxsize=2048)
 def _changes_in_year(zone: ZoneInfo, year: int) -> tuple[tuple[datetime, timedelta, timedelta], ...]:
-    """The changes of a UTC year. Looking once a day is enough: no zone has two changes within six days."""
+    """The changes of a UTC year. Looking once a day is enough: no zone ever had two changes within three days."""
     found = []
     start, end = datetime(year, 1, 1, tzinfo=UTC), datetime(year + 1, 1, 1, tzinfo=UTC)
     before = offset_at(start - SECOND, zone)

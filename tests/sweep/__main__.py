@@ -1,0 +1,82 @@
+"""The full sweep: every change of the clocks from 2000 to 2030 in every zone of the tz database; `make sweep`.
+
+Prints what is not equal, and one line of figures; exits with 1 if anything is not equal. Zones whose clocks showed
+the same in all of these years are compared once, under their first name.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from multiprocessing import Pool
+from random import Random
+from zoneinfo import ZoneInfo, available_timezones
+
+from vault_scheduler.triggers.zones import PRIVATE, dst_changes
+
+from .changes import Change, changes_of, offset_seconds
+from .comparison import Figures, Night, compare_due, compare_expression, compare_local_times, instant
+from .expressions import random_expression, telling_expressions
+
+FIRST_YEAR, LAST_YEAR = 2000, 2030
+RANDOM_EXPRESSIONS = 60  # per change, beside those made for it
+SHOWN = 50  # mismatches
+Clock = tuple[int, tuple[Change, ...]]  # the offset to begin with, and all changes
+
+
+def clock_of(name: str) -> Clock:
+    """What a zone's clocks showed in these years."""
+    zone = ZoneInfo(name)
+    begin = int(instant(0).replace(year=FIRST_YEAR).timestamp())
+    return offset_seconds(zone, begin), changes_of(zone, FIRST_YEAR, LAST_YEAR)
+
+
+def sweep_change(name: str, change: Change) -> Figures:
+    """All that is compared around one change."""
+    figures, random = Figures(changes=1), Random(f"{name} {change}")
+    night = Night(ZoneInfo(name), change)
+    figures.add(compare_local_times(night, random))
+    telling = telling_expressions(night.low, night.high)
+    anything = [random_expression(random, [night.low, night.high]) for _ in range(RANDOM_EXPRESSIONS)]
+    for expression in telling + anything:
+        figures.add(compare_expression(night, expression, random))
+    figures.add(compare_due(night, random.sample(telling, 3), random))
+    return figures
+
+
+def sweep_changes_found(name: str, changes: tuple[Change, ...]) -> Figures:
+    """Whether the scheduler knows the same changes."""
+    figures = Figures()
+    ours = dst_changes(ZoneInfo(name), instant(0).replace(year=FIRST_YEAR), instant(0).replace(year=LAST_YEAR + 1))
+    found = tuple(Change(int(at.timestamp()) // 60, old.seconds // 60, new.seconds // 60) for at, old, new in ours)
+    theirs = tuple(Change(change.instant, change.before % 1440, change.after % 1440) for change in changes)
+    figures.compare(f"{name}: changes", found, theirs)
+    return figures
+
+
+def main() -> int:
+    """Sweep, print, and say whether all was equal."""
+    names = sorted(name for name in available_timezones() if not name.startswith(PRIVATE))
+    total, clocks = Figures(), defaultdict(list)
+    with Pool() as pool:
+        for name, clock in zip(names, pool.map(clock_of, names, chunksize=4), strict=True):
+            clocks[clock].append(name)
+        work = [(same[0], change) for (_, changes), same in clocks.items() for change in changes]
+        known = [(name, changes) for (_, changes), same in clocks.items() for name in same]
+        for figures in pool.starmap(sweep_changes_found, known, chunksize=8):
+            total.add(figures)
+        for figures in pool.starmap(sweep_change, work, chunksize=8):
+            total.add(figures)
+    for mismatch in total.mismatches[:SHOWN]:
+        print(mismatch)
+    everywhere = sum(len(changes) * len(same) for (_, changes), same in clocks.items())
+    print(
+        f"sweep {FIRST_YEAR}-{LAST_YEAR}: {len(names)} zones ({len(clocks)} different clocks), {everywhere} changes "
+        f"({total.changes} different), {total.expressions} expressions, {total.comparisons} comparisons, "
+        f"{len(total.mismatches)} mismatches"
+    )
+    return 1 if total.mismatches else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
