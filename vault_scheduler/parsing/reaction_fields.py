@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -12,6 +13,7 @@ from vault_scheduler.errors import BadValue
 from vault_scheduler.parsing.fields import Fields
 from vault_scheduler.parsing.values import boolean, choice, duration, line, shown, spelled, text_list
 from vault_scheduler.task import AfterOutcome
+from vault_scheduler.triggers.globs import globs, has_magic
 
 _SECOND = timedelta(seconds=1)
 _DAY = timedelta(days=1)
@@ -54,6 +56,7 @@ def read_reactions(fields: Fields) -> Reactions:
     for name, needed in (("after_outcome", "after"), ("debounce", "on_change")):
         if fields.has(name) and not fields.has(needed):
             fields.warn(name, f"has no effect without `{needed}`", f"Add `{needed}`, or remove it")
+    _warn_of_folders(fields, found["on_change"] or ())
     return Reactions(**{name: value for name, value in found.items() if value is not None})
 
 
@@ -73,19 +76,34 @@ def _link(written: str, key: str) -> str:
 
 
 def _globs(value: object, key: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(_glob(item, key) for item in text_list(value, key)))
+    patterns = tuple(dict.fromkeys(_glob(item, key) for item in text_list(value, key)))
+    if patterns:
+        globs(patterns)  # raises BadValue
+    return patterns
 
 
 def _glob(written: str, key: str) -> str:
-    """A glob of vault-relative paths with forward slashes."""
-    parts = written.split("/")
-    if written.startswith(("/", "~")) or ".." in parts or "\\" in written:
+    """A glob of vault-relative paths with forward slashes, in NFC; `!` before it leaves these out."""
+    pattern = unicodedata.normalize("NFC", written)
+    path = pattern.removeprefix("!")
+    parts = path.split("/")
+    if path.startswith("[["):
+        raise BadValue(f"{shown(written)} is a link", f"Write the note's path: {line(key, 'Inbox/todo.md')}")
+    if path.startswith(("/", "~")) or ".." in parts or "\\" in path:
         raise BadValue(f"{shown(written)} is no path inside the vault", f"Write {line(key, 'Inbox/**')}")
-    if written.endswith("/"):
-        raise BadValue(f"{shown(written)} is a folder", f"Write {line(key, written + '**')}")
+    if path.endswith("/"):
+        raise BadValue(f"{shown(written)} is a folder", f"Write {line(key, pattern + '**')}")
     if "" in parts or "." in parts:
         clean = "/".join(part for part in parts if part not in ("", "."))
         raise BadValue(f"{shown(written)} is not a plain path", f"Write {line(key, clean or '**')}")
     if any(part.startswith(".") for part in parts):
         raise BadValue(f"{shown(written)} is in a dot folder, where changes never count", "Choose another folder")
-    return written
+    return pattern
+
+
+def _warn_of_folders(fields: Fields, patterns: tuple[str, ...]) -> None:
+    """`Inbox` is one file to a glob, and everything in a folder to people."""
+    for pattern in patterns:
+        if not has_magic(pattern) and "." not in pattern.rsplit("/", 1)[-1]:
+            wanted = line("on_change", f"{pattern}/**")
+            fields.warn("on_change", f"{shown(pattern)} is one file of that name", f"For a folder write {wanted}")
