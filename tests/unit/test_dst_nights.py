@@ -9,6 +9,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from vault_scheduler.notes.note import Document
+from vault_scheduler.parsing.parser import ParseContext, parse_task
 from vault_scheduler.triggers.schedule import CronTrigger, IntervalTrigger, OnceTrigger, Schedule
 from vault_scheduler.triggers.zones import local_to_utc
 
@@ -330,4 +332,32 @@ def test_every_is_elapsed_time_whatever_the_clocks_show(
     anchor = local_to_utc(datetime.fromisoformat(start), ZoneInfo(zone))
     length = timedelta(minutes=period)
     fires = list(Schedule((IntervalTrigger(length, anchor),)).fires(anchor - length, anchor + (count - 1) * length))
+    assert " ".join(on_the_clock(fire, ZoneInfo(zone))[3:] for fire in fires) == expected
+
+
+# keys of a note (with its zone), strictly after and up to, the fire times on the clock
+NOTES = [
+    ("Europe/Berlin", "at: 2026-03-29T02:30", "2026-03-01 2026-04-01", "03:00+02:00"),
+    ("Europe/Berlin", "at: [2026-03-29T02:10, 2026-03-29T02:50]", "2026-03-01 2026-04-01", "03:00+02:00"),
+    ("Europe/Berlin", "at: 2026-10-25T02:30", "2026-10-01 2026-11-01", "02:30+02:00"),
+    ("Europe/Berlin", "every: 30m, start: 2026-03-29T02:15", "2026-03-29 2026-03-29T01:59", "03:00+02:00 03:30+02:00"),
+    ("America/Havana", "cron: 0 0 * * *, start: 2026-03-08", "2026-03-07 2026-03-10", "01:00-04:00 00:00-04:00"),
+    ("America/Havana", "cron: 0 0 * * *, until: 2026-03-07", "2026-03-07 2026-03-09", "00:00-05:00"),
+    ("America/Havana", "cron: 0 * * * *, until: 2026-10-31", "2026-11-01T02:30 2026-11-02", "23:00-04:00"),
+    ("America/Sao_Paulo", "cron: 0 23 * * *, until: 2018-02-17", "2018-02-17T12:00 2018-02-20", "23:00-02:00"),
+    ("America/Sao_Paulo", 'cron: "*/59 23 * * *", until: 2018-02-17', "2018-02-18T01:30 2018-02-20",
+     "23:59-02:00 23:00-03:00 23:59-03:00"),
+    ("Pacific/Apia", "every: 6h, start: 2011-12-30", "2011-12-29 2011-12-31", "00:00+14:00 06:00+14:00 12:00+14:00"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("zone", "keys", "span", "expected"), NOTES, ids=[f"{c[0]} {c[1]}" for c in NOTES])
+def test_a_note_says_such_times_and_bounds_as_people_do(zone: str, keys: str, span: str, expected: str) -> None:
+    """A bound in the gap is its end, one that is shown twice the first; a last day ends when it is over."""
+    properties = re.sub(r", (?=[a-z])", "\n", keys)
+    text = f"---\ntype: command\ncommand: date\ntimezone: {zone}\n{properties}\n---\n"
+    parsed = parse_task(Document.parse(text.encode()), "00_system/tasks/night.md", ParseContext(default_timezone="UTC"))
+    assert parsed.task is not None, parsed.problems
+    after, upto = (datetime.fromisoformat(bound).replace(tzinfo=UTC) for bound in span.split())
+    fires = parsed.task.schedule.fires(after, upto)
     assert " ".join(on_the_clock(fire, ZoneInfo(zone))[3:] for fire in fires) == expected
