@@ -395,7 +395,7 @@ def test_show_tells_a_task_in_words_with_its_next_fire_times_and_runs(shell: She
     shell.write("hello", HELLO)
     shell.ledger(lambda store: ended(store, a_run("hello", NOW), Result(outcome=Outcome.FAILURE, reason="exit 3")))
     text = shell("show", "hello").out
-    assert "at 07:00, Monday to Friday (0 7 * * 1-5), Europe/Berlin" in text
+    assert "at 07:00, Monday through Friday (0 7 * * 1-5), Europe/Berlin" in text
     assert "command: echo hello" in text
     assert text.count(" 07:00 +0") >= 3
     assert "❌  2.0 s · exit 3" in text
@@ -428,7 +428,21 @@ def test_next_points_out_changes_of_the_clocks(shell: Shell) -> None:
     """Where they lie between the fire times that are shown."""
     text = shell("next", "--cron", "0 7 * * *", "--from", "2026-10-24T08:00", "-n", "2").out
     assert "Europe/Berlin" in text
-    assert "clocks go back 1 h (+02:00 → +01:00)" in text
+    assert "clocks go back 1 h to 02:00 (+02:00 → +01:00)" in text
+
+
+def test_next_of_the_vault_names_the_tasks_that_a_change_of_the_clocks_touches(shell: Shell) -> None:
+    """In the place where it happens; JSON lists the fire times alone."""
+    shell.write("night", HELLO.replace("0 7 * * 1-5", "30 2 * * *"))
+    arguments = ["next", "--from", "2099-03-29T00:00", "-n", "1"]
+    assert shell.here(*arguments).out.splitlines() == [
+        "Europe/Berlin",
+        "  ↳ Sun 2099-03-29 02:00: the clocks go forward 1 h to 03:00 (+01:00 → +02:00)",
+        "    night: 02:30 does not exist that day: it fires at 03:00",
+        "  Sun 2099-03-29 03:00 +02:00  night",
+    ]
+    fires = [{"task": "night", "fire_time": "2099-03-29T03:00:00+02:00"}]
+    assert shell.json(*arguments) == {"timezone": "Europe/Berlin", "next": fires}
 
 
 def test_next_until_a_moment_or_for_a_length_of_time(shell: Shell) -> None:
@@ -642,6 +656,23 @@ def test_of_two_pauses_the_longer_one_counts(shell: Shell) -> None:
     (task,) = shell.json("list")
     assert task["next_run"] == "2090-01-02T07:00:00+01:00"
     assert "The vault is paused until Mon 2080-01-01 00:00 +01:00" in shell.here("list").out
+
+
+def test_next_during_a_pause_shows_what_fires_after_it(shell: Shell) -> None:
+    """With and without a task; what is paused without an end fires nothing."""
+    shell.write("a", HELLO)
+    shell.write("b", HELLO.replace("---\ntype", "---\nstatus: paused\ntype"))
+    shell.here("pause", "--all", "--until", "2090-01-01")
+    found = shell.json("next", "-n", "2")["next"]
+    assert found == [{"task": "a", "fire_time": f"2090-01-0{day}T07:00:00+01:00"} for day in (2, 3)]
+    told = shell.here("next").out
+    assert "The vault is paused until Sun 2090-01-01 00:00 +01:00: these fire after the pause." in told
+    assert shell.json("next", "a", "-n", "1")["fire_times"] == ["2090-01-02T07:00:00+01:00"]
+    assert "It is paused until Sun 2090-01-01 00:00 +01:00: these fire after the pause." in shell.here("next", "a").out
+    shell.here("pause", "--all")
+    told = shell.here("next").out
+    assert "The vault is paused: nothing starts" in told
+    assert "Nothing is due" in told
 
 
 def test_a_time_that_has_passed_is_a_problem_at_its_line(shell: Shell) -> None:

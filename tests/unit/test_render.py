@@ -1,4 +1,4 @@
-"""Rendering: aligned text that fits, and moments, schedules and lengths of time in words."""
+"""Rendering: aligned text that fits, and moments and lengths of time in words."""
 
 from __future__ import annotations
 
@@ -10,13 +10,10 @@ import pytest
 from vault_scheduler.commands.columns import cut, plural, table, width_of
 from vault_scheduler.commands.creation import Draft
 from vault_scheduler.commands.moments import iso, length, long_local, read_moment, read_until, relative
-from vault_scheduler.commands.outlook import ClockChange, outlook, upcoming
-from vault_scheduler.commands.render import change_words, outlook_lines, ran_line
-from vault_scheduler.commands.schedule_words import cron_words
+from vault_scheduler.commands.render import ran_line
 from vault_scheduler.errors import BadValue
 from vault_scheduler.notes.note import Document
 from vault_scheduler.run import Outcome
-from vault_scheduler.triggers.schedule import CronTrigger, IntervalTrigger
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOW = datetime(2026, 11, 22, 6, 0, tzinfo=UTC)
@@ -118,74 +115,6 @@ def test_until_takes_a_length_of_time_or_a_moment_but_not_the_past() -> None:
     for wrong in ("2020-01-01", "0s", "soon"):
         with pytest.raises(BadValue):
             read_until(wrong, BERLIN, NOW)
-
-
-@pytest.mark.parametrize(
-    ("expression", "words"),
-    [
-        ("0 7 * * 1-5", "at 07:00, Monday to Friday"),
-        ("0 7,19 * * *", "at 07:00 and 19:00, every day"),
-        ("*/15 * * * *", "every 15 minutes"),
-        ("* * * * *", "every minute"),
-        ("30 * * * *", "at minute 30 of every hour"),
-        ("0 9 * * MON,WED", "at 09:00, on Monday and Wednesday"),
-        ("0 0 1 1 *", "at 00:00, on day 1 in January"),
-        ("0 0 13 * 5", "at 00:00, on Friday or on day 13 of the month"),  # cron's or
-        ("0 9 * * 7", "at 09:00, on Sunday"),
-        ("@daily", "at 00:00, every day"),
-        ("*/45 * * * *", ""),  # not every 45 minutes: the hour starts anew
-        ("0 0 L * *", ""),
-        ("H 7 * * *", ""),
-        ("0 7 * * 9", ""),
-        ("0 7 *", ""),
-    ],
-)
-def test_cron_is_put_into_words_only_where_they_are_plain_and_true(expression: str, words: str) -> None:
-    """Anything else is shown as it is written."""
-    assert cron_words(expression) == words
-
-
-def test_an_outlook_is_strictly_after_and_shows_changes_of_the_clocks_in_their_place() -> None:
-    """A fire time that equals `after` is not ahead."""
-    after = datetime(2026, 10, 24, 5, tzinfo=UTC)  # 07:00 in Berlin
-    found = outlook(CronTrigger("0 7 * * *", BERLIN), BERLIN, after, None, 2)
-    assert found.more
-    assert outlook_lines(found, None) == [
-        "  ↳ Sun 2026-10-25 03:00: the clocks go back 1 h (+02:00 → +01:00)",
-        "  Sun 2026-10-25 07:00 +01:00",
-        "  Mon 2026-10-26 07:00 +01:00",
-    ]
-
-
-def test_an_outlook_without_a_change_points_out_the_next_one() -> None:
-    """Within a year; a zone without changes has none."""
-    found = outlook(CronTrigger("0 7 * * *", BERLIN), BERLIN, NOW, None, 1)
-    assert [change.at for change in found.changes] == [datetime(2027, 3, 28, 1, tzinfo=UTC)]
-    assert outlook(CronTrigger("0 7 * * *", ZoneInfo("UTC")), ZoneInfo("UTC"), NOW, None, 1).changes == ()
-
-
-def test_an_outlook_ends_with_its_bound_included() -> None:
-    """`--until` at a fire time shows it."""
-    every = IntervalTrigger(timedelta(hours=1), NOW)
-    found = outlook(every, BERLIN, NOW, NOW + timedelta(hours=2), 100)
-    assert found.fire_times == (NOW + timedelta(hours=1), NOW + timedelta(hours=2))
-    assert not found.more
-
-
-def test_half_hour_changes_are_told_in_minutes() -> None:
-    """Lord Howe Island moves its clocks by 30 minutes."""
-    zone = ZoneInfo("Australia/Lord_Howe")
-    change = ClockChange(
-        at=datetime(2026, 10, 3, 15, 30, tzinfo=UTC), before=timedelta(hours=10.5), after=timedelta(hours=11)
-    )
-    assert change_words(change, zone) == "Sun 2026-10-04 02:00: the clocks go forward 30 min (+10:30 → +11:00)"
-
-
-def test_fire_times_of_many_tasks_come_in_order() -> None:
-    """The vault's next fire times, whatever task they are of."""
-    hourly = IntervalTrigger(timedelta(hours=1), NOW)
-    found = upcoming([("b", hourly), ("a", IntervalTrigger(timedelta(minutes=40), NOW))], NOW, None, 3)
-    assert [name for _, name in found] == ["a", "b", "a"]
 
 
 @pytest.mark.parametrize(

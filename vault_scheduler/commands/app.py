@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from vault_scheduler.commands.catalogue import Catalogue, Item
-from vault_scheduler.commands.outlook import Outlook, outlook, upcoming
+from vault_scheduler.commands.outlook import Outlook, VaultOutlook, outlook, vault_outlook
 from vault_scheduler.commands.records import Waiting, approvals
 from vault_scheduler.commands.view import look
 from vault_scheduler.errors import Refused
@@ -15,7 +15,8 @@ from vault_scheduler.machine.place import Place
 from vault_scheduler.platform.lock import Holder, holder
 from vault_scheduler.run import Run, RunState
 from vault_scheduler.settings import Settings, resolve
-from vault_scheduler.task import Policies, Problem, Status
+from vault_scheduler.task import Policies, Problem, Status, Task
+from vault_scheduler.triggers.schedule import Schedule
 from vault_scheduler.triggers.zones import load_zone
 
 ALIVE_WITHIN = timedelta(seconds=90)
@@ -76,9 +77,7 @@ async def show(place: Place, name: str) -> Shown:
 
 def _ahead(place: Place, item: Item, limit: int) -> Outlook:
     assert item.task is not None
-    now = place.clock.now()
-    after = item.standing.resumes - timedelta(microseconds=1) if item.standing.resumes else now
-    return outlook(item.task.schedule, ZoneInfo(item.task.timezone), after, None, limit)
+    return outlook(_resumed(item.task, item), ZoneInfo(item.task.timezone), place.clock.now(), None, limit)
 
 
 # --- next --------------------------------------------------------------------------------------------------
@@ -89,23 +88,30 @@ def next_of_task(item: Item, after: datetime, until: datetime | None, limit: int
     if item.task is None:
         listed = "\n".join(f"  {problem}" for problem in item.problems)
         raise Refused(f"{item.name} is invalid, so it has no fire times:\n{listed}")
-    return outlook(item.task.schedule, load_zone(zone or item.task.timezone), after, until, limit)
+    return outlook(_resumed(item.task, item), load_zone(zone or item.task.timezone), after, until, limit)
+
+
+def _resumed(task: Task, item: Item) -> Schedule:
+    """Its schedule; of a task that is paused until a known moment, what is left of it then."""
+    resumes, start = item.standing.resumes, task.schedule.start
+    return replace(task.schedule, start=max(start or resumes, resumes)) if resumes else task.schedule
 
 
 def next_of_all(
-    catalogue: Catalogue, after: datetime, until: datetime | None, limit: int
-) -> list[tuple[datetime, str]]:
-    """The next fire times in the vault, of the tasks that would start."""
-    armed = [(item.name, item.task.schedule) for item in catalogue.items if item.task and item.standing.armed]
-    return upcoming(armed, after, until, limit)
+    catalogue: Catalogue, zone: ZoneInfo, after: datetime, until: datetime | None, limit: int
+) -> VaultOutlook:
+    """The next fire times in the vault, of the tasks that would start; of a task paused for a while, those after it."""
+    starting = [item for item in catalogue.items if item.standing.armed or item.standing.resumes]
+    named = [(item.name, _resumed(item.task, item)) for item in starting if item.task]
+    return vault_outlook(named, zone, after, until, limit)
 
 
 async def next_of_vault(
-    place: Place, after: datetime, until: datetime | None, limit: int
-) -> list[tuple[datetime, str]]:
+    place: Place, zone: ZoneInfo, after: datetime, until: datetime | None, limit: int
+) -> VaultOutlook:
     """The same with what the approvals say."""
     async with look(place) as view:
-        return next_of_all(view.catalogue, after, until, limit)
+        return next_of_all(view.catalogue, zone, after, until, limit)
 
 
 def runnable(item: Item) -> Item:

@@ -130,8 +130,8 @@ def _next_of_notes(task: str | None, timezone: str | None, window: _Window, vaul
             render.next_page(item, found, window.shown_now)
         )
         return
-    fires, local = finished(app.next_of_vault(place, *window.read(zone))), ZoneInfo(zone)
-    say_json(shapes.next_of_all_shape(fires, local)) if json else say(render.vault_page(fires, local, window.shown_now))
+    ahead = finished(app.next_of_vault(place, ZoneInfo(zone), *window.read(zone)))
+    say_json(shapes.next_of_all_shape(ahead)) if json else say(render.vault_page(ahead, place, window.shown_now))
 
 
 def _zone_here(vault: Path | None) -> str:

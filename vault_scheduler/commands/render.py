@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from vault_scheduler.commands.columns import facts, plural, table
-from vault_scheduler.commands.moments import length, long_local, offset, relative
+from vault_scheduler.commands.moments import length, long_local, relative
+from vault_scheduler.commands.outlook_words import fire_cells, outlook_lines, with_changes
 from vault_scheduler.commands.schedule_words import cron_words, schedule_text, schedule_words
 from vault_scheduler.commands.shapes import zone_of
 from vault_scheduler.notes.body import first_fence
 from vault_scheduler.parsing.values import spelled
 from vault_scheduler.task import ClaudeAction, CommandAction, Policies, Problem, PythonAction, Task
 from vault_scheduler.text.harmless import plain_line
+from vault_scheduler.triggers.cron import parse_cron
 
 if TYPE_CHECKING:  # the verbs behind what is rendered: a command loads its own, not those of all the others
     from vault_scheduler.commands.app import Listed, Shown, StatusReport
@@ -26,7 +28,7 @@ if TYPE_CHECKING:  # the verbs behind what is rendered: a command loads its own,
     from vault_scheduler.commands.checking import Checked
     from vault_scheduler.commands.creation import Created, Initialised
     from vault_scheduler.commands.hindsight import History, Output
-    from vault_scheduler.commands.outlook import ClockChange, Outlook
+    from vault_scheduler.commands.outlook import Outlook, VaultOutlook
     from vault_scheduler.commands.records import Waiting
     from vault_scheduler.commands.switching import Switched
     from vault_scheduler.machine.place import Place
@@ -46,12 +48,18 @@ def task_list(
     head = ("TASK", "STATE", "SCHEDULE", "NEXT", "LAST")
     lines += table([head, *(_listed(line, place, now) for line in listed)], width=width, elastic=2)
     lines += [f"  {problem_line(problem)}" for line in listed for problem in line.item.problems]
+    lines += _vault_pause(place, now)
+    return lines
+
+
+def _vault_pause(place: Place, now: datetime, then: str = "nothing starts") -> list[str]:
+    """That the vault as a whole is switched off, if it is, what follows, and the way out."""
     off, until = place.settings_in_force.status.value, place.settings_in_force.paused_until
     if off == "active" and until and until > now:
         off = f"paused until {long_local(until, ZoneInfo(place.timezone))}"
-    if off != "active":
-        lines.append(f"The vault is {off}: nothing starts. `vault-sched resume --all` makes it active.")
-    return lines
+    if off == "active":
+        return []
+    return [f"The vault is {off}: {then}. `vault-sched resume --all` makes it active."]
 
 
 def _listed(line: Listed, place: Place, now: datetime) -> tuple[str, ...]:
@@ -177,7 +185,7 @@ def _told(run: Run) -> tuple[str, str]:
 
 def cron_page(expression: str, found: Outlook, now: datetime | None) -> list[str]:
     """`next --cron`."""
-    words = cron_words(expression.strip())
+    words = cron_words(parse_cron(expression))
     title = " · ".join(part for part in (expression.strip(), words, found.zone.key) if part)
     return [title, *outlook_lines(found, now)]
 
@@ -186,45 +194,22 @@ def next_page(item: Item, found: Outlook, now: datetime | None) -> list[str]:
     """`next TASK`."""
     words = "; ".join(schedule_words(item.task)) if item.task else ""
     lines = [f"{item.name} · {words} · {found.zone.key}", *outlook_lines(found, now)]
-    if not item.standing.armed:
+    if item.standing.resumes:
+        lines.append(f"It is paused until {long_local(item.standing.resumes, found.zone)}: these fire after the pause.")
+    elif not item.standing.armed:
         lines.append(f"It is {_state(item)}: nothing starts by itself.")
     return lines
 
 
-def outlook_lines(found: Outlook, now: datetime | None) -> list[str]:
-    """Fire times with their offsets, how far off they are from `now`, and how the clocks are set meanwhile."""
-    if not found.fire_times:
-        return ["  nothing"]
-    rows = table([_fire(at, found.zone, now) for at in found.fire_times], width=None, indent=2)
-    entries = [*zip(found.fire_times, rows, strict=True)]
-    changes = [(change.at, f"  ↳ {change_words(change, found.zone)}") for change in found.changes]
-    return [text for _, text in sorted(entries + changes, key=lambda entry: entry[0])]
-
-
-def change_words(change: ClockChange, zone: ZoneInfo) -> str:
-    """`Sun 2027-03-28 02:00: the clocks go forward 1 h (+01:00 → +02:00)`."""
-    before = (change.at - timedelta(seconds=1)).astimezone(zone)
-    shift = change.after - change.before
-    way = "forward" if shift > timedelta(0) else "back"
-    at = (change.at + change.before).strftime("%a %Y-%m-%d %H:%M")
-    moved = f"{offset(before)} → {offset(change.at.astimezone(zone))}"
-    return f"{at}: the clocks go {way} {_shift(abs(shift))} ({moved})"
-
-
-def _shift(shift: timedelta) -> str:
-    minutes = int(shift.total_seconds()) // 60
-    return f"{minutes // 60} h" if minutes % 60 == 0 else f"{minutes} min"
-
-
-def _fire(at: datetime, zone: ZoneInfo, now: datetime | None) -> tuple[str, ...]:
-    return (long_local(at, zone), relative(at, now)) if now else (long_local(at, zone),)
-
-
-def vault_page(found: Sequence[tuple[datetime, str]], zone: ZoneInfo, now: datetime | None) -> list[str]:
-    """`next` without a task."""
-    if not found:
-        return ["Nothing is due: no task is armed. `vault-sched list` shows how they stand."]
-    return [zone.key, *table([(*_fire(at, zone, now), name) for at, name in found], width=None, indent=2)]
+def vault_page(found: VaultOutlook, place: Place, since: datetime | None) -> list[str]:
+    """`next` without a task. `since`: the moment that "in 3 h" counts from."""
+    now = place.clock.now()
+    if not found.fires:
+        return [*_vault_pause(place, now), "Nothing is due: no task is armed. `vault-sched list` shows how they stand."]
+    rows = table([(*fire_cells(at, found.zone, since), name) for at, name in found.fires], width=None, indent=2)
+    told = [(at, row) for (at, _), row in zip(found.fires, rows, strict=True)]
+    lines = [found.zone.key, *with_changes(told, found.changes, found.zone)]
+    return [*lines, *_vault_pause(place, now, then="these fire after the pause")]
 
 
 # --- check, history, logs ----------------------------------------------------------------------------------

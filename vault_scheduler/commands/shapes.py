@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -15,7 +14,7 @@ if TYPE_CHECKING:  # the verbs behind the shapes: a command loads its own, not t
     from vault_scheduler.commands.catalogue import Item
     from vault_scheduler.commands.checking import Checked
     from vault_scheduler.commands.hindsight import History
-    from vault_scheduler.commands.outlook import Outlook
+    from vault_scheduler.commands.outlook import Outlook, VaultOutlook
     from vault_scheduler.commands.records import Waiting
     from vault_scheduler.machine.place import Place
     from vault_scheduler.run import Run
@@ -109,10 +108,10 @@ def _fires(found: Outlook) -> Shape:
     return {"timezone": found.zone.key, "fire_times": [iso(moment, found.zone) for moment in found.fire_times]}
 
 
-def next_of_all_shape(found: Sequence[tuple[datetime, str]], zone: ZoneInfo) -> Shape:
+def next_of_all_shape(found: VaultOutlook) -> Shape:
     """`next --json`."""
-    fires = [{"task": name, "fire_time": iso(moment, zone)} for moment, name in found]
-    return {"timezone": zone.key, "next": fires}
+    fires = [{"task": name, "fire_time": iso(moment, found.zone)} for moment, name in found.fires]
+    return {"timezone": found.zone.key, "next": fires}
 
 
 def run_shape(run: Run, zone: ZoneInfo, delivered: bool = True) -> Shape:
