@@ -10,6 +10,7 @@ from vault_scheduler.daemon.dispatcher import View
 from vault_scheduler.daemon.guard import Guard, named_files
 from vault_scheduler.daemon.survey import Survey
 from vault_scheduler.ledger.rows import Batch, Claim, TaskRow, Unstarted
+from vault_scheduler.planning.chains import Chains
 from vault_scheduler.planning.planner import Agenda, Standing, State, standing, vault_off
 from vault_scheduler.run import Run, counts_as_run
 from vault_scheduler.settings import Settings, resolve
@@ -17,6 +18,7 @@ from vault_scheduler.task import Policies, Status, Task
 from vault_scheduler.vault.vault import Vault
 
 ARMED_SINCE = "armed since: "  # key of the ledger's meta table, with the task's id
+FOLLOWS_SINCE = "follows since: "  # the same: ends of runs at or before it do not start a task with `after`
 SET_BACK = timedelta(days=1)
 """A watermark that lies further ahead was set by a wrong clock, and holds nothing back. One that lies nearer does: what
 the hour that comes again names has been settled the first time (rule 11)."""
@@ -50,6 +52,7 @@ class Plans:
     rows: dict[str, TaskRow] = field(default_factory=dict)
     snapshots: dict[str, str] = field(default_factory=dict)
     meta: dict[str, str] = field(default_factory=dict)
+    followed: list[str] = field(default_factory=list)
 
     def batch(self) -> Batch:
         """As the ledger takes it."""
@@ -59,11 +62,12 @@ class Plans:
             tasks=tuple(self.rows.values()),
             snapshots=dict(self.snapshots),
             meta=dict(self.meta),
+            followed=tuple(self.followed),
         )
 
     def clear(self) -> None:
         """All of it is in the ledger now."""
-        for planned in (self.claims, self.unstarted, self.rows, self.snapshots, self.meta):
+        for planned in (self.claims, self.unstarted, self.rows, self.snapshots, self.meta, self.followed):
             planned.clear()
 
     def claims_of(self, task: str) -> bool:
@@ -84,6 +88,7 @@ class Roster:
         self._tracked: dict[str, Tracked] = {}
         self._ledger_lost = ledger_lost  # only the notes remember what has run
         self.agenda = Agenda()
+        self.chains = Chains()
 
     def __iter__(self) -> Iterator[str]:
         return iter(list(self._tracked))
@@ -123,6 +128,22 @@ class Roster:
         if entry is None or entry.task is None:
             return None
         return self._stand(entry.task, self._guard.held(task_id), entry.invalid_since, now)
+
+    def judge_chains(self, now: datetime) -> set[str]:
+        """Look at who comes `after` whom, once all notes are known; the tasks that may stand differently for it."""
+        survey = self._survey
+        folder, host = survey.vault.rel(survey.vault.tasks_folder), self._settings.host or self._host
+        touched = self.chains.look(survey.registry, tasks_folder=folder, host=host, now=now)
+        for task_id in touched:
+            self._complain_of_chain(task_id)
+        return touched
+
+    def _complain_of_chain(self, task_id: str) -> None:
+        entry, faults = self._survey.registry.holder(task_id), self.chains.faults(task_id)
+        if entry is not None:
+            line = self._survey.line_of(entry.path, "after") if faults else 1
+            problems = tuple(fault.problem(entry.path, line) for fault in faults)
+            self._survey.registry.complain_of_chain(task_id, problems)
 
     def all_seen(self) -> None:
         """All notes have been seen once: what comes now is new, not forgotten."""
@@ -165,6 +186,8 @@ class Roster:
         )
         if row is not None and stands.armed and not row.armed:
             plans.meta[ARMED_SINCE + task_id] = now.isoformat()
+        if task.after and _is_set_going(row, new_row, stands):
+            plans.meta[FOLLOWS_SINCE + task_id] = now.isoformat()
         if new_row != row:
             self.keep(new_row, plans)
         tracked = Tracked(task=task, standing=stands, policies=resolve(task, self._settings))
@@ -192,6 +215,7 @@ class Roster:
 
     def rename(self, old: str, new: str, path: str) -> None:
         """A task goes on under another id (rule 3.4)."""
+        self.chains.rename(old, new)
         if old in self._rows:
             self._rows[new] = replace(self._rows.pop(old), task=new, path=path)
         self._tracked.pop(old, None)
@@ -223,13 +247,22 @@ class Roster:
         return self._survey.settings or Settings()
 
     def _stand(self, task: Task, held: str, invalid_since: datetime | None, now: datetime) -> Standing:
-        return standing(task, self._settings, host=self._host, now=now, held=held, invalid_since=invalid_since)
+        stands = standing(task, self._settings, host=self._host, now=now, held=held, invalid_since=invalid_since)
+        return self.chains.stand(task.id, stands, now)
 
     def _lose(self, task_id: str, row: TaskRow | None, plans: Plans) -> None:
         self._tracked.pop(task_id, None)
         self.agenda.put(task_id, None)
         if row is not None and row.armed:
             self.keep(replace(row, armed=False), plans)
+
+
+def _is_set_going(row: TaskRow | None, new_row: TaskRow, stands: Standing) -> bool:
+    """Whether a task is new, has other triggers, or is armed again: no earlier end of a run starts it (rule 3.2)."""
+    if row is None or row.fingerprint != new_row.fingerprint:
+        return True
+    pause_ran_out = stands.since is not None and row.watermark == stands.since - _SECOND
+    return stands.armed and not row.armed and not pause_ran_out
 
 
 def watermark_after(row: TaskRow, task: Task, stands: Standing, now: datetime) -> datetime:

@@ -13,6 +13,7 @@ from vault_scheduler.clock import LONGEST_WAIT_S, Clock
 from vault_scheduler.daemon.claims import Claims
 from vault_scheduler.daemon.dispatcher import LONGEST_SETTLING, Dispatcher
 from vault_scheduler.daemon.endings import Endings
+from vault_scheduler.daemon.followers import Followers
 from vault_scheduler.daemon.guard import Guard
 from vault_scheduler.daemon.inbox import Inbox
 from vault_scheduler.daemon.roster import Roster, Tracked
@@ -115,6 +116,14 @@ class Scheduler:
             scribe=self.scribe,
             tell=self._tell,
         )
+        self._followers = Followers(
+            store=self.store,
+            roster=self._roster,
+            dispatcher=self.dispatcher,
+            claims=self._claims,
+            scribe=self.scribe,
+            tell=self._tell,
+        )
         self._inbox = Inbox(store=self.store, survey=self._survey, roster=self._roster, claims=self._claims)
         self._endings = Endings(
             store=self.store,
@@ -190,6 +199,8 @@ class Scheduler:
     def pause_s(self) -> float:
         """How long nothing needs to be done, in seconds awake; at most 30."""
         now, monotonic = self._clock.now(), self._clock.monotonic()
+        if self._followers.pending and self._may_follow:
+            return 0.0
         moments = [monotonic + LONGEST_WAIT_S, self._survey.next_look()]
         # What cannot be done now is no reason to look again at once: a vault that is away, a ledger that is gone.
         walls = [self._roster.agenda.next_moment()] if self._may_claim else []
@@ -209,6 +220,7 @@ class Scheduler:
             self._knows_notes
             and not self._survey.unsettled
             and not (self.dispatcher.active() or self._events or self._inbox)
+            and not (self._followers.pending and self._may_follow)
         )
 
     def _run_moments(self, now: datetime) -> list[datetime]:
@@ -241,9 +253,12 @@ class Scheduler:
             self._touched |= set(self._survey.registry.ids())  # the clock was set back
         await self._check_ledger(now)
         await self._take_events()
+        if await self._follow(now):  # as the notes were when the runs ended
+            await self._claims.commit()
         await self._look(now, monotonic)
         if not self._fault:
             await self._inbox.take(now)
+            await self._follow(now)
             if self._may_claim:
                 await self._claim_start(now)
                 self._claim_due(now)
@@ -267,6 +282,13 @@ class Scheduler:
     def _knows_notes(self) -> bool:
         """Whether a task that is not there is really gone: the vault is there and its notes have been read."""
         return self._survey.present and self._survey.settings is not None and not self._survey.starting
+
+    @property
+    def _may_follow(self) -> bool:
+        return self._may_claim and self._knows_notes and self._roster.chains.judged
+
+    async def _follow(self, now: datetime) -> bool:
+        return self._may_follow and await self._followers.claim(now, self._attendance.absence)
 
     async def _check_ledger(self, now: datetime) -> None:
         """Somebody may have deleted or replaced the ledger or the approvals under us (rule 10)."""
@@ -299,6 +321,8 @@ class Scheduler:
         while self._renamed:
             await self._rename(*self._renamed[0])
             self._renamed.popleft()
+        if self._knows_notes:
+            self._touched |= self._roster.judge_chains(now)
         while self._touched:
             task = next(iter(self._touched))
             self._reconsider(task, now, monotonic)
@@ -396,6 +420,7 @@ class Scheduler:
 
     def _report_run(self, run: Run, what: str) -> None:
         if run.state is RunState.ENDED:
+            self._followers.pending = True
             self._endings.add(run)
             self._guard.run_ended(run, run.ended_at or self._clock.now())
             self.scribe.poke()

@@ -25,6 +25,7 @@ class Entry:
     path: str
     task: Task | None = None
     problems: tuple[Problem, ...] = ()
+    chain_problems: tuple[Problem, ...] = ()  # of its `after`, beside the other notes
     invalid_since: datetime | None = None
     rival_of: str = ""  # the note that holds this one's id already, or that this one is a copy of
 
@@ -47,10 +48,12 @@ class Registry:
     def __init__(self, copies: Mapping[str, Copy] | None = None) -> None:
         self.copies = dict(copies or {})
         self.revision = 0  # counts changes of what `problems` says
+        self.chain_revision = 0  # counts changes of what chains are judged by: paths, ids, links, hosts
         self._entries: dict[str, Entry] = {}
         self._paths: dict[str, str] = {}  # task id → the path that holds it
         self._rivals: defaultdict[str, set[str]] = defaultdict(set)  # path → the notes that are its rivals
         self._twins: defaultdict[str, set[str]] = defaultdict(set)  # path → notes whose names are made from its own
+        self._chained: set[str] = set()  # the paths of tasks with `after`
         self._faulty: dict[str, tuple[Problem, ...]] = {}
 
     def __len__(self) -> int:
@@ -76,6 +79,11 @@ class Registry:
         """The ids of all tasks in force or last good."""
         return list(self._paths)
 
+    @property
+    def has_chains(self) -> bool:
+        """Whether any task comes `after` another."""
+        return bool(self._chained)
+
     def problems(self) -> list[Problem]:
         """Everything wrong, by path and line."""
         return sorted((p for found in self._faulty.values() for p in found), key=lambda p: (p.path, p.line))
@@ -85,6 +93,7 @@ class Registry:
         entry = self._entries.get(path)
         if entry is None:
             entry = self._entries[path] = Entry(path=path)
+            self.chain_revision += 1
             if base := _base(path):
                 self._twins[base].add(path)
         if task is not None:
@@ -102,9 +111,19 @@ class Registry:
         if entry.problems == problems:
             return
         entry.problems = problems
+        self._list(entry)
+
+    def complain_of_chain(self, task: str, problems: tuple[Problem, ...]) -> None:
+        """This is wrong with the `after` of a task."""
+        entry = self.holder(task)
+        if entry is not None and entry.chain_problems != problems:
+            entry.chain_problems = problems
+            self._list(entry)
+
+    def _list(self, entry: Entry) -> None:
         self.revision += 1
-        if problems:
-            self._faulty[entry.path] = problems
+        if found := (*entry.problems, *entry.chain_problems):
+            self._faulty[entry.path] = found
         else:
             self._faulty.pop(entry.path, None)
 
@@ -112,6 +131,9 @@ class Registry:
         touched = {task.id}
         if entry.task is not None and entry.task.id != task.id:
             touched |= self._release(entry)
+        if entry.task is None or _links(entry.task) != _links(task):
+            self.chain_revision += 1
+            (self._chained.add if task.after else self._chained.discard)(entry.path)
         entry.task, entry.invalid_since = task, None
         self._paths[task.id] = entry.path
         return touched
@@ -144,7 +166,11 @@ class Registry:
         entry = self._entries.pop(path, None)
         if entry is None:
             return set()
-        self._complain(entry, ())
+        if entry.problems or entry.chain_problems:
+            entry.problems = entry.chain_problems = ()
+            self._list(entry)
+        self._chained.discard(path)
+        self.chain_revision += 1
         self._reconcile(entry)
         self.copies.pop(path, None)
         if base := _base(path):
@@ -213,6 +239,11 @@ class Registry:
         if entry.rival_of:
             self._rivals[entry.rival_of].discard(entry.path)
             entry.rival_of = ""
+
+
+def _links(task: Task) -> tuple[object, ...]:
+    """What it says about chains: as a parent, or as a child."""
+    return task.id, task.after, task.host
 
 
 def _base(path: str) -> str:

@@ -1,0 +1,128 @@
+"""Followers: the tasks that come `after` runs that have ended are claimed, once for each such run (rule 1.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+from vault_scheduler.daemon.claims import Claims
+from vault_scheduler.daemon.dispatcher import Dispatcher
+from vault_scheduler.daemon.roster import FOLLOWS_SINCE, Roster, Tracked
+from vault_scheduler.daemon.scribe import Scribe
+from vault_scheduler.ledger.store import DAILY_LOG, NOTE, OVERLAPS, PARENT, Claim, Store
+from vault_scheduler.planning.chains import is_due, qualifies, why_not
+from vault_scheduler.run import Outcome, Run, RunState, TriggerKind
+
+Absence = Callable[[datetime], str]
+
+
+class Followers:
+    """Puts the children of ended runs into the tick's plans, together with the mark that the runs are done with.
+
+    Both are committed in one transaction, so that a crash makes neither two children nor none.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        roster: Roster,
+        dispatcher: Dispatcher,
+        claims: Claims,
+        scribe: Scribe,
+        tell: Callable[[str, str, str], None],
+    ) -> None:
+        self._store = store
+        self._roster = roster
+        self._dispatcher = dispatcher
+        self._claims = claims
+        self._scribe = scribe
+        self._tell = tell
+        self.pending = True  # runs may have ended that nobody followed; at the start: of former daemons
+
+    async def claim(self, now: datetime, absence: Absence) -> bool:
+        """Plan what comes after the runs that have ended; whether there were any. Only when all notes are known.
+
+        `absence` tells why the end of a run was not looked at when it came.
+        """
+        if not self.pending:
+            return False
+        followed = self._claims.plans.followed
+        ended = [run for run in await self._store.unfollowed() if run.id not in followed]
+        children = {child for run in ended for child in self._roster.chains.children_of(run.task)}
+        since = {child: await self._since(child, now) for child in children}
+        busy = {child for child in children if self._claims.is_busy(child)}  # those of one look wait their turn
+        for run in ended:  # nothing is awaited any more: all of it is planned, or nothing
+            for child in self._roster.chains.children_of(run.task):
+                self._follow(run, child, now, since=since[child], overlapping=child in busy, absence=absence)
+            followed.append(run.id)
+        self.pending = False
+        return bool(ended)
+
+    async def _since(self, child: str, now: datetime) -> datetime | None:
+        """From when on ends of runs start the child; None: whenever they come, also if the clock was set back since."""
+        key = FOLLOWS_SINCE + child
+        told = self._claims.plans.meta.get(key) or await self._store.get_meta(key)
+        since = datetime.fromisoformat(told) if told else None
+        return since if since is not None and since <= now else None
+
+    def _follow(
+        self, parent: Run, child: str, now: datetime, *, since: datetime | None, overlapping: bool, absence: Absence
+    ) -> None:
+        tracked = self._roster.get(child)
+        ended_at = parent.ended_at
+        if tracked is None or ended_at is None or not tracked.fires:
+            return
+        if tracked.standing.since is not None:
+            since = max(since or tracked.standing.since, tracked.standing.since)
+        if not qualifies(tracked.task.after_outcome, parent.outcome) or not is_due(tracked.task, ended_at, since):
+            return
+        if tracked.is_used_up(self._roster.row(child)):
+            return
+        verdict = why_not(
+            ended_at,
+            now,
+            standing=tracked.standing,
+            policies=tracked.policies,
+            overlapping=overlapping,
+            room=self._claims.room(tracked),
+            absence=absence,
+        )
+        self._plan(parent, tracked, ended_at, now, overlapping=overlapping, verdict=verdict)
+
+    def _plan(
+        self,
+        parent: Run,
+        child: Tracked,
+        ended_at: datetime,
+        now: datetime,
+        *,
+        overlapping: bool,
+        verdict: tuple[Outcome, str] | None,
+    ) -> None:
+        extra = {PARENT: parent.id} | ({OVERLAPS: "1"} if overlapping else {})
+        claim, snapshots = self._dispatcher.new_claim(
+            child.task, child.policies, TriggerKind.AFTER, parent.key, ended_at, now, extra
+        )
+        if verdict is not None:
+            claim = self._unstarted(claim.run, child, *verdict, now)
+        else:
+            self._claims.plans.snapshots.update(snapshots)
+        self._claims.plans.claims.append(claim)
+
+    def _unstarted(self, run: Run, child: Tracked, outcome: Outcome, reason: str, now: datetime) -> Claim:
+        """It ends as it is claimed, where people see it."""
+        self._tell(outcome.value, child.task.id, reason)
+        self._scribe.poke()
+        run = replace(
+            run,
+            state=RunState.ENDED,
+            outcome=outcome,
+            reason=reason,
+            ended_at=now,
+            snapshot="",
+            reserved_usd=0.0,
+            extra={PARENT: run.extra[PARENT]},
+        )
+        return Claim(run=run, deliveries=() if child.policies.log == "none" else (NOTE, DAILY_LOG))
