@@ -13,13 +13,15 @@ from vault_scheduler.ledger.run_rows import run_of, run_values
 from vault_scheduler.ledger.sqlite_file import Transaction, certain
 from vault_scheduler.run import Outcome, Run, RunState, TriggerKind, fire_key, run_id
 
-CLOCK_ERROR_S = 86_400.0
+CLOCK_ERROR_S = 86_400
+"""What a clock decided that was further ahead than this was never true, and settles nothing (rule 11)."""
 
 
 def claim(change: Transaction, wish: Claim, owner: str) -> Run | None:
     """Insert the run; None if its key was claimed before, or its fire time lies in a range that did not start."""
     if wish.latch:
         change.run("UPDATE tasks SET latched = 1 WHERE task = ?", wish.run.task)
+    _free_key(change, wish.run)
     if _is_settled(change, wish.run):
         return None
     run = _with_free_id(change, wish.run)
@@ -32,6 +34,16 @@ def claim(change: Transaction, wish: Claim, owner: str) -> Run | None:
 def _joins(change: Transaction, run: Run, targets: Sequence[str]) -> bool:
     """Whether a run that ended at its claim has become part of the row before it; fire times were counted already."""
     return run.trigger is TriggerKind.AFTER and absorb(change, run.id, targets) is not None
+
+
+def _free_key(change: Transaction, run: Run) -> None:
+    """A range that a clock decided on that was days ahead gives up the fire time after which it is named."""
+    change.run(
+        "UPDATE runs SET key = key || '|' || id WHERE key = ? AND trigger = 'at' AND state = 'ended' AND attempts = 0 "
+        "AND ended_at >= ?",
+        run.key,
+        run.claimed_at.timestamp() + CLOCK_ERROR_S,
+    )
 
 
 def _is_settled(change: Transaction, run: Run) -> bool:
@@ -68,10 +80,10 @@ def _with_free_id(change: Transaction, run: Run) -> Run:
 
 def add_unstarted(change: Transaction, gap: Unstarted, owner: str) -> None:
     """Prolong the range row that the task's newest fire time is in, if it ended alike; else begin one."""
-    newest = newest_fire(change, gap.task)
+    decided = gap.at or gap.last
+    newest = newest_fire(change, gap.task, before=int(decided.timestamp()) + CLOCK_ERROR_S)
     if newest is not None and gap.last.timestamp() <= newest["last_fire_time"]:
         return  # all of it is settled: the same batch again after a clock that went back
-    decided = gap.at or gap.last
     if newest is not None and is_like(newest, gap.outcome, gap.reason):
         _prolong(change, newest["id"], int(gap.last.timestamp()), gap.count, decided.timestamp())
         demand(change, newest["id"], gap.deliveries)
@@ -95,13 +107,13 @@ def add_unstarted(change: Transaction, gap: Unstarted, owner: str) -> None:
     claim(change, Claim(run=row, deliveries=gap.deliveries), owner)
 
 
-def newest_fire(change: Transaction, task: str, before: int | None = None) -> sqlite3.Row | None:
-    """The task's newest row of trigger `at`, or its newest before an instant."""
+def newest_fire(change: Transaction, task: str, before: int) -> sqlite3.Row | None:
+    """The task's newest row of trigger `at` before an instant (Unix seconds)."""
     return change.one(
         "SELECT * FROM runs WHERE task = ? AND trigger = 'at' AND last_fire_time < ? "
         "ORDER BY last_fire_time DESC, seq DESC LIMIT 1",
         task,
-        before if before is not None else 1 << 60,
+        before,
     )
 
 
