@@ -14,7 +14,7 @@ def after(seconds: float) -> datetime:
 
 
 def test_reasons_of_an_absence() -> None:
-    """Not running before the start, asleep during a suspend, away with the vault, else too busy."""
+    """Not running before the start, asleep during a suspend, away with the vault, stopped awake, else too busy."""
     there = Attendance()
     assert not there.notice(NOW, 0)
     assert there.absence(after(-1)) == "not running"
@@ -25,6 +25,11 @@ def test_reasons_of_an_absence() -> None:
     there.vault_is(False, after(3601))
     there.vault_is(True, after(3700))
     assert there.absence(after(3650)) == "the vault was away"
+    assert not there.notice(after(3800), 240)
+    assert there.absence(after(3750)) == "the scheduler stood still"
+    assert there.absence(after(3801)) == "too busy"
+    there.has_travelled(after(3900))
+    assert there.absence(after(3850)) == "another time zone"
 
 
 def test_clock_that_is_set_back_is_noticed() -> None:

@@ -7,6 +7,9 @@ from datetime import datetime, timedelta
 JUMP = timedelta(seconds=60)
 """Wall time that differs from awake time by more than this was a suspend or a change of the clock."""
 
+LONGEST_TICK = timedelta(seconds=60)
+"""Looks are at most 30 s apart; awake for twice as long without one means that the process was stopped or starved."""
+
 
 class Attendance:
     """Compares wall time and awake time from one look to the next."""
@@ -23,9 +26,12 @@ class Attendance:
         if last is None:
             self._back_since = now
             return False
-        jump = (now - last[0]) - timedelta(seconds=monotonic - last[1])
+        awake = timedelta(seconds=monotonic - last[1])
+        jump = (now - last[0]) - awake
         if jump > JUMP:
             self._back(now, "asleep")
+        elif awake > LONGEST_TICK:
+            self._back(now, "the scheduler stood still")
         return jump < -JUMP
 
     def vault_is(self, there: bool, now: datetime) -> None:
@@ -33,6 +39,10 @@ class Attendance:
         if there and self._away:
             self._back(now, "the vault was away")
         self._away = not there
+
+    def has_travelled(self, now: datetime) -> None:
+        """The machine is in another time zone: what the clocks there say is due was not due before."""
+        self._back(now, "another time zone")
 
     def _back(self, now: datetime, why: str) -> None:
         self._back_since, self._why = now, why
