@@ -58,7 +58,7 @@ def floor(root: Path) -> None:
 
 def first_look(root: Path) -> None:
     """What the daemon does before it says "watching": believe, parse and register every note."""
-    survey = Survey(Vault(root), machine_timezone="UTC", former={}, settings_source="")
+    survey = Survey(Vault(root), machine_timezone=lambda: "UTC", former={}, settings_source="")
     now, monotonic = datetime.now(UTC), time.monotonic()
     survey.look(now, monotonic)
     for task in survey.registry.ids():

@@ -40,6 +40,7 @@ class World:
     def __init__(self, root: Path, now: datetime, *, settings: str = SETTINGS, zone: str = "Europe/Berlin") -> None:
         self.clock = FakeClock(now)
         self.zone = ZoneInfo(zone)
+        self.machine_timezone: Callable[[], str] = lambda: zone
         self.root = root / "vault"
         self.state_folder = root / "state"
         self.tasks = self.root / "00_system" / "tasks"
@@ -184,7 +185,7 @@ class World:
         zone = self.zone.key
         survey = Survey(
             vault,
-            machine_timezone=zone,
+            machine_timezone=self.machine_timezone,
             former={
                 row.path: Former(
                     task=row.task, definition=row.seen_definition, source=row.source, invalid_since=row.invalid_since

@@ -62,7 +62,7 @@ def heard() -> Heard:
 @pytest.fixture
 def watcher(system: Path, heard: Heard) -> Iterator[Watcher]:
     """A running watcher on tasks (deep) and the system folder."""
-    watcher = Watcher({system / "tasks": True, system: False}, heard, quiet_s=0.03, check_s=0.1, poll_s=0.1)
+    watcher = Watcher({system / "tasks": True, system: False}, heard, quiet_s=0.03, poll_s=0.1)
     watcher.start()
     try:
         yield watcher
@@ -167,12 +167,22 @@ def test_gathers_hints_into_few_posts(system: Path, heard: Heard) -> None:
     assert len(heard.posts) < 20
 
 
+def checked(watcher: Watcher, condition: Callable[[], bool]) -> Callable[[], bool]:
+    """The condition, after asking the watcher to look after its folders, as the daemon does with each sweep."""
+
+    def check() -> bool:
+        watcher.check()
+        return condition()
+
+    return check
+
+
 def test_arms_again_when_a_folder_comes_back(system: Path, heard: Heard, watcher: Watcher) -> None:
-    """An unmounted or replaced folder is watched as soon as it is there, and named as changed."""
-    shutil.move(system / "tasks", system.parent / "away")
-    wait_until(lambda: str(system / "tasks") in heard.all)
-    shutil.copytree(system.parent / "away", system / "tasks")
-    wait_until(lambda: watcher.alive)
+    """An unmounted or replaced folder is watched with the next check, and named as changed."""
+    shutil.move(system, system.with_name("away"))
+    wait_until(checked(watcher, lambda: str(system / "tasks") in heard.all))
+    shutil.copytree(system.with_name("away"), system)
+    wait_until(checked(watcher, lambda: watcher.alive))
     heard.posts.clear()
 
     def edit_and_look() -> bool:
@@ -186,11 +196,11 @@ def test_arms_again_when_a_folder_comes_back(system: Path, heard: Heard, watcher
 def test_waits_for_a_folder_that_is_not_there_yet(tmp_path: Path, heard: Heard) -> None:
     """A vault that is mounted after the start is watched then."""
     folder = Path(os.path.realpath(tmp_path)) / "later"
-    watcher = Watcher({folder: True}, heard, quiet_s=0.03, check_s=0.05)
+    watcher = Watcher({folder: True}, heard, quiet_s=0.03)
     watcher.start()
     try:
         folder.mkdir()
-        wait_until(lambda: folder in watcher._armed)
+        wait_until(checked(watcher, lambda: folder in watcher._armed))
         (folder / "a.md").write_text("a")
         wait_until(lambda: str(folder / "a.md") in heard.all)
     finally:
@@ -205,7 +215,7 @@ def test_replaces_a_thread_that_died(system: Path, heard: Heard, watcher: Watche
     assert isinstance(thread, BaseThread)
     thread.stop()
     thread.join()
-    wait_until(lambda: watcher._observer is not observer and watcher.alive)
+    wait_until(checked(watcher, lambda: watcher._observer is not observer and watcher.alive))
     wait_until(lambda: str(system / "tasks") in heard.all)
     (system / "tasks" / "a.md").write_text("changed")
     wait_until(lambda: str(system / "tasks" / "a.md") in heard.all)
@@ -220,7 +230,7 @@ def test_outlives_a_receiver_that_fails(system: Path, caplog: pytest.LogCaptureF
         if len(told) == 1:
             raise RuntimeError("closed")
 
-    watcher = Watcher({system / "tasks": True}, fail_once, quiet_s=0.02, check_s=0.1)
+    watcher = Watcher({system / "tasks": True}, fail_once, quiet_s=0.02)
     watcher.start()
     try:
         (system / "tasks" / "a.md").write_text("1")
@@ -233,10 +243,30 @@ def test_outlives_a_receiver_that_fails(system: Path, caplog: pytest.LogCaptureF
     assert "could not be handed over" in caplog.text
 
 
+def test_check_that_fails_is_not_the_last(
+    system: Path, heard: Heard, watcher: Watcher, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A machine that is out of threads for a while costs hints for that while, and the sweep goes on meanwhile."""
+    with monkeypatch.context() as patch:
+        patch.setattr(BaseThread, "start", refuse_threads)
+        observer = watcher._observer
+        assert observer is not None
+        observer.stop()
+        observer.join()
+        wait_until(checked(watcher, lambda: "the folders cannot be watched" in caplog.text))
+    wait_until(checked(watcher, lambda: watcher.alive))
+    (system / "tasks" / "a.md").write_text("changed")
+    wait_until(lambda: str(system / "tasks" / "a.md") in heard.all)
+
+
+def refuse_threads(thread: BaseThread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
 def test_leaves_no_thread_behind_and_starts_again(system: Path, heard: Heard) -> None:
     """After stop nothing runs; start works once more."""
     before = threading.active_count()
-    watcher = Watcher({system / "tasks": True}, heard, quiet_s=0.02, check_s=0.1)
+    watcher = Watcher({system / "tasks": True}, heard, quiet_s=0.02)
     for _ in range(2):
         watcher.start()
         assert watcher.alive
@@ -257,12 +287,13 @@ try:
         full.append(os.open("/dev/null", os.O_RDONLY))
 except OSError:
     pass
-watcher = Watcher({folder: True}, heard.update, quiet_s=0.02, check_s=0.05, poll_s=0.05)
+watcher = Watcher({folder: True}, heard.update, quiet_s=0.02, poll_s=0.05)
 watcher.start()
 for fd in full:
     os.close(fd)
 deadline = time.monotonic() + 10
 while not watcher.alive and time.monotonic() < deadline:
+    watcher.check()
     time.sleep(0.01)
 time.sleep(0.1)
 (folder / "a.md").write_text("changed, and longer")
@@ -286,7 +317,7 @@ def test_polls_when_the_kernel_refuses_more_watches(system: Path) -> None:
 def test_polls_where_the_file_system_tells_nothing(system: Path, heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
     """A vault on a network share is polled from the start."""
     monkeypatch.setattr("vault_scheduler.vault.watcher.silent_type", lambda folder: "9p")
-    watcher = Watcher({system / "tasks": True}, heard, quiet_s=0.02, check_s=0.1, poll_s=0.05)
+    watcher = Watcher({system / "tasks": True}, heard, quiet_s=0.02, poll_s=0.05)
     watcher.start()
     try:
         assert "is on 9p" in watcher.polling_reason

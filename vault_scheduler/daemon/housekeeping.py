@@ -18,7 +18,6 @@ from vault_scheduler.machine.config import Retain
 from vault_scheduler.machine.place import Place
 
 EVERY = timedelta(days=1)
-LOOK_S = 30.0
 BETWEEN_S = 0.05
 """Between two bounded steps the loop gets its turn, so that a year of rows does not delay a start."""
 SPEND_KEPT = timedelta(days=400)
@@ -63,14 +62,19 @@ class Housekeeping:
         self._store = store
         self._trust = trust
         self._tell = tell
-        self._never = asyncio.Event()
+        self._asked, self._never = asyncio.Event(), asyncio.Event()
         self._last: datetime | None = None
+
+    def look(self) -> None:
+        """To be called now and then: `daily` sees whether a day has passed. It has no timer of its own."""
+        self._asked.set()
 
     async def daily(self) -> None:
         """Once a day, until cancelled."""
         clock = self._place.clock
         while True:
-            await clock.wait(self._never, LOOK_S)
+            await self._asked.wait()
+            self._asked.clear()
             if self._last is None or not timedelta(0) <= clock.now() - self._last < EVERY:
                 await self.once()
 

@@ -14,6 +14,8 @@ SWEEP_S = 30.0
 """The folder is looked over this often, because watchers miss events."""
 AWAY_S = 1.0
 """And a vault that is away this often."""
+ANEW_AT_ONCE = 250
+"""So many files are judged anew in one look. When the zone changes it is all of them, and runs do not wait for that."""
 STILL_S = 5.0
 """A file that was last modified longer ago than this is not being written right now."""
 
@@ -92,8 +94,10 @@ class Readings:
         return self._look_at.keys()
 
     def due(self, monotonic: float) -> list[str]:
-        """The files to be read now."""
-        return [path for path, at in self._look_at.items() if at <= monotonic]
+        """The files to be read now; of those that nobody changed the first few."""
+        due = [path for path, at in self._look_at.items() if at <= monotonic]
+        later = set([path for path in due if path in self._again][ANEW_AT_ONCE:])
+        return [path for path in due if path not in later] if later else due
 
     def next_read(self, path: str | None = None) -> float:
         """The moment of the next read, of this file or of any."""

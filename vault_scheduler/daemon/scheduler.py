@@ -312,6 +312,8 @@ class Scheduler:
     async def _look(self, now: datetime, monotonic: float) -> None:
         seen = self._survey.look(now, monotonic)
         self._attendance.vault_is(self._survey.present, now)
+        if seen.travelled:
+            self._attendance.has_travelled(now)
         self.scribe.changed(seen.changed_paths)
         self._renamed.extend(seen.renamed)
         self._touched |= seen.touched

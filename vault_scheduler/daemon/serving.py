@@ -25,7 +25,7 @@ from vault_scheduler.executors.command import CommandExecutor
 from vault_scheduler.executors.python import PythonExecutor, callable_problem
 from vault_scheduler.ledger.store import SqliteStore, Store, TaskRow
 from vault_scheduler.ledger.trust import Trust
-from vault_scheduler.machine.config import ENV_NAME
+from vault_scheduler.machine.config import ENV_NAME, machine_timezone
 from vault_scheduler.machine.place import Place
 from vault_scheduler.parsing.parser import ParseContext, rebuild
 from vault_scheduler.planning.approvals import TrustMode
@@ -65,7 +65,7 @@ async def serve(place: Place, *, once: bool = False, tell: Tell, stop: asyncio.E
     stop = stop or asyncio.Event()
     place.make_state()
     async with _locked(place, tell), _scheduler(place, tell, start_tasks=not once) as scheduler:
-        with _stopped_by_signals(stop), _watching(place, scheduler, tell):
+        with _stopped_by_signals(stop):
             tell("watching", str(place.vault.root), f"pid {os.getpid()}")
             await scheduler.serve(stop, until_idle=once)
         tell("stopping", str(place.vault.root), "")
@@ -220,11 +220,22 @@ async def _scheduler(
         await scheduler.begin()
         async with AsyncExitStack() as kept:
             if not only_requests:
-                await kept.enter_async_context(_kept_tidy(Housekeeping(place, store, trust, tell)))
+                house = Housekeeping(place, store, trust, tell)
+                await kept.enter_async_context(_kept_tidy(house))
+                watcher = kept.enter_context(_watching(place, scheduler, tell))
+                survey.swept = _both(watcher.check, house.look)
             try:
                 yield scheduler
             finally:
                 await scheduler.end()
+
+
+def _both(first: Callable[[], None], second: Callable[[], None]) -> Callable[[], None]:
+    def call() -> None:
+        first()
+        second()
+
+    return call
 
 
 @asynccontextmanager
@@ -245,7 +256,7 @@ def _survey(place: Place, rows: Mapping[str, TaskRow], settings_source: str) -> 
         raise SettingsMissing(str(place.vault.settings_path))
     return Survey(
         place.vault,
-        machine_timezone=place.machine_timezone,
+        machine_timezone=machine_timezone,
         former={row.path: _former(row) for row in rows.values()},
         settings_source=settings_source,
         callable_check=_callable_check(place),
@@ -318,7 +329,7 @@ def _stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _watching(place: Place, scheduler: Scheduler, tell: Tell) -> Iterator[None]:
+def _watching(place: Place, scheduler: Scheduler, tell: Tell) -> Iterator[Watcher]:
     loop = asyncio.get_running_loop()
 
     def post(paths: set[str]) -> None:
@@ -333,6 +344,6 @@ def _watching(place: Place, scheduler: Scheduler, tell: Tell) -> Iterator[None]:
     if watcher.polling_reason:
         tell("watching", str(place.vault.root), f"by looking again and again: {watcher.polling_reason}")
     try:
-        yield
+        yield watcher
     finally:
         watcher.stop()

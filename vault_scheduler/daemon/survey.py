@@ -22,13 +22,17 @@ from vault_scheduler.vault.vault import Vault, Written
 
 
 class Survey:
-    """Turns hints and sweeps into believed definitions. Owns the registry and the settings in force."""
+    """Turns hints and sweeps into believed definitions. Owns the registry and the settings in force.
+
+    `machine_timezone` is asked with each sweep: a laptop travels. `swept` is called with each sweep, for all that is to
+    be done every 30 s, so that an idle machine wakes for nothing else.
+    """
 
     def __init__(
         self,
         vault: Vault,
         *,
-        machine_timezone: str,
+        machine_timezone: Callable[[], str],
         former: Mapping[str, Former],
         settings_source: str,
         callable_check: Callable[[str], str | None] | None = None,
@@ -36,9 +40,10 @@ class Survey:
         self.vault = vault
         self.registry = Registry()
         self.settings_path = vault.rel(vault.settings_path)
-        self.settings_note = SettingsNote(self.settings_path, machine_timezone, settings_source)
+        self._look_up_zone, self._machine_timezone = machine_timezone, machine_timezone()
+        self.settings_note = SettingsNote(self.settings_path, self._machine_timezone, settings_source)
         self.present = True
-        self._machine_timezone = machine_timezone
+        self.swept: Callable[[], None] = lambda: None
         self._callable_check = callable_check
         self._former = dict(former)
         self._watched: dict[str, Watched] = {}
@@ -193,7 +198,10 @@ class Survey:
 
     def look(self, now: datetime, monotonic: float) -> Seen:
         """Read what is hinted at, or what a sweep finds changed, and believe what can be believed."""
-        seen = Seen()
+        seen, zone = Seen(), self.timezone
+        if monotonic >= self._readings.next_sweep:
+            self.swept()
+            seen.travelled = self._notice_travel()
         self.present = self.vault.is_there() or self.vault.sweep().there
         if not self.present:
             self._readings.next_sweep = monotonic + AWAY_S
@@ -202,6 +210,8 @@ class Survey:
             self._departures.forget(monotonic)
             self._readings.sweep(monotonic, self._former if self._first_look else ())
         self._look_at_settings(now, monotonic, seen)
+        if self.timezone != zone and not self._first_look:
+            self._readings.judge_anew([path for path in self._watched if path != self.settings_path])
         if self.settings is None:
             return seen  # what a note means depends on the settings; without good ones nothing starts (rule 3.3)
         found = {path: self._read(path, now, monotonic, seen) for path in self._readings.due(monotonic)}
@@ -405,9 +415,17 @@ class Survey:
 
     # the settings note
 
+    def _notice_travel(self) -> bool:
+        """The machine's zone is not what it was: that is no edit (rule 3.2), but local times are other instants."""
+        zone = self._look_up_zone()
+        if zone == self._machine_timezone:
+            return False
+        self._machine_timezone = self.settings_note.machine_timezone = zone
+        self._readings.judge_anew([self.settings_path])
+        return True
+
     def _look_at_settings(self, now: datetime, monotonic: float, seen: Seen) -> None:
         path, note = self.settings_path, self.settings_note
-        zone = self.timezone
         reading = self._read(path, now, monotonic, seen) if self._readings.next_read(path) <= monotonic else None
         if reading is not None:
             self._take_settings(reading, now, monotonic)
@@ -416,8 +434,6 @@ class Survey:
             note.settle()
         seen.settings_changed = note.revision != self._settings_seen
         self._settings_seen = note.revision
-        if self.timezone != zone and not self._first_look:
-            self._readings.judge_anew([p for p in self._watched if p != path])
 
     def _take_settings(self, reading: Reading, now: datetime, monotonic: float) -> None:
         path, data = self.settings_path, reading.data

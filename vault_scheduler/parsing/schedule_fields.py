@@ -68,18 +68,24 @@ def read_when(fields: Fields, zone: ZoneInfo, task_id: str, written_zone: str) -
         _check_bounds(fields, once, start, until)
     if not triggers and not reactions:
         _no_trigger(fields)
+    named = partial(_as_named, zone=zone, written_zone=written_zone)
     declared: dict[str, Any] = {
         "cron": sorted({cron.text for cron in crons}),
         "every": spelled(every) if every is not None else "",
-        "at": sorted({moment.isoformat() for moment in once}),
+        "at": sorted({named(moment) for moment in once}),
         "on_start": reactions.on_start,
-        "start": start.isoformat() if start else "",
-        "until": until.isoformat() if until else "",
+        "start": named(start) if start else "",
+        "until": named(until) if until else "",
         "zone": written_zone,
         **reactions.declared,
     }
     schedule = Schedule(triggers=tuple(triggers), start=start, until=until)
     return When(schedule=schedule, reactions=reactions, fingerprint=fingerprint(declared))
+
+
+def _as_named(moment: datetime, *, zone: ZoneInfo, written_zone: str) -> str:
+    """An instant for the fingerprint. Where only the machine knows the zone, its local time: a journey is no edit."""
+    return moment.isoformat() if written_zone else moment.astimezone(zone).replace(tzinfo=None).isoformat()
 
 
 def _no_trigger(fields: Fields) -> None:

@@ -48,6 +48,7 @@ class Seen:
     renamed: list[tuple[str, str]] = field(default_factory=list)  # task id before, after
     settings_changed: bool = False
     changed_paths: set[str] = field(default_factory=set)  # notes that somebody else changed
+    travelled: bool = False  # the machine is in another time zone
 
 
 def internal_problem(path: str, error: Exception) -> Problem:

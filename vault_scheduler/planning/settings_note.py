@@ -16,6 +16,7 @@ from vault_scheduler.task import Problem, Status
 class SettingsNote:
     """Takes what is read of the settings note; an edit counts once the note has been left alone.
 
+    `machine_timezone` is the zone of local times in a note that names none.
     `settings` is None until the note was good once. `source` is the JSON of the settings in force, to be stored.
     """
 
@@ -25,7 +26,7 @@ class SettingsNote:
         self.source = source
         self.problems: tuple[Problem, ...] = ()
         self.revision = 0  # counts changes of the settings in force
-        self._machine_timezone = machine_timezone
+        self.machine_timezone = machine_timezone
         self._pending: tuple[ParsedSettings, dict[str, Any]] | None = None
         if source:
             self.settings = rebuild_settings(json.loads(source), path, machine_timezone).settings
@@ -48,7 +49,7 @@ class SettingsNote:
     def take(self, data: bytes) -> None:
         """The note says this now. What holds the vault back counts at once, the rest when it is left alone."""
         document = Document.parse(data)
-        parsed = parse_settings(document, self.path, self._machine_timezone)
+        parsed = parse_settings(document, self.path, self.machine_timezone)
         self._pending = (parsed, source_of(document) if parsed.settings else {})
         if parsed.settings is not None and self.settings is not None:
             self._use(_held_back(self.settings, parsed.settings))

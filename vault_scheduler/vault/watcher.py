@@ -1,6 +1,8 @@
 """Hints that files changed: "look again at these paths". Never the truth; the sweep of the tasks folder is that.
 
-One thread of our own keeps the observer alive, arms folders as they come and go, and posts what it heard.
+One thread of our own keeps the observer alive, arms folders as they come and go, and posts what it heard. It has no
+timer: it wakes when the kernel tells of a change, and when it is asked to `check`, which the daemon does with each
+sweep. Only where folders are polled (see `polling_reason`) something wakes more often, every POLL_S.
 """
 
 from __future__ import annotations
@@ -12,9 +14,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from watchdog.events import (
-    EVENT_TYPE_CLOSED_NO_WRITE,
-    EVENT_TYPE_MODIFIED,
-    EVENT_TYPE_OPENED,
+    DirAttribEvent,
+    DirCreatedEvent,
+    DirDeletedEvent,
+    DirMovedEvent,
+    FileAttribEvent,
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileDeletedEvent,
+    FileModifiedEvent,
+    FileMovedEvent,
     FileSystemEvent,
     FileSystemEventHandler,
 )
@@ -28,8 +37,20 @@ log = logging.getLogger(__name__)
 
 QUIET_S = 0.2  # hints are posted when none came for this long …
 LONGEST_QUIETS = 5  # … or after this many such times: a note that is typed in all the time is still looked at
-CHECK_S = 2.0
 POLL_S = 5.0
+HEARD: list[type[FileSystemEvent]] = [
+    DirAttribEvent,
+    DirCreatedEvent,
+    DirDeletedEvent,
+    DirMovedEvent,
+    FileAttribEvent,
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileDeletedEvent,
+    FileModifiedEvent,
+    FileMovedEvent,
+]
+"""Everything but reads, of which most are our own, and a folder's new mtime; the kernel does not even tell of them."""
 
 Post = Callable[[set[str]], None]
 Identity = tuple[int, int]
@@ -48,12 +69,11 @@ class Watcher:
         post: Post,
         *,
         quiet_s: float = QUIET_S,
-        check_s: float = CHECK_S,
         poll_s: float = POLL_S,
     ) -> None:
         self._folders = {Path(os.path.abspath(folder)): deep for folder, deep in folders.items()}  # noqa: PTH100
         self._post = post
-        self._quiet_s, self._check_s, self._poll_s = quiet_s, check_s, poll_s
+        self._quiet_s, self._poll_s = quiet_s, poll_s
         self._hints = _Hints(self._folders)
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -89,6 +109,10 @@ class Watcher:
         self._thread = threading.Thread(target=self._run, name="vault-sched watcher", daemon=True)
         self._thread.start()
 
+    def check(self) -> None:
+        """Look soon, in the watcher's thread, whether the observer lives and which folders came or went."""
+        self._hints.changed.set()
+
     def stop(self) -> None:
         """Stop both threads; nothing is posted afterwards."""
         self._stopping.set()
@@ -100,11 +124,15 @@ class Watcher:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            if self._hints.changed.wait(self._check_s):
+            self._hints.changed.wait()
+            if self._hints.any():
                 self._wait_for_quiet()
             if self._stopping.is_set():
                 return
-            self._keep_up()
+            try:
+                self._keep_up()
+            except Exception:  # no more threads, say: the next check tries again
+                log.exception("the folders cannot be watched")
             self._deliver(self._hints.take())
 
     def _wait_for_quiet(self) -> None:
@@ -147,7 +175,8 @@ class Watcher:
             self._hints.add(folder)
         if identity is None or folder in self._armed or self._observer is None:
             return
-        self._armed[folder] = (self._observer.schedule(self._hints, str(folder), recursive=deep), identity)
+        watch = self._observer.schedule(self._hints, str(folder), recursive=deep, event_filter=HEARD)
+        self._armed[folder] = (watch, identity)
         if folder in self._seen:
             self._hints.add(folder)  # nobody knows what changed while it was not watched
         self._seen.add(folder)
@@ -209,11 +238,7 @@ class _Hints(FileSystemEventHandler):
         self._paths: set[str] = set()
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        """Everything is a hint, except reads (our own among them) and a folder's new mtime."""
-        if event.event_type in (EVENT_TYPE_OPENED, EVENT_TYPE_CLOSED_NO_WRITE):
-            return
-        if event.is_directory and event.event_type == EVENT_TYPE_MODIFIED:
-            return
+        """Every event of HEARD names one path or two."""
         for path in (os.fsdecode(event.src_path), os.fsdecode(event.dest_path)):
             if path and self._counts(path, event.is_directory):
                 self.add(Path(path))
@@ -229,10 +254,14 @@ class _Hints(FileSystemEventHandler):
             self._paths.add(str(path))
         self.changed.set()
 
+    def any(self) -> bool:
+        with self._lock:
+            return bool(self._paths)
+
     def take(self) -> set[str]:
+        self.changed.clear()  # first: what is added from here on sets it again
         with self._lock:
             paths, self._paths = self._paths, set()
-        self.changed.clear()
         return paths
 
 
