@@ -10,8 +10,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from threading import Thread
 from typing import Any, TypeVar
 
 import pytest
@@ -27,6 +28,7 @@ max_parallel: 40
 ---
 """
 
+LONG = "test_real_clock.py"
 
 T = TypeVar("T")
 Scene = Callable[["World"], None]
@@ -218,6 +220,53 @@ def play(request: pytest.FixtureRequest, make_world: Callable[..., World]) -> It
     with ThreadPoolExecutor(len(scenes)) as pool:
         played = {scene: pool.submit(scene, worlds[scene]) for scene in scenes}
         yield lambda scene: played[scene].result(55)
+
+
+class LongScenes:
+    """Scenes that wait for minutes: each in a thread and a world of its own, from the first time that one is wanted."""
+
+    def __init__(self, scenes: dict[str, Callable[[World], Any]], folder: Path) -> None:
+        self._scenes = scenes
+        self._folder = folder
+        self._played: dict[str, Future[Any]] = {}
+        self.worlds: list[World] = []
+
+    def begin(self) -> None:
+        """Begin all of them, once."""
+        for name, scene in self._scenes.items() if not self._played else ():
+            self._played[name] = Future()
+            (self._folder / name).mkdir()
+            self.worlds.append(World(self._folder / name))
+            Thread(target=self._play, args=(scene, self.worlds[-1], self._played[name]), daemon=True).start()
+
+    def _play(self, scene: Callable[[World], Any], world: World, played: Future[Any]) -> None:
+        try:
+            played.set_result(scene(world))
+        except BaseException as error:
+            played.set_exception(error)
+
+    def __call__(self, name: str) -> Any:
+        """What the scene of this name returned, once it has been played."""
+        self.begin()
+        return self._played[name].result(220)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def long_scene(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LongScenes]:
+    """The long scenes begin with the first process test, so that all others are waiting time for them."""
+    module = next((item.module for item in request.session.items if item.path.name == LONG), None)  # type: ignore[attr-defined]
+    scenes = LongScenes(module.SCENES if module else {}, tmp_path_factory.mktemp("long"))
+    if not hasattr(request.config, "workerinput"):  # of several workers only the one that looks at them plays them
+        scenes.begin()
+    yield scenes
+    for world in scenes.worlds:
+        if world.daemon is not None and world.daemon.poll() is None:
+            world.kill()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long scenes are looked at last."""
+    items.sort(key=lambda item: item.path.name == LONG)
 
 
 @pytest.fixture(scope="session")
