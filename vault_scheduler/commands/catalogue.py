@@ -14,6 +14,7 @@ from vault_scheduler.errors import BadValue, TaskNotFound, VaultSchedError
 from vault_scheduler.machine.place import Place
 from vault_scheduler.notes.note import Document
 from vault_scheduler.parsing.parser import ParseContext, Parsed, Switches, parse_task, task_id
+from vault_scheduler.planning.chains import Fault, judge, stand_with
 from vault_scheduler.planning.planner import Standing, State, standing
 from vault_scheduler.planning.registry import Registry
 from vault_scheduler.settings import resolve
@@ -111,16 +112,19 @@ def read_catalogue(place: Place, *, holds: Holds | None = None, former: Collecti
         if parsed.is_task_note:
             mappings[path], switches[path] = doc.mapping if doc else {}, parsed.switches
             registry.put(path, parsed.task, parsed.problems, now)
+    chain_faults = _chain_faults(place, registry)
     items = []
     for entry in registry:
         name = _name(entry.task, entry.path, mappings[entry.path], context)
+        faults = chain_faults.get(name, ()) if entry.task is not None else ()
         stands, waiting = _stand(place, entry.task, now, holds)
+        stands = stand_with(stands, faults[0], now, now) if faults else stands
         items.append(
             Item(
                 name=name,
                 path=entry.path,
                 task=entry.task,
-                problems=entry.problems,
+                problems=(*entry.problems, *_chain_problems(place, entry.path, faults)),
                 standing=stands,
                 mapping=mappings[entry.path],
                 next_run=_next_run(entry.task, stands, now),
@@ -132,6 +136,20 @@ def read_catalogue(place: Place, *, holds: Holds | None = None, former: Collecti
         general=(*settings_problems(place), *_unreadable(sweep.unreadable)),
         skipped=sweep.skipped,
     )
+
+
+def _chain_faults(place: Place, registry: Registry) -> Mapping[str, tuple[Fault, ...]]:
+    """What is wrong with each task's `after` beside the other notes (rule 1.5)."""
+    if not registry.has_chains:
+        return {}
+    host = place.settings_in_force.host or place.machine.host
+    return judge(registry, tasks_folder=place.vault.rel(place.vault.tasks_folder), host=host).faults
+
+
+def _chain_problems(place: Place, path: str, faults: Collection[Fault]) -> list[Problem]:
+    data = place.vault.read(path) if faults else None
+    line = Document.parse(data).line_of_key("after") if data is not None else 1
+    return [fault.problem(path, line) for fault in faults]
 
 
 def _read(place: Place, path: str, context: ParseContext, former: Collection[str]) -> tuple[Document | None, Parsed]:
