@@ -30,15 +30,18 @@ SHOWS = {
     "claude/daily-briefing": {"timezone", "permissions", "max_usd", "timeout", "output"},
     "claude/weekly-research": {"status", "model", "max_usd_day", "max_turns"},
     "home/backup": {"timeout", "retries", "retry_delay", "pause_after"},
+    "home/backup-check": {"after", "after_outcome", "group"},
+    "home/reading": {"on_change", "debounce", "overlap"},
+    "home/journal-words": {"gate"},
+    "home/exercises": {"start", "max_runs"},
     "home/site-check": {"env", "secrets"},
     "home/week-note": {"output"},
     "home/passport": {"at"},
     "home/water-plants": {"catch_up", "max_late", "log"},
     "home/morning": {"on_start", "command", "log"},
 }
-SHOWN_NOWHERE = {"start", "until", "paused_until", "enabled", "id", "host", "python", "cwd", "overlap", "session"} | {
+SHOWN_NOWHERE = {"until", "paused_until", "enabled", "id", "host", "python", "cwd", "session"} | {
     *("allowed_tools", "disallowed_tools", "fallback_model", "system_prompt"),
-    *("after", "after_outcome", "on_change", "debounce", "max_runs", "group", "gate"),
 }
 
 
