@@ -675,6 +675,16 @@ def test_next_during_a_pause_shows_what_fires_after_it(shell: Shell) -> None:
     assert "Nothing is due" in told
 
 
+def test_a_task_that_only_reacts_has_nothing_by_the_clock(shell: Shell) -> None:
+    """It is not over, and its zone means nothing."""
+    shell.write("a", HELLO)
+    shell.write("b", '---\ntype: command\ncommand: x\nafter: "[[a]]"\nafter_outcome: failure\n---\n')
+    assert shell.here("next", "b").out.splitlines()[1] == "  nothing by the clock"
+    page = shell.here("show", "b").out
+    assert "when    after [[a]] fails\n" in page
+    assert "Nothing is left" not in page
+
+
 def test_a_time_that_has_passed_is_a_problem_at_its_line(shell: Shell) -> None:
     """Nothing will ever run, and nothing has."""
     shell.write("a", "---\ntype: command\ncommand: x\nat: 2020-01-01T09:00\n---\n")

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from vault_scheduler.commands.outlook import clock_changes, of_cron, outlook, upcoming, vault_outlook
+from vault_scheduler.commands.outlook import Fires, clock_changes, of_cron, outlook, upcoming, vault_outlook
 from vault_scheduler.commands.outlook_words import change_words, outlook_lines, with_changes
 from vault_scheduler.triggers.schedule import CronTrigger, IntervalTrigger, Schedule
 
@@ -40,6 +40,20 @@ def test_an_outlook_without_a_change_points_out_the_next_one() -> None:
     found = outlook(CronTrigger("0 7 * * *", BERLIN), BERLIN, NOW, None, 1)
     assert [change.at for change in found.changes] == [SPRING]
     assert outlook(CronTrigger("0 7 * * *", UTC_ZONE), UTC_ZONE, NOW, None, 1).changes == ()
+
+
+def test_changes_that_cancel_each_other_between_two_fire_times_are_not_pointed_out() -> None:
+    """A task of every New Year has summers between its fire times, and does not care."""
+    assert told("0 0 1 1 *", "Europe/Berlin", "2026-11-22T07:00", 3) == [
+        "Fri 2027-01-01 00:00 +01:00",
+        "Sat 2028-01-01 00:00 +01:00",
+        "Mon 2029-01-01 00:00 +01:00",
+    ]
+    assert [line[:16] for line in told("0 0 1 1,7 *", "Europe/Berlin", "2026-11-22T07:00", 2)] == [
+        "Fri 2027-01-01 0",
+        "↳ Sun 2027-03-28",
+        "Thu 2027-07-01 0",
+    ]
 
 
 def test_a_change_after_the_last_fire_time_of_all_is_not_pointed_out() -> None:
@@ -156,6 +170,17 @@ def test_intervals_are_told_to_go_on_in_elapsed_time() -> None:
     day, hour = (IntervalTrigger(timedelta(hours=hours), NOW) for hours in (24, 1))
     lines = outlook_lines(outlook(Schedule((day, hour)), BERLIN, SPRING - timedelta(hours=1), None, 1), None)
     assert lines[1:-1] == ["    every 1d counts elapsed time: 1 h later by the clock from then on"]
+
+
+def test_intervals_are_told_to_drift_by_the_clocks_that_are_shown() -> None:
+    """Another task's zone does not touch them."""
+    york = ZoneInfo("America/New_York")
+    named: list[tuple[str, Fires]] = [("daily", IntervalTrigger(DAY, NOW)), ("york", CronTrigger("30 2 * * *", york))]
+    found = vault_outlook(named, BERLIN, NOW, None, 1)
+    assert [(change.zone, [one.name for one in change.consequences]) for change in found.changes] == [
+        (york, ["york"]),
+        (BERLIN, ["daily"]),
+    ]
 
 
 def test_two_expressions_of_one_task_are_told_together() -> None:

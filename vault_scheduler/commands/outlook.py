@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from itertools import islice
+from itertools import groupby, islice
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
@@ -18,6 +19,8 @@ DAY = timedelta(days=1)
 SECOND = timedelta(seconds=1)
 AHEAD = timedelta(days=366)
 """Every zone that changes its clocks does so within a year."""
+FURTHEST = 100 * AHEAD
+"""Changes of the clocks that lie further ahead are not looked for."""
 MOST = 1000
 """Fire times that one command lists at most."""
 
@@ -137,7 +140,7 @@ def upcoming(
 
 def clock_changes(zone: ZoneInfo, after: datetime, upto: datetime) -> tuple[ClockChange, ...]:
     """Every change in after < instant <= upto."""
-    upto = min(upto, after + 20 * AHEAD)
+    upto = min(upto, after + FURTHEST)
     return tuple(ClockChange(zone=zone, at=at, before=a, after=b) for at, a, b in dst_changes(zone, after, upto))
 
 
@@ -152,11 +155,20 @@ def _changes_met(
         return ()
     met: list[ClockChange] = []
     for zone in dict.fromkeys([shown, *(zone for _, fires in named for zone in _zones(fires))]):
-        found = clock_changes(zone, after, moments[-1])
-        if not found and more:
-            found = clock_changes(zone, after, after + AHEAD)[:1]
-        met += [judged for change in found if (judged := _judged(change, named)).consequences or zone == shown]
+        changes = clock_changes(zone, after, moments[-1])
+        if not changes and more:
+            changes = clock_changes(zone, after, after + AHEAD)[:1]
+        found = [_judged(change, named, shown) for change in changes]
+        met += _worth_telling(found, moments) if zone == shown else [change for change in found if change.consequences]
     return tuple(sorted(met, key=lambda change: change.at))
+
+
+def _worth_telling(changes: Sequence[ClockChange], moments: Sequence[datetime]) -> Iterator[ClockChange]:
+    """Those with consequences; of the others between two fire times the last, if the offset is another one then."""
+    for _, group in groupby(changes, key=lambda change: bisect_left(moments, change.at)):
+        between = [*group]
+        moved = between[0].before != between[-1].after
+        yield from (change for change in between if change.consequences or (moved and change is between[-1]))
 
 
 def _zones(fires: Fires) -> list[ZoneInfo]:
@@ -167,14 +179,14 @@ def _triggers(fires: Fires) -> Sequence[Fires]:
     return fires.triggers if isinstance(fires, Schedule) else [fires]
 
 
-def _judged(change: ClockChange, named: Sequence[tuple[str, Fires]]) -> ClockChange:
+def _judged(change: ClockChange, named: Sequence[tuple[str, Fires]], shown: ZoneInfo) -> ClockChange:
     """The change with what it means for each."""
-    found = (consequence(name, fires, change) for name, fires in named)
+    found = (consequence(name, fires, change, shown) for name, fires in named)
     return replace(change, consequences=tuple(one for one in found if one.times or one.drifting))
 
 
-def consequence(name: str, fires: Fires, change: ClockChange) -> Consequence:
-    """What the change means for the fire times of one task."""
+def consequence(name: str, fires: Fires, change: ClockChange, shown: ZoneInfo) -> Consequence:
+    """What the change means for the fire times of one task; an interval drifts by the clocks that are shown."""
     if isinstance(fires, Schedule) and not _within(fires, change.at):
         return Consequence(name=name)
     triggers = _triggers(fires)
@@ -188,7 +200,7 @@ def consequence(name: str, fires: Fires, change: ClockChange) -> Consequence:
     return Consequence(
         name=name,
         times=tuple((effect, tuple(sorted(found))) for effect, found in times.items() if found),
-        drifting=tuple(t.period for t in triggers if isinstance(t, IntervalTrigger) and _drifts(t, change)),
+        drifting=_drifting(triggers, change) if change.zone == shown else (),
     )
 
 
@@ -211,7 +223,11 @@ def _touched(trigger: CronTrigger, change: ClockChange) -> Iterator[datetime]:
         local = trigger.hits.next_after(local)
 
 
-def _drifts(trigger: IntervalTrigger, change: ClockChange) -> bool:
-    """Whether it fires at the same local times day after day, until the clocks are set."""
-    daily = trigger.period % DAY == timedelta(0) or DAY % trigger.period == timedelta(0)
-    return daily and change.shift % trigger.period != timedelta(0)
+def _drifting(triggers: Sequence[Fires], change: ClockChange) -> tuple[timedelta, ...]:
+    """The periods of intervals that fire at the same local times day after day, until the clocks are set."""
+    periods = [trigger.period for trigger in triggers if isinstance(trigger, IntervalTrigger)]
+    return tuple(
+        period
+        for period in periods
+        if timedelta(0) in (period % DAY, DAY % period) and change.shift % period != timedelta(0)
+    )

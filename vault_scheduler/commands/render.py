@@ -115,10 +115,10 @@ def _definition(shown: Shown, place: Place) -> list[tuple[str, str]]:
     task, policies = shown.item.task, shown.policies
     if task is None or policies is None:
         return []
-    when = schedule_words(task)
+    first, *more = schedule_words(task) or [""]
     return [
-        ("when", f"{when[0]}, {task.timezone}" if when else ""),
-        *(("", line) for line in when[1:]),
+        ("when", f"{first}, {task.timezone}" if task.schedule.triggers else first),
+        *(("", line) for line in more),
         ("does", action_words(task)),
         ("in", policies.cwd or "the vault"),
         ("host", task.host or place.settings_in_force.host or ""),
@@ -155,7 +155,7 @@ def _limits(policies: Policies) -> str:
 def _ahead(shown: Shown, now: datetime) -> list[str]:
     assert shown.ahead is not None
     if not shown.ahead.fire_times:
-        return ["Nothing is left to fire."] if not (shown.item.task and shown.item.task.on_start) else []
+        return ["Nothing is left to fire."] if not (shown.item.task and shown.item.task.reacts) else []
     off = not shown.item.standing.armed and not shown.item.standing.resumes
     title = "Next (if it were armed):" if off else "Next:"
     return [title, *outlook_lines(shown.ahead, now)]
@@ -194,8 +194,11 @@ def next_page(item: Item, found: Outlook, now: datetime | None) -> list[str]:
     """`next TASK`."""
     words = "; ".join(schedule_words(item.task)) if item.task else ""
     lines = [f"{item.name} · {words} · {found.zone.key}", *outlook_lines(found, now)]
+    if not found.fire_times and item.task and item.task.reacts:
+        lines[-1] += " by the clock"
     if item.standing.resumes:
-        lines.append(f"It is paused until {long_local(item.standing.resumes, found.zone)}: these fire after the pause.")
+        then = ": these fire after the pause" if found.fire_times else ""
+        lines.append(f"It is paused until {long_local(item.standing.resumes, found.zone)}{then}.")
     elif not item.standing.armed:
         lines.append(f"It is {_state(item)}: nothing starts by itself.")
     return lines
