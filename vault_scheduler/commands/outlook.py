@@ -185,8 +185,11 @@ def _judged(change: ClockChange, named: Sequence[tuple[str, Fires]], shown: Zone
     return replace(change, consequences=tuple(one for one in found if one.times or one.drifting))
 
 
-def consequence(name: str, fires: Fires, change: ClockChange, shown: ZoneInfo) -> Consequence:
-    """What the change means for the fire times of one task; an interval drifts by the clocks that are shown."""
+def consequence(name: str, fires: Fires, change: ClockChange, shown: ZoneInfo | None = None) -> Consequence:
+    """What the change means for the fire times of one task; an interval drifts by the clocks that are shown.
+
+    `shown`: the zone in which they are; without it, the zone of the change.
+    """
     if isinstance(fires, Schedule) and not _within(fires, change.at):
         return Consequence(name=name)
     triggers = _triggers(fires)
@@ -200,7 +203,7 @@ def consequence(name: str, fires: Fires, change: ClockChange, shown: ZoneInfo) -
     return Consequence(
         name=name,
         times=tuple((effect, tuple(sorted(found))) for effect, found in times.items() if found),
-        drifting=_drifting(triggers, change) if change.zone == shown else (),
+        drifting=_drifting(triggers, change) if change.zone == (shown or change.zone) else (),
     )
 
 
