@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -10,7 +11,7 @@ from vault_scheduler.daemon.dispatcher import Dispatcher
 from vault_scheduler.daemon.roster import Plans, Roster, Tracked
 from vault_scheduler.daemon.scribe import Scribe
 from vault_scheduler.daemon.survey import Survey
-from vault_scheduler.ledger.store import DAILY_LOG, NOTE, OVERLAPS, Claim, Request, Store, Unstarted
+from vault_scheduler.ledger.store import CHANGED, DAILY_LOG, NOTE, OVERLAPS, Claim, Request, Store, Unstarted
 from vault_scheduler.planning.planner import FirePlan, Standing, State, plan_fire_times, vault_off
 from vault_scheduler.run import Outcome, Run, RunState, TriggerKind, counts_as_run, run_id, run_key
 from vault_scheduler.task import Task
@@ -168,6 +169,12 @@ class Claims:
             if last is None or abs(now - datetime.fromisoformat(last)) >= CRASH_LOOP:
                 self._claim(task_id, TriggerKind.START, start_id, now, now)
                 self.plans.meta[STARTED_AT + task_id] = now.isoformat()
+
+    # on_change
+
+    def change(self, task_id: str, batch: str, paths: Sequence[str], now: datetime) -> None:
+        """These files have changed and rest now (rule 1.6)."""
+        self._claim(task_id, TriggerKind.CHANGE, batch, now, now, {CHANGED: json.dumps(paths)})
 
     # requests
 

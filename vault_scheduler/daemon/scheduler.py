@@ -10,6 +10,7 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 
 from vault_scheduler.clock import LONGEST_WAIT_S, Clock
+from vault_scheduler.daemon.changes import Changes
 from vault_scheduler.daemon.claims import Claims
 from vault_scheduler.daemon.dispatcher import LONGEST_SETTLING, Dispatcher
 from vault_scheduler.daemon.endings import Endings
@@ -124,6 +125,8 @@ class Scheduler:
             scribe=self.scribe,
             tell=self._tell,
         )
+        self.changes = Changes(vault=vault, roster=self._roster, claims=self._claims, start_id=self._start_id)
+        self._around.also_wrote = self.changes.wrote
         self._inbox = Inbox(store=self.store, survey=self._survey, roster=self._roster, claims=self._claims)
         self._endings = Endings(
             store=self.store,
@@ -154,6 +157,7 @@ class Scheduler:
         """The watcher says what may have changed."""
         self._survey.hint(paths)
         self.wake.set()
+        self.changes.hint(paths)
 
     async def begin(self) -> None:
         """Bring what a former daemon left to its end, before anything new starts."""
@@ -207,8 +211,8 @@ class Scheduler:
         walls += self._run_moments(now) if self._knows_notes and not self._fault else []
         moments += [monotonic + (wall - now).total_seconds() for wall in walls if wall is not None]
         delivery = self.scribe.next_moment(monotonic) if self._knows_notes else None
-        if delivery is not None:
-            moments.append(delivery)
+        change = self.changes.next_moment() if self._may_claim and self._knows_notes else None
+        moments += [moment for moment in (delivery, change) if moment is not None]
         return max(0.0, min(moments) - monotonic)
 
     @property
@@ -263,6 +267,7 @@ class Scheduler:
                 await self._claim_start(now)
                 self._claim_due(now)
             await self._claims.commit()
+                self._claim_changes(now, monotonic)
         if self._knows_notes:
             await self._stop_runs(now)
             if not self._fault:
@@ -359,6 +364,7 @@ class Scheduler:
         self._guard.rename(old, new)
         self._roster.rename(old, new, holder.path)
         self.dispatcher.rename(old, new)
+        self.changes.rename(old, new)
         if old != new:
             self._tell("renamed", old, f"→ {new}")
 
@@ -367,6 +373,7 @@ class Scheduler:
         self._around.forget_passed(task_id)
         tracked = self._roster.reconsider(task_id, self._claims.plans, now, monotonic)
         if tracked is None:
+        self.changes.reconsider(task_id)
             return
         if tracked.task.run_now and not self._only_requests:
             self._claims.run_now(task_id, tracked, now)
@@ -399,6 +406,11 @@ class Scheduler:
             self._endings.schedule_look(task_id, now)
 
     async def _claim_start(self, now: datetime) -> None:
+    def _claim_changes(self, now: datetime, monotonic: float) -> None:
+        if self._start_tasks and self._knows_notes:
+            self.changes.look(now, monotonic)
+            self.changes.claim(now, monotonic)
+
         if not self._started and self._start_tasks and self._knows_notes:
             await self._claims.on_start(self._start_id, now)
             self._started = True
@@ -412,6 +424,7 @@ class Scheduler:
                 await self.dispatcher.attempt_started(event)
             elif isinstance(event, AttemptEnded):
                 await self.dispatcher.attempt_ended(event)
+                self.changes.attempt_ended(event.run, event.result, self._clock.monotonic())
             self._events.popleft()  # only now: what the ledger could not take is told again at the next tick
 
     async def _stop_runs(self, now: datetime) -> None:
@@ -435,4 +448,6 @@ class Scheduler:
             self._roster.has_started(run)
         if is_going(run):
             self._guard.run_started(run, tracked.task if tracked else None)
+        if what == "started":
+            self.changes.attempt_began(run, self._clock.monotonic())
         self._tell(what, run.task, "")

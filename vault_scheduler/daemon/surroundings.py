@@ -21,6 +21,7 @@ class NoteSurroundings:
     """Implements `scribe.Surroundings` from what the survey and the roster know."""
 
     scribe: Scribe  # set once both are there: each needs the other
+    also_wrote: Callable[[Written], None]  # likewise: told of every write
 
     def __init__(
         self,
@@ -72,6 +73,7 @@ class NoteSurroundings:
     def wrote(self, written: Written) -> None:
         """The scribe changed a file."""
         self._survey.wrote(written)
+        self.also_wrote(written)
 
     def report(self, path: str, message: str, fix: str) -> None:
         """A delivery met a problem."""

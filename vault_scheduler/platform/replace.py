@@ -54,6 +54,7 @@ class Replaced:
     change: Change = field(repr=False)
     displaced: Path | None = None  # the dot-temp with the old file, to be looked at once more
     written_ns: int = 0  # mtime of the new file, by the file system's clock
+    before_stat: tuple[int, int] = (0, 0)  # mtime (ns) and size of the file with the base
 
     @property
     def changed(self) -> bool:
@@ -230,6 +231,7 @@ class _Replacement:
             change=self._change,
             displaced=displaced,
             written_ns=written_ns,
+            before_stat=(content.stat.st_mtime_ns, content.stat.st_size),
         )
 
 

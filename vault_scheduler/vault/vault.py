@@ -11,7 +11,7 @@ import os
 import stat
 import unicodedata
 from collections.abc import Iterator, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -58,6 +58,7 @@ class Written:
     before_hash: str
     after_hash: str
     replaced: Replaced | None = field(default=None, repr=False)
+    merges: bool = False  # somebody else's late text came in with it
 
     @property
     def changed(self) -> bool:
@@ -196,7 +197,7 @@ class Vault:
             settlement = settle(written.replaced, now, limit=MAX_NOTE_BYTES)
         return LateWrite(
             state=settlement.state,
-            written=_written(written.path, settlement.written) if settlement.written else None,
+            written=replace(_written(written.path, settlement.written), merges=True) if settlement.written else None,
             copy=self.rel(settlement.copy) if settlement.copy else "",
         )
 
@@ -233,6 +234,13 @@ class Vault:
         path.parent.mkdir(parents=True, exist_ok=True)
         create_file(path, data)
         return Written(path=normal(rel), before_hash="", after_hash=digest(data))
+
+    def place(self, rel: str) -> Path | None:
+        """Where a vault-relative path really is, links followed; None if that is outside the vault."""
+        try:
+            return self._inside(rel) if rel else self.root
+        except NoteUnreadable:
+            return None
 
     def _must_be_there(self, rel: str) -> None:
         if not self.is_there():
