@@ -97,17 +97,21 @@ class _Names:
                 self._by_id[_folded(note.task.id)].append(note)
 
     def find(self, link: str, source: str) -> list[Entry]:
-        """The notes that the link in the note `source` fits; of several, the one with the very same letters."""
+        """The notes that the link in the note `source` fits."""
         target = _target(link, source)
         folded = _folded(target)
         named = self._by_name.get(folded.rpartition("/")[2], ())
-        found = (
-            [note for path, note in named if path in (folded, f"{self._folder}/{folded}")]
+        return (
+            _spelled([note for path, note in named if path in (folded, f"{self._folder}/{folded}")], target)
             or [note for path, note in named if path.endswith(f"/{folded}")]
             or self._by_id.get(folded, [])
         )
-        spelled = [note for note in found if _composed(note.path.removesuffix(".md")).endswith(target)]
-        return spelled if len(spelled) == 1 else found
+
+
+def _spelled(found: list[Entry], target: str) -> list[Entry]:
+    """Of notes whose paths differ in case alone, the one with the very same letters."""
+    same = [note for note in found if _composed(note.path.removesuffix(".md")).endswith(target)]
+    return same if len(same) == 1 else found
 
 
 def _target(link: str, source: str) -> str:
