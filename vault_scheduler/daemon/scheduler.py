@@ -155,9 +155,10 @@ class Scheduler:
 
     def hint(self, paths: Iterable[str]) -> None:
         """The watcher says what may have changed."""
+        paths = list(paths)
         self._survey.hint(paths)
-        self.wake.set()
         self.changes.hint(paths)
+        self.wake.set()
 
     async def begin(self) -> None:
         """Bring what a former daemon left to its end, before anything new starts."""
@@ -266,8 +267,8 @@ class Scheduler:
             if self._may_claim:
                 await self._claim_start(now)
                 self._claim_due(now)
-            await self._claims.commit()
                 self._claim_changes(now, monotonic)
+            await self._claims.commit()
         if self._knows_notes:
             await self._stop_runs(now)
             if not self._fault:
@@ -363,8 +364,8 @@ class Scheduler:
         await self.store.rename_task(old, new, holder.path)
         self._guard.rename(old, new)
         self._roster.rename(old, new, holder.path)
-        self.dispatcher.rename(old, new)
         self.changes.rename(old, new)
+        self.dispatcher.rename(old, new)
         if old != new:
             self._tell("renamed", old, f"→ {new}")
 
@@ -372,8 +373,8 @@ class Scheduler:
         self._fire_before_edit(task_id, now)
         self._around.forget_passed(task_id)
         tracked = self._roster.reconsider(task_id, self._claims.plans, now, monotonic)
-        if tracked is None:
         self.changes.reconsider(task_id)
+        if tracked is None:
             return
         if tracked.task.run_now and not self._only_requests:
             self._claims.run_now(task_id, tracked, now)
@@ -405,12 +406,12 @@ class Scheduler:
                 self._claims.fire(task_id, tracked, now, self._attendance.absence)
             self._endings.schedule_look(task_id, now)
 
-    async def _claim_start(self, now: datetime) -> None:
     def _claim_changes(self, now: datetime, monotonic: float) -> None:
         if self._start_tasks and self._knows_notes:
             self.changes.look(now, monotonic)
             self.changes.claim(now, monotonic)
 
+    async def _claim_start(self, now: datetime) -> None:
         if not self._started and self._start_tasks and self._knows_notes:
             await self._claims.on_start(self._start_id, now)
             self._started = True
@@ -423,8 +424,8 @@ class Scheduler:
             if isinstance(event, AttemptStarted):
                 await self.dispatcher.attempt_started(event)
             elif isinstance(event, AttemptEnded):
-                await self.dispatcher.attempt_ended(event)
                 self.changes.attempt_ended(event.run, event.result, self._clock.monotonic())
+                await self.dispatcher.attempt_ended(event)
             self._events.popleft()  # only now: what the ledger could not take is told again at the next tick
 
     async def _stop_runs(self, now: datetime) -> None:
@@ -446,8 +447,8 @@ class Scheduler:
             return
         if what == "started" and run.attempts == 1:
             self._roster.has_started(run)
-        if is_going(run):
-            self._guard.run_started(run, tracked.task if tracked else None)
         if what == "started":
             self.changes.attempt_began(run, self._clock.monotonic())
+        if is_going(run):
+            self._guard.run_started(run, tracked.task if tracked else None)
         self._tell(what, run.task, "")
