@@ -87,6 +87,30 @@ def test_named_files_are_found_however_they_are_named(
     assert named_files(bench.task, bench.vault) == named
 
 
+@pytest.mark.parametrize(
+    ("note", "named"),
+    [
+        ("type: claude\ngate: sh tools/inbox.sh --any", ["tools/inbox.sh"]),
+        ("type: claude\ngate: [tools/inbox, Inbox.md]", ["tools/inbox"]),
+        ("type: claude\ngate: test -s Inbox.md", []),  # a note that it looks at may be written
+        ("type: claude\ngate: ./check.md", ["check.md"]),
+        ("type: python\ncall: feeds:read\ngate: ./new.sh", ["00_system/scripts/feeds.py", "new.sh"]),
+        ("type: command\ncommand: sh a.sh\ngate: sh b.sh\ncwd: bin", ["bin/a.sh", "bin/b.sh"]),
+    ],
+)
+def test_files_that_a_gate_names_are_named(bench: Judge, note: str, named: list[str]) -> None:
+    """A gate is executed: what it names is pinned, and no run without shell may write it."""
+    bench.judge("gated", f"---\nevery: 1h\n{note}\n---\nDo it.\n", NOW)
+    assert named_files(bench.task, bench.vault) == named
+
+
+def test_a_gated_claude_run_is_suspected(bench: Judge) -> None:
+    """The gate had a shell, the session that follows has none: what it writes is judged as ever."""
+    bench.judge("writer", CLAUDE.replace("every: 1h", "every: 1h\ngate: 'true'"), NOW)
+    bench.guard.run_started(a_run(), bench.task)
+    assert "asks for more" in bench.judge("new", SHELL, NOW + SECOND)
+
+
 def a_run(task: str = "writer", number: int = 1, **changes: object) -> Run:
     run = Run(
         id=f"r-{number}",

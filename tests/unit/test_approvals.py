@@ -197,6 +197,8 @@ def test_the_reason_names_what_it_asks_for() -> None:
         (claude(permissions=Permissions.FULL), None),  # it can write anything anyway
         (claude(allowed_tools=("Bash",)), None),
         (a_task(declared={"mcp_config": "x"}), None),
+        (a_task(gate="test -s Inbox.md", declared={"gate": "test -s Inbox.md"}), EDIT),  # Claude itself has none
+        (a_task(gate="true", declared={"gate": "true", "mcp_config": "x"}), None),
         (COMMAND, None),
     ],
 )

@@ -28,7 +28,7 @@ from vault_scheduler.planning.budget import affordable
 from vault_scheduler.planning.planner import is_going
 from vault_scheduler.run import Run
 from vault_scheduler.settings import Settings
-from vault_scheduler.task import ClaudeAction, CommandAction, PythonAction, Task
+from vault_scheduler.task import CommandAction, PythonAction, Task
 from vault_scheduler.vault.vault import Vault
 
 _REMEMBERED = timedelta(hours=2)
@@ -216,15 +216,21 @@ class Guard:
 def named_files(task: Task, vault: Vault) -> list[str]:
     """The vault-relative paths that a definition seems to name: script arguments and the module of a `call`."""
     action = task.action
-    if isinstance(action, ClaudeAction):
-        return []
-    if isinstance(action, PythonAction):
+    files: list[str] = []
+    if isinstance(action, PythonAction) and ":" in (action.call or ""):
         module = (action.call or "").partition(":")[0]
-        return [f"{vault.system_folder}/scripts/{module.replace('.', '/')}.py"] if ":" in (action.call or "") else []
+        files.append(f"{vault.system_folder}/scripts/{module.replace('.', '/')}.py")
+    words = [*_words(action.command if isinstance(action, CommandAction) else None), *_asked_words(task.gate)]
+    words = [word for word in words if not word.startswith("-") and ("." in word or "/" in word)]
     cwd = str(task.options.get("cwd") or "")
-    words = [word for word in _words(action) if not word.startswith("-") and ("." in word or "/" in word)]
     inside = (_inside(vault.root, cwd, word) for word in words)
-    return [path for path in inside if path][:20]
+    return [*files, *(path for path in inside if path)][:20]
+
+
+def _asked_words(gate: str | tuple[str, ...] | None) -> list[str]:
+    """A gate's words, without the notes that it looks at: `test -s Inbox.md` is for a run that may empty the inbox."""
+    words = _words(gate)
+    return words[:1] + [word for word in words[1:] if not word.lower().endswith(".md")]
 
 
 def _inside(root: Path, cwd: str, word: str) -> str:
@@ -236,12 +242,12 @@ def _inside(root: Path, cwd: str, word: str) -> str:
     return path.relative_to(root).as_posix() if path != root and path.is_relative_to(root) else ""
 
 
-def _words(action: CommandAction) -> list[str]:
-    if action.command is None:
+def _words(command: str | tuple[str, ...] | None) -> list[str]:
+    if command is None:
         return []
-    if isinstance(action.command, tuple):
-        return list(action.command)
+    if isinstance(command, tuple):
+        return list(command)
     try:
-        return shlex.split(action.command)
+        return shlex.split(command)
     except ValueError:
-        return action.command.split()
+        return command.split()

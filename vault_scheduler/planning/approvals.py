@@ -7,7 +7,7 @@ that appears while such a run is alive, and asks for more than that run had, is 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -55,10 +55,18 @@ Verdict = Pinned | Held
 
 
 def rights_of(task: Task) -> Rights | None:
-    """The rights of a restricted run of this task; None if it can execute anything anyway."""
-    if not isinstance(task.action, ClaudeAction) or _has_shell(task):
+    """The rights of a restricted run of this task; None if it can execute anything anyway.
+
+    A gate gives Claude no shell: it is over before the session begins, and the note alone says what it executes.
+    """
+    if not isinstance(task.action, ClaudeAction) or _has_shell(_without_gate(task)):
         return None
     return Rights(permissions=task.action.permissions, max_usd=task.action.max_usd)
+
+
+def _without_gate(task: Task) -> Task:
+    declared = {key: value for key, value in task.declared.items() if key != "gate"}
+    return replace(task, gate=None, declared=declared)
 
 
 def restricting(runs: Iterable[tuple[Rights | None, datetime | None]], now: datetime) -> tuple[Rights, ...]:
