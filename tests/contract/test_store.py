@@ -443,6 +443,16 @@ async def test_a_run_goes_from_claim_to_end(store: Store) -> None:
     assert [d.target for d in await store.deliveries_of(run.id)] == [DAILY_LOG, NOTE]
 
 
+async def test_another_process_may_take_the_place_of_an_attempts_first(store: Store) -> None:
+    """The gate's process, then the run's: the last one is to be found after a crash, and the attempt began once."""
+    [run] = await claimed(store, a_run())
+    await store.begin_attempt(run.id, 1, T)
+    await store.attempt_running(run.id, 1, 4711, 99, "boot", T + MINUTE)
+    await store.attempt_running(run.id, 1, 4712, 101, "boot", T + 2 * MINUTE)
+    [attempt] = await store.attempts(run.id)
+    assert (attempt.pid, attempt.start_ticks, attempt.started_at) == (4712, 101, T + MINUTE)
+
+
 async def test_every_attempt_has_its_own_row_and_outcome(store: Store) -> None:
     """A retry keeps what the first attempt was, and the run's start."""
     [run] = await claimed(store, a_run())

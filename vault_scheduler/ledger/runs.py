@@ -195,8 +195,9 @@ class RunTable:
         with self._file.write(durable=False) as change:
             _require_active(change, run)
             change.run(
-                "UPDATE attempts SET state = 'running', started_at = ?, pid = ?, start_ticks = ?, boot_id = ? "
-                "WHERE run = ? AND number = ? AND state = 'starting'",
+                "UPDATE attempts SET state = 'running', "
+                "started_at = CASE WHEN state = 'starting' THEN ? ELSE started_at END, "
+                "pid = ?, start_ticks = ?, boot_id = ? WHERE run = ? AND number = ? AND state <> 'ended'",
                 epoch(at),
                 pid,
                 start_ticks,

@@ -189,7 +189,10 @@ class Store(Protocol):
     async def attempt_running(
         self, run: str, number: int, pid: int, start_ticks: int | None, boot_id: str | None, at: datetime
     ) -> None:
-        """The attempt's process exists; the three numbers find it again after a crash. Raises as above."""
+        """The attempt's process exists; the three numbers find it again after a crash. Raises as above.
+
+        Said again when another process takes the place of the first one (the gate's); it runs since the first.
+        """
 
     async def end_attempt(self, run: str, number: int, result: Result, at: datetime) -> Run:
         """The attempt ended; the run has its result but goes on until `wait` (a retry) or `finish`.
