@@ -37,6 +37,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "list": looking.list_,
     "show": looking.show,
     "next": looking.next_,
+    "forecast": looking.forecast,
     "pause": noting.pause,
     "resume": noting.resume,
     "run": running.run,

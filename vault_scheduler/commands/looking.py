@@ -74,6 +74,27 @@ def next_(
         _next_of_notes(task, timezone, window, vault, json=json)
 
 
+def forecast(
+    from_: Annotated[
+        str | None, typer.Option("--from", help="Tell what comes after this moment.", metavar="ISO")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="Not after this moment; else 7d.", metavar="ISO|DURATION")] = None,
+    vault: VaultOption = None,
+    json: JsonOption = False,
+) -> None:
+    """What the whole vault will run. Day by day, with what waits, overlaps or is skipped."""
+    from vault_scheduler.commands import forecast as ahead
+    from vault_scheduler.commands import forecast_page, shapes
+
+    place = open_place(vault)
+    after, end, _ = _Window(from_, until, None).read(place.timezone)
+    found = finished(ahead.forecast_vault(place, after if from_ else None, end))
+    if json:
+        say_json(shapes.forecast_shape(found))
+    else:
+        say(forecast_page.forecast_page(found, width()))
+
+
 class _Window:
     """Which fire times are asked for, once the zone is known that local times are in."""
 

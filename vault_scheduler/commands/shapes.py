@@ -13,10 +13,12 @@ if TYPE_CHECKING:  # the verbs behind the shapes: a command loads its own, not t
     from vault_scheduler.commands.app import Listed, Shown, StatusReport
     from vault_scheduler.commands.catalogue import Item
     from vault_scheduler.commands.checking import Checked
+    from vault_scheduler.commands.forecast import Prospect
     from vault_scheduler.commands.hindsight import History
     from vault_scheduler.commands.outlook import Outlook, VaultOutlook
     from vault_scheduler.commands.records import Waiting
     from vault_scheduler.machine.place import Place
+    from vault_scheduler.planning.forecast import Foreseen
     from vault_scheduler.run import Run
     from vault_scheduler.task import Problem
 
@@ -112,6 +114,51 @@ def next_of_all_shape(found: VaultOutlook) -> Shape:
     """`next --json`."""
     fires = [{"task": name, "fire_time": iso(moment, found.zone)} for moment, name in found.fires]
     return {"timezone": found.zone.key, "next": fires}
+
+
+def forecast_shape(found: Prospect) -> Shape:
+    """`forecast --json`: runs by fire time."""
+    zone = found.zone
+    return {
+        "from": iso(found.after, zone),
+        "until": iso(found.until, zone),
+        "complete": found.until >= found.wanted_until,
+        "timezone": zone.key,
+        "daemon": found.served,
+        "runs": [_foreseen_shape(run, found) for run in found.runs],
+        "days": [
+            {"day": cost.day.isoformat(), "max_usd": round(cost.max_usd, 6), "spent_usd": round(cost.spent_usd, 6)}
+            for cost in found.costs
+        ],
+        "vault_max_usd_day": found.settings.vault_max_usd_day,
+        "not_running": [
+            {"task": item.name, "state": item.standing.state.value, "reason": item.standing.reason}
+            for item in found.resting
+        ],
+        "unforeseen": {why: list(names) for why, names in found.unforeseen.items()},
+        "gated": list(found.gated),
+        "clock_changes": [iso(change.at, change.zone) for change in found.changes],
+    }
+
+
+def _foreseen_shape(run: Foreseen, found: Prospect) -> Shape:
+    duration = found.durations.get(run.task)
+    return {
+        "task": run.task,
+        "run": run.run or None,
+        "trigger": run.trigger.value,
+        "parent": run.parent or None,
+        "fire_time": iso(run.fire_time, found.zone),
+        "last_fire_time": iso(run.last_fire_time or run.fire_time, found.zone),
+        "count": run.count,
+        "starts_at": iso_or_none(run.starts_at, found.zone),
+        "ends_at": iso_or_none(run.ends_at, found.zone),
+        "waits_for": run.waits_for or None,
+        "waits_s": run.waits.total_seconds(),
+        "outcome": run.outcome.value,
+        "reason": run.reason,
+        "duration_source": duration.source.value if duration else None,
+    }
 
 
 def run_shape(run: Run, zone: ZoneInfo, delivered: bool = True) -> Shape:

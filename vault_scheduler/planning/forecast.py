@@ -1,0 +1,432 @@
+"""Foresee what the whole vault will run: the planner's own decisions on a simulated clock. Pure (rules 3, 4 and 5).
+
+Every run is taken to succeed in its expected time. What nobody can know (changed files, starts of the daemon,
+failures, answers of a gate) is left out; whoever asks is told by the command.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from vault_scheduler.planning.chains import is_due, qualifies, why_not
+from vault_scheduler.planning.planner import (
+    Agenda,
+    Candidate,
+    Limits,
+    Range,
+    Standing,
+    State,
+    is_going,
+    plan_fire_times,
+    standing,
+    superseded,
+    take_turns,
+)
+from vault_scheduler.run import Outcome, Run, RunState, TriggerKind, counts_as_run, fire_key, run_id, run_key
+from vault_scheduler.settings import Settings, resolve
+from vault_scheduler.task import Policies, Task
+
+MOST_EFFORT = 1_500_000
+"""Where a simulation stops: some 80,000 fire times, fewer where many runs wait at once."""
+_EFFORT_OF_A_MOMENT = 8
+_NOT_RUNNING = "not running"
+SUPERSEDED = "a later fire time takes its place"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """A task as it stands now, with how long its runs are expected to take."""
+
+    task: Task
+    takes: timedelta
+    watermark: datetime  # UTC; fire times at or before it are settled
+    held: str = ""  # why its definition waits for approval
+    started: int = 0  # runs that count for `max_runs`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Underway:
+    """A run that was claimed before the forecast begins."""
+
+    candidate: Candidate
+    ends_at: datetime | None = None  # UTC, expected; None: it has not started
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foreseen:
+    """A run that is expected, or fire times that will not start. Times in UTC.
+
+    `outcome`: success for what runs, else skipped, cancelled, missed or blocked.
+    """
+
+    task: str
+    trigger: TriggerKind
+    fire_time: datetime
+    outcome: Outcome
+    reason: str = ""
+    run: str = ""  # the id of a run that has been claimed already
+    parent: str = ""  # the task that it comes after
+    starts_at: datetime | None = None  # None: it does not start, or still waits when the forecast ends
+    ends_at: datetime | None = None
+    waits_for: str = ""  # overlap · group · slot · retry: what it waits for longest
+    waits: timedelta = timedelta(0)  # in all; up to now where it has not started
+    last_fire_time: datetime | None = None  # of several that do not start
+    count: int = 1
+
+    @property
+    def runs(self) -> bool:
+        """Whether it is a run that is not expected to be stopped."""
+        return self.outcome is Outcome.SUCCESS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """Everything that is due in now < fire time <= `until`, by fire time; with what was claimed before."""
+
+    runs: tuple[Foreseen, ...]
+    until: datetime
+    is_cut: bool = False  # there was too much to look further than `until`
+
+
+def forecast(
+    tasks: Iterable[Expected],
+    underway: Iterable[Underway],
+    settings: Settings,
+    *,
+    host: str,
+    now: datetime,
+    until: datetime,
+    followers: Callable[[str], Sequence[str]] = lambda _: (),
+    effort: int = MOST_EFFORT,
+) -> Forecast:
+    """What machine `host` will run up to and including `until`, if its daemon runs from `now` on.
+
+    `followers`: the ids of the tasks that a successful run of this one starts.
+    """
+    simulation = _Simulation(settings, host, until, followers)
+    for each in tasks:
+        simulation.track(each, now)
+    for run in underway:
+        simulation.take_over(run, now)
+    return simulation.play(now, effort)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Tracked:
+    """A task in the simulation: the counterpart of the daemon's."""
+
+    task: Task
+    takes: timedelta
+    held: str
+    policies: Policies
+    watermark: datetime
+    started: int
+    standing: Standing
+
+    @property
+    def is_used_up(self) -> bool:
+        return self.task.max_runs is not None and self.started >= self.task.max_runs
+
+
+@dataclass(slots=True, kw_only=True)
+class _Active:
+    """A run that has not ended."""
+
+    candidate: Candidate
+    was_claimed: bool = False  # before the forecast
+    parent: str = ""
+    ends_at: datetime | None = None  # None: it waits
+    waits_for: str = ""
+    waits_since: datetime | None = None
+    waited: Counter[str] = field(default_factory=Counter)  # seconds for each of what it waited for
+
+    @property
+    def run(self) -> Run:
+        return self.candidate.run
+
+    def wait(self, waits_for: str, now: datetime) -> None:
+        """From now on it waits for this ("": for nothing any more)."""
+        if self.waits_for and self.waits_since is not None:
+            self.waited[self.waits_for] += round((now - self.waits_since).total_seconds())
+        self.waits_for, self.waits_since = waits_for, now
+
+    def foreseen(self, outcome: Outcome, reason: str = "") -> Foreseen:
+        longest = self.waited.most_common(1)
+        return Foreseen(
+            task=self.run.task,
+            trigger=self.run.trigger,
+            fire_time=self.run.fire_time,
+            outcome=outcome,
+            reason=reason,
+            run=self.run.id if self.was_claimed else "",
+            parent=self.parent,
+            starts_at=self.run.started_at,
+            ends_at=self.ends_at,
+            waits_for=self.waits_for or (longest[0][0] if longest and longest[0][1] else ""),
+            waits=timedelta(seconds=self.waited.total()),
+        )
+
+
+class _Simulation:
+    """The daemon's tick, from one moment at which something happens to the next."""
+
+    def __init__(
+        self, settings: Settings, host: str, until: datetime, followers: Callable[[str], Sequence[str]]
+    ) -> None:
+        self._settings = settings
+        self._host = host
+        self._until = until
+        self._followers = followers
+        self._limits = Limits(max_parallel=settings.max_parallel, max_claude=settings.max_claude)
+        self._tracked: dict[str, _Tracked] = {}
+        self._agenda = Agenda()
+        self._active: dict[str, _Active] = {}
+        self._waiting: set[str] = set()
+        self._of_task: Counter[str] = Counter()  # runs that have not ended
+        self._ends: list[tuple[datetime, str]] = []
+        self._foreseen: list[Foreseen] = []
+
+    # how it begins
+
+    def track(self, each: Expected, now: datetime) -> None:
+        """This task is one of the vault's."""
+        tracked = _Tracked(
+            task=each.task,
+            takes=each.takes,
+            held=each.held,
+            policies=resolve(each.task, self._settings),
+            watermark=each.watermark,
+            started=each.started,
+            standing=self._stand(each.task, each.held, now),
+        )
+        self._tracked[each.task.id] = tracked
+        self._schedule_look(tracked)
+
+    def take_over(self, each: Underway, now: datetime) -> None:
+        """This run has been claimed: it goes on, waits on, or (the task is off by now) ends unstarted."""
+        run = each.candidate.run
+        active = _Active(candidate=each.candidate, was_claimed=True, ends_at=each.ends_at)
+        tracked = self._tracked.get(run.task)
+        if each.ends_at is None and (tracked is None or not _goes_on(run, tracked.standing)):
+            blocked = tracked is not None and tracked.standing.state.blocks
+            reason = tracked.standing.reason if tracked else "the task was deleted"
+            self._foreseen.append(active.foreseen(Outcome.BLOCKED if blocked else Outcome.SKIPPED, reason))
+            return
+        self._add(active)
+        if each.ends_at is not None:
+            heapq.heappush(self._ends, (max(each.ends_at, now), run.id))
+
+    def _stand(self, task: Task, held: str, now: datetime) -> Standing:
+        return standing(task, self._settings, host=self._host, now=now, held=held)
+
+    # the loop
+
+    def play(self, now: datetime, effort: int) -> Forecast:
+        """Let time pass until nothing that is due by `until` is open any more, or the effort is spent."""
+        moment: datetime | None = now
+        while moment is not None and effort > 0:
+            now = moment
+            effort -= _EFFORT_OF_A_MOMENT + len(self._active)
+            ended = self._end_runs(now)
+            if now <= self._until:
+                self._claim_followers(ended, now)
+                self._claim_due(now)
+            while self._waiting and self._start_what_may(now):
+                pass
+            self._look_after(ended)
+            moment = self._next_moment(now)
+        is_cut = moment is not None and now < self._until
+        self._foreseen += [active.foreseen(Outcome.SUCCESS) for active in self._active.values()]
+        self._foreseen.sort(key=lambda each: (each.fire_time, each.starts_at or each.fire_time, each.task))
+        return Forecast(runs=tuple(self._foreseen), until=now if is_cut else self._until, is_cut=is_cut)
+
+    def _next_moment(self, now: datetime) -> datetime | None:
+        """When something happens next; None once nothing is due any more and nothing waits."""
+        look = self._agenda.next_moment()
+        moments = [look] if look is not None and look <= self._until else []
+        if moments or self._waiting:
+            moments += [self._ends[0][0]] if self._ends else []
+            retries = (self._active[run].run.not_before for run in self._waiting)
+            moments += [moment for moment in retries if moment is not None and moment > now]
+        return min(moments, default=None)
+
+    def _end_runs(self, now: datetime) -> list[Run]:
+        ended = []
+        while self._ends and self._ends[0][0] <= now:
+            _, run = heapq.heappop(self._ends)
+            if run in self._active:
+                ended.append(self._active[run].run)
+                self._end(self._active[run], Outcome.SUCCESS)
+        return ended
+
+    def _end(self, active: _Active, outcome: Outcome, reason: str = "") -> None:
+        self._foreseen.append(active.foreseen(outcome, reason))
+        self._waiting.discard(active.run.id)
+        del self._active[active.run.id]
+        self._of_task[active.run.task] -= 1
+
+    def _look_after(self, ended: Sequence[Run]) -> None:
+        """A task whose `max_runs` are made has nothing left to fire."""
+        for run in ended:
+            tracked = self._tracked.get(run.task)
+            if tracked is not None and tracked.is_used_up:
+                self._schedule_look(tracked)
+
+    def _schedule_look(self, tracked: _Tracked) -> None:
+        moments = [tracked.standing.until] if tracked.standing.until else []
+        fires = tracked.standing.armed and not tracked.is_used_up
+        fire_time = tracked.task.schedule.next_after(tracked.watermark) if fires else None
+        moments += [fire_time] if fire_time else []
+        self._agenda.put(tracked.task.id, min(moments, default=None))
+
+    # claims
+
+    def _claim_due(self, now: datetime) -> None:
+        for task in self._agenda.take_due(now):
+            tracked = self._tracked[task]
+            if tracked.standing.until is not None and tracked.standing.until <= now:
+                tracked.standing = self._stand(tracked.task, tracked.held, now)
+            if tracked.standing.armed:
+                self._fire(tracked, now)
+            self._schedule_look(tracked)
+
+    def _fire(self, tracked: _Tracked, now: datetime) -> None:
+        task, overlapping = tracked.task, self._of_task[tracked.task.id] > 0
+        plan = plan_fire_times(
+            task.schedule,
+            watermark=tracked.watermark,
+            now=now,
+            standing=tracked.standing,
+            policies=tracked.policies,
+            overlapping=overlapping,
+            absence=lambda _: _NOT_RUNNING,
+            room=self._room(tracked),
+        )
+        self._foreseen += [_unstarted(task.id, gap) for gap in plan.ranges]
+        for fire_time in plan.claims:
+            self._claim(tracked, TriggerKind.AT, fire_key(task.id, fire_time), fire_time, now, overlaps=overlapping)
+        tracked.watermark = plan.watermark
+
+    def _room(self, tracked: _Tracked) -> int | None:
+        if tracked.task.max_runs is None:
+            return None
+        runs = (active.run for active in self._active.values() if active.run.task == tracked.task.id)
+        waiting = sum(run.never_started and counts_as_run(run.trigger) for run in runs)
+        return max(0, tracked.task.max_runs - tracked.started - waiting)
+
+    def _claim_followers(self, ended: Sequence[Run], now: datetime) -> None:
+        """Once for each run that has ended; those of one moment do not overlap each other (rule 1.5)."""
+        pairs = [
+            (parent, child) for parent in ended for child in self._followers(parent.task) if child in self._tracked
+        ]
+        busy = {child for _, child in pairs if self._of_task[child]}
+        for parent, child in pairs:
+            self._follow(parent, self._tracked[child], now, overlapping=child in busy)
+
+    def _follow(self, parent: Run, child: _Tracked, now: datetime, *, overlapping: bool) -> None:
+        task, stands = child.task, child.standing
+        starts = stands.armed and not child.is_used_up and qualifies(task.after_outcome, Outcome.SUCCESS)
+        if not starts or not is_due(task, now, stands.since):
+            return
+        verdict = why_not(
+            now,
+            now,
+            standing=stands,
+            policies=child.policies,
+            overlapping=overlapping,
+            room=self._room(child),
+            absence=lambda _: _NOT_RUNNING,
+        )
+        key = run_key(task.id, TriggerKind.AFTER, parent.key)
+        active = self._claim(child, TriggerKind.AFTER, key, now, now, overlaps=overlapping, parent=parent.task)
+        if verdict is not None:
+            self._end(active, *verdict)
+
+    def _claim(
+        self,
+        tracked: _Tracked,
+        kind: TriggerKind,
+        key: str,
+        fire_time: datetime,
+        now: datetime,
+        *,
+        overlaps: bool,
+        parent: str = "",
+    ) -> _Active:
+        fire_time = fire_time.replace(microsecond=0)  # as the ledger keeps it
+        run = Run(
+            id=run_id(key, fire_time),
+            key=key,
+            task=tracked.task.id,
+            path=tracked.task.path,
+            trigger=kind,
+            fire_time=fire_time,
+            claimed_at=now,
+        )
+        candidate = Candidate(
+            run=run,
+            type=tracked.task.type,
+            overlap=tracked.policies.overlap,
+            group=tracked.policies.group,
+            overlaps=overlaps,
+        )
+        active = _Active(candidate=candidate, parent=parent)
+        self._add(active)
+        return active
+
+    def _add(self, active: _Active) -> None:
+        self._active[active.run.id] = active
+        self._of_task[active.run.task] += 1
+        if not is_going(active.run):
+            self._waiting.add(active.run.id)
+
+    # turns
+
+    def _start_what_may(self, now: datetime) -> bool:
+        """As the dispatcher does it; whether runs were cancelled, so that it is to be asked again."""
+        cancelled = [self._active[c.run.id] for c in superseded(a.candidate for a in self._active.values())]
+        for active in [each for each in cancelled if not is_going(each.run)]:
+            self._end(active, Outcome.SKIPPED, SUPERSEDED)
+        going = [a.candidate for a in self._active.values() if is_going(a.run)]
+        waiting = [self._active[run].candidate for run in self._waiting]
+        for turn in take_turns(waiting, going, self._limits, now):
+            active = self._active[turn.run.id]
+            active.wait(turn.waits_for, now)
+            if not turn.waits_for:
+                self._start(active, now)
+        stopped = [each for each in cancelled if is_going(each.run)]
+        for active in stopped:
+            active.ends_at = now
+            self._end(active, Outcome.CANCELLED, SUPERSEDED)
+        return bool(stopped) and bool(self._waiting)
+
+    def _start(self, active: _Active, now: datetime) -> None:
+        run, tracked = active.run, self._tracked[active.run.task]
+        if run.never_started and counts_as_run(run.trigger):
+            tracked.started += 1
+        begun = replace(run, state=RunState.RUNNING, attempts=run.attempts + 1, started_at=run.started_at or now)
+        active.candidate = replace(active.candidate, run=begun)
+        active.ends_at = now + tracked.takes
+        self._waiting.discard(run.id)
+        heapq.heappush(self._ends, (active.ends_at, run.id))
+
+
+def _goes_on(run: Run, stands: Standing) -> bool:
+    """Whether a run that waits is not given up as pointless: run-now works on a paused task."""
+    return stands.armed or (run.trigger is TriggerKind.REQUEST and stands.state in (State.PAUSED, State.DONE))
+
+
+def _unstarted(task: str, gap: Range) -> Foreseen:
+    return Foreseen(
+        task=task,
+        trigger=TriggerKind.AT,
+        fire_time=gap.first,
+        outcome=gap.outcome,
+        reason=gap.reason,
+        last_fire_time=gap.last if gap.count > 1 else None,
+        count=gap.count,
+    )
