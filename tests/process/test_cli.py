@@ -578,7 +578,7 @@ def test_create_writes_a_note_as_a_careful_person_would(shell: Shell) -> None:
         (["other", "--cron", "0 9 * * *", "--command", "y", "--set", "id=hello"], 1, "belongs to"),
         (["x", "--every", "5m", "--command", "y", "--set", "nonsense"], 2, "KEY=VALUE"),
         (["x", "--every", "5m", "--command", "y", "--status", "off"], 2, "paused"),
-        (["x", "--every", "5m", "--command", "y", "--set", "gate=true"], 1, "not supported"),
+        (["x", "--every", "5m", "--command", "y", "--set", "expect_file=x"], 1, "not supported"),
         (["x", "--at", "2020-01-01T09:00", "--command", "y"], 1, "has passed already"),
         (["x", "--every", "5m", "--command", "y", "--set", "retries=1", "--set", "retries=2"], 2, "Give it once"),
     ],
@@ -681,8 +681,9 @@ def test_a_task_that_only_reacts_has_nothing_by_the_clock(shell: Shell) -> None:
     shell.write("b", '---\ntype: command\ncommand: x\nafter: "[[a]]"\nafter_outcome: failure\n---\n')
     assert shell.here("next", "b").out.splitlines()[1] == "  nothing by the clock"
     page = shell.here("show", "b").out
-    assert "when    after [[a]] fails\n" in page
+    assert "runs    after [[a]] fails\n" in page
     assert "Nothing is left" not in page
+    assert "\n\n\n" not in page
 
 
 def test_a_time_that_has_passed_is_a_problem_at_its_line(shell: Shell) -> None:

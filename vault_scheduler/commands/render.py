@@ -6,6 +6,7 @@ How runs are told is imported where a run is told: `next` answers in half the ti
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from vault_scheduler.commands.schedule_words import cron_words, schedule_text, s
 from vault_scheduler.commands.shapes import zone_of
 from vault_scheduler.notes.body import first_fence
 from vault_scheduler.parsing.values import spelled
-from vault_scheduler.task import ClaudeAction, CommandAction, Policies, Problem, PythonAction, Task
+from vault_scheduler.task import ClaudeAction, CommandAction, Overlap, Policies, Problem, PythonAction, Task
 from vault_scheduler.text.harmless import plain_line
 from vault_scheduler.triggers.cron import parse_cron
 
@@ -99,8 +100,9 @@ def task_page(shown: Shown, place: Place, now: datetime, width: int | None) -> l
     lines += facts([("state", _state(item)), *_definition(shown, place)], width=width)
     if item.problems:
         lines += ["", *map(problem_line, item.problems)]
-    if shown.ahead is not None:
-        lines += ["", *_ahead(shown, now)]
+    ahead = _ahead(shown, now) if shown.ahead is not None else []
+    if ahead:
+        lines += ["", *ahead]
     lines += ["", *_past(shown, zone, now, width)]
     return lines
 
@@ -117,12 +119,15 @@ def _definition(shown: Shown, place: Place) -> list[tuple[str, str]]:
         return []
     first, *more = schedule_words(task) or [""]
     return [
-        ("when", f"{first}, {task.timezone}" if task.schedule.triggers else first),
+        ("runs", f"{first}, {task.timezone}" if task.schedule.triggers else first),
         *(("", line) for line in more),
+        ("asks", _command_line(task.gate) if task.gate is not None else ""),
         ("does", action_words(task)),
         ("in", policies.cwd or "the vault"),
         ("host", task.host or place.settings_in_force.host or ""),
         ("limits", _limits(policies)),
+        ("overlap", _OVERLAPS[policies.overlap]),
+        ("group", policies.group),
         ("late", f"runs up to {spelled(policies.max_late)} late" if policies.max_late else ""),
         ("output", policies.output),
     ]
@@ -140,7 +145,19 @@ def action_words(task: Task) -> str:
     if action.command is None:
         fence = first_fence(task.body)
         return f"the first code block of the note ({fence.language or 'sh'})" if fence else "the first code block"
-    return f"command: {action.command if isinstance(action.command, str) else ' '.join(action.command)}"
+    return f"command: {_command_line(action.command)}"
+
+
+def _command_line(command: str | tuple[str, ...]) -> str:
+    return command if isinstance(command, str) else shlex.join(command)
+
+
+_OVERLAPS = {
+    Overlap.SKIP: "",
+    Overlap.QUEUE: "one waits while another goes on, the newest",
+    Overlap.CANCEL: "a later one cancels the one that goes on",
+    Overlap.ALLOW: "runs go on side by side",
+}
 
 
 def _limits(policies: Policies) -> str:
