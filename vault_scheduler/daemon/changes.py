@@ -74,10 +74,11 @@ class Changes:
         for attempt in self._going.values():
             attempt.task = new if attempt.task == old else attempt.task
 
-    def hint(self, paths: Iterable[str]) -> None:
-        """Something may have happened to these files or below these folders."""
-        if self._watches and any(self._may_matter(path) for path in paths):
-            self._is_hinted = True
+    def hint(self, paths: Iterable[str]) -> bool:
+        """Something may have happened to these files or below these folders; whether that could start a task."""
+        matters = bool(self._watches) and any(self._may_matter(path) for path in paths)
+        self._is_hinted = self._is_hinted or matters
+        return matters
 
     def _may_matter(self, path: str) -> bool:
         if path in self._never or path.startswith(f"{self._never[0]}/"):

@@ -160,6 +160,11 @@ class Scheduler:
         self.changes.hint(paths)
         self.wake.set()
 
+    def hint_files(self, paths: Iterable[str]) -> None:
+        """The follower says which files that tasks watch may have changed; nobody else need know."""
+        if self.changes.hint(paths):
+            self.wake.set()
+
     async def begin(self) -> None:
         """Bring what a former daemon left to its end, before anything new starts."""
         copies = json.loads(await self.store.get_meta("copies") or "{}")
@@ -444,6 +449,7 @@ class Scheduler:
         tracked = self._roster.get(run.task)
         if what == "withdrawn":
             self._roster.has_started(run, -1)
+            self._guard.run_ended(run, self._clock.now())  # its row may become a part of another one
             return
         if what == "started" and run.attempts == 1:
             self._roster.has_started(run)

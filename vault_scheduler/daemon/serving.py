@@ -35,7 +35,8 @@ from vault_scheduler.platform.paths import config_folder
 from vault_scheduler.run import Outcome, Run
 from vault_scheduler.task import Task
 from vault_scheduler.text.masking import Masker
-from vault_scheduler.vault.watcher import Watcher
+from vault_scheduler.vault.follower import Follower
+from vault_scheduler.vault.watcher import Post, Watcher
 
 T = TypeVar("T")
 Tell = Callable[[str, str, str], None]
@@ -222,8 +223,8 @@ async def _scheduler(
             if not only_requests:
                 house = Housekeeping(place, store, trust, tell)
                 await kept.enter_async_context(_kept_tidy(house))
-                watcher = kept.enter_context(_watching(place, scheduler, tell))
-                survey.swept = _both(watcher.check, house.look)
+                check = kept.enter_context(_watching(place, scheduler, tell))
+                survey.swept = _both(check, house.look)
             try:
                 yield scheduler
             finally:
@@ -329,21 +330,27 @@ def _stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _watching(place: Place, scheduler: Scheduler, tell: Tell) -> Iterator[Watcher]:
-    loop = asyncio.get_running_loop()
+def _watching(place: Place, scheduler: Scheduler, tell: Tell) -> Iterator[Callable[[], None]]:
+    """Hints come while it lasts; what it gives asks whether all that is to be watched still is."""
+    loop, root = asyncio.get_running_loop(), place.vault.root
 
-    def post(paths: set[str]) -> None:
-        inside = {place.vault.rel(Path(path)) for path in paths if Path(path).is_relative_to(place.vault.root)}
-        with contextlib.suppress(RuntimeError):  # the loop has been closed meanwhile
-            loop.call_soon_threadsafe(scheduler.hint, inside)
+    def to(hint: Callable[[set[str]], None]) -> Post:
+        def post(paths: set[str]) -> None:
+            inside = {place.vault.rel(Path(path)) for path in paths if Path(path).is_relative_to(root)}
+            with contextlib.suppress(RuntimeError):  # the loop has been closed meanwhile
+                loop.call_soon_threadsafe(hint, inside)
+
+        return post
 
     place.wake_path.parent.mkdir(exist_ok=True)
     folders = {place.vault.tasks_folder: True, place.vault.system: False, place.wake_path.parent: False}
-    watcher = Watcher(folders, post)
+    watcher, follower = Watcher(folders, to(scheduler.hint)), Follower(to(scheduler.hint_files))
+    scheduler.changes.follow = lambda reach: follower.follow({root / name: deep != 1 for name, deep in reach.items()})
     watcher.start()
     if watcher.polling_reason:
-        tell("watching", str(place.vault.root), f"by looking again and again: {watcher.polling_reason}")
+        tell("watching", str(root), f"by looking again and again: {watcher.polling_reason}")
     try:
-        yield watcher
+        yield _both(watcher.check, follower.check)
     finally:
         watcher.stop()
+        follower.stop()

@@ -61,6 +61,7 @@ class Watcher:
 
     `folders` maps each folder to whether everything below it counts. `post` is called in the watcher's thread and
     must hand over to its own (`loop.call_soon_threadsafe`). A folder that is not there is armed when it comes.
+    With `any_file` it is not about notes alone; without `may_poll` nothing is heard where it would have to poll.
     """
 
     def __init__(
@@ -70,11 +71,13 @@ class Watcher:
         *,
         quiet_s: float = QUIET_S,
         poll_s: float = POLL_S,
+        any_file: bool = False,
+        may_poll: bool = True,
     ) -> None:
         self._folders = {Path(os.path.abspath(folder)): deep for folder, deep in folders.items()}  # noqa: PTH100
         self._post = post
-        self._quiet_s, self._poll_s = quiet_s, poll_s
-        self._hints = _Hints(self._folders)
+        self._quiet_s, self._poll_s, self._may_poll = quiet_s, poll_s, may_poll
+        self._hints = _Hints(self._folders, any_file)
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._observer: BaseObserver | None = None
@@ -96,7 +99,7 @@ class Watcher:
 
     @property
     def polling_reason(self) -> str:
-        """Why the folders are polled instead of watched, in words; empty while they are watched."""
+        """Why the folders are polled (or not heard of) instead of watched, in words; empty while they are watched."""
         return self._reason
 
     def start(self) -> None:
@@ -201,7 +204,8 @@ class Watcher:
             return
         said = (error.strerror or str(error)).lower()
         self._reason = f"{folder} cannot be watched ({said}), so it is looked at every {self._poll_s:g} s"
-        log.warning("%s", self._reason)
+        if self._may_poll:
+            log.warning("%s", self._reason)
         self._drop_observer()
 
     def _why_poll(self) -> str:
@@ -211,6 +215,8 @@ class Watcher:
         return ""
 
     def _start_observer(self) -> None:
+        if self._reason and not self._may_poll:
+            return
         try:
             self._observer = PollingObserver(timeout=self._poll_s) if self._reason else Observer()
             self._observer.start()
@@ -231,7 +237,8 @@ class _Hints(FileSystemEventHandler):
     watchdog's own pattern handler would drop the move `.note.tmp → note.md`, which is how most programs save.
     """
 
-    def __init__(self, folders: Mapping[Path, bool]) -> None:
+    def __init__(self, folders: Mapping[Path, bool], any_file: bool) -> None:
+        self._any_file = any_file
         self.changed = threading.Event()
         self._folders = [f"{folder}{os.sep}" for folder in folders]
         self._lock = threading.Lock()
@@ -244,10 +251,10 @@ class _Hints(FileSystemEventHandler):
                 self.add(Path(path))
 
     def _counts(self, path: str, is_folder: bool) -> bool:
-        """Notes and folders, but nothing hidden: our own temp files are, and so are editors'."""
+        """Notes (or all files) and folders, but nothing hidden: our own temp files are, and so are editors'."""
         inside = next((path[len(folder) :] for folder in self._folders if path.startswith(folder)), path)
         hidden = inside.startswith(".") or f"{os.sep}." in inside
-        return not hidden and (is_folder or path[-3:].lower() == ".md")
+        return not hidden and (is_folder or self._any_file or path[-3:].lower() == ".md")
 
     def add(self, path: Path) -> None:
         with self._lock:
