@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
-import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -25,10 +25,13 @@ from vault_scheduler.executors.base import (
     failure,
     run_environment,
 )
-from vault_scheduler.executors.capture import OUTPUT_CAP
+from vault_scheduler.executors.capture import EDGE, OUTPUT_CAP
+from vault_scheduler.executors.gate import GATE_EDGE, GATE_OUTPUT, gate_launch, of_gate, refusal
+from vault_scheduler.executors.handed import GATE_FILE, GATE_VARIABLE, hand_over, write_privately
 from vault_scheduler.executors.process import GRACE_S, PIPE_GRACE_S, StopOrder, end_orphan, run_process
 from vault_scheduler.platform.containment import Household, Mark, become_subreaper
-from vault_scheduler.run import Result
+from vault_scheduler.run import Outcome, Result
+from vault_scheduler.text.harmless import clean
 
 STOPPING = "the scheduler stopped during it"
 
@@ -37,7 +40,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptStarted:
-    """An attempt's process is there; boot id and start ticks tell it from a later one of the same pid."""
+    """An attempt's process is there; boot id and start ticks tell it from a later one of the same pid.
+
+    Posted once more when the gate has let it pass: the process is another one from then on.
+    """
 
     run: str
     number: int
@@ -94,6 +100,7 @@ def output_path(runs_folder: Path, run: str, attempt: int) -> Path:
 class _Attempt:
     request: RunRequest
     stop: StopOrder
+    began: bool = False  # its own process was started, not only its gate's
     task: asyncio.Task[None] | None = None
 
 
@@ -172,20 +179,23 @@ class LocalEngine:
         """One attempt from its request to its posted outcome."""
         request = attempt.request
         try:
-            result = await self._outcome(request, attempt.stop)
+            result = await self._outcome(attempt)
         except Exception as error:
             log.exception("%s: the attempt could not be carried out", request.run)
             result = failure(f"internal error: {type(error).__name__}")
         finally:
             # Also while the event loop is torn down: nobody may wait for a run that is not there.
             self._attempts.pop(request.run, None)
+        if not attempt.began and request.max_usd is not None:
+            result = replace(result, cost_usd=0.0)  # else it would be charged as one that died without a word
         self._post(AttemptEnded(run=request.run, number=request.attempt, result=result, at=self._clock.now()))
 
-    async def _outcome(self, request: RunRequest, stop: StopOrder) -> Result:
+    async def _outcome(self, attempt: _Attempt) -> Result:
+        request = attempt.request
         masker = self._masker()
         folder = self._runs_folder / request.run / f"attempt-{request.attempt}"
         try:
-            result = await self._result(request, stop, folder, masker)
+            result = await self._result(attempt, folder, masker)
         except CannotStart as error:
             result = failure(error.reason, retryable=error.retryable)
         except OSError as error:
@@ -194,38 +204,80 @@ class LocalEngine:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
         return masked_result(result, masker)
 
-    async def _result(self, request: RunRequest, stop: StopOrder, folder: Path, masker: StreamMasker) -> Result:
+    async def _result(self, attempt: _Attempt, folder: Path, masker: StreamMasker) -> Result:
+        request, stop = attempt.request, attempt.stop
         executor = self._executors.get(request.type)
         if executor is None:
             raise CannotStart(f"tasks of type {request.type} cannot be run here", retryable=False)
-        environment = run_environment(request, self._machine)
-        launch = await asyncio.to_thread(_prepare, executor, request, folder)
+        env = run_environment(request, self._machine)
+        env |= await asyncio.to_thread(hand_over, request, folder)
+        passed = request  # with what the gate adds to it
+        if request.gate is not None and stop.why is None:
+            answer = await self._past_gate(attempt, folder, env)
+            if isinstance(answer, Result):
+                return answer
+            passed = answer
+            env[GATE_VARIABLE] = str(folder / GATE_FILE)
+        launch = await asyncio.to_thread(_prepare, executor, passed, folder)
         if isinstance(launch, Result):
             return launch
-        if stop.why is not None:
-            ended = Ended(signal="TERM", cancelled=stop.why, abandoned=stop.abandoned)
+        if stop.why is not None or passed.timeout_s <= 0:
+            ended = Ended(signal="TERM", cancelled=stop.why, abandoned=stop.abandoned, timed_out=stop.why is None)
         else:
-            ended = await self._execute(request, stop, launch, {**environment, **launch.env}, masker)
+            output = output_path(self._runs_folder, request.run, request.attempt)
+            ended = await self._execute(attempt, launch, {**env, **launch.env}, masker, output, passed.timeout_s)
             ended = await asyncio.to_thread(_with_result, ended, launch, folder, masker)
         return await asyncio.to_thread(executor.interpret, request, ended)
 
+    async def _past_gate(self, attempt: _Attempt, folder: Path, env: dict[str, str]) -> RunRequest | Result:
+        """The request once its gate has let it pass, with what that printed and the time that it left; else the end."""
+        request, began = attempt.request, self._clock.monotonic()
+        launch = await asyncio.to_thread(gate_launch, request, self._machine)
+        masker, said = self._masker(), folder / GATE_FILE
+        try:
+            ended = await self._execute(attempt, launch, env, masker, said, request.timeout_s, is_gate=True)
+        except CannotStart as error:
+            raise of_gate(error) from error
+        refused = refusal(request, ended)
+        if refused is not None:
+            output = output_path(self._runs_folder, request.run, request.attempt)
+            await asyncio.to_thread(_keep, said, output, refused)
+            return refused
+        await asyncio.to_thread(said.touch, 0o600)
+        facts = {**request.facts, GATE_OUTPUT: masker.mask_text(clean(ended.text))}
+        left = request.timeout_s - (self._clock.monotonic() - began)
+        return replace(request, facts=facts, timeout_s=left)
+
     async def _execute(
-        self, request: RunRequest, stop: StopOrder, launch: Launch, env: dict[str, str], masker: StreamMasker
+        self,
+        attempt: _Attempt,
+        launch: Launch,
+        env: dict[str, str],
+        masker: StreamMasker,
+        output: Path,
+        timeout_s: float,
+        *,
+        is_gate: bool = False,
     ) -> Ended:
+        def started(pid: int, ticks: int, boot: str) -> None:
+            attempt.began = not is_gate
+            self._post_started(attempt.request, pid, ticks, boot)
+
         return await run_process(
             launch,
-            mark=self._mark(request.run),
+            mark=self._mark(attempt.request.run),
             env=env,
-            output_path=output_path(self._runs_folder, request.run, request.attempt),
+            output_path=output,
             masker=masker,
-            timeout_s=request.timeout_s,
+            timeout_s=timeout_s,
             clock=self._clock,
-            stop=stop,
+            stop=attempt.stop,
             household=self._household,
-            on_started=lambda pid, ticks, boot: self._post_started(request, pid, ticks, boot),
+            on_started=started,
             grace_s=self._grace_s,
             pipe_grace_s=self._pipe_grace_s,
             output_cap=self._output_cap,
+            edge=GATE_EDGE if is_gate else EDGE,
         )
 
     def _mark(self, run: str) -> Mark:
@@ -245,15 +297,19 @@ class LocalEngine:
 
 
 def _prepare(executor: Executor, request: RunRequest, folder: Path) -> Launch | Result:
-    """What to launch, with its files in place for nobody's eyes but the user's."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """What to launch, with its files in place."""
     launch = executor.prepare(request, folder)
     if isinstance(launch, Launch):
         for name, text in launch.files.items():
-            opened = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(opened, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-                file.write(text)
+            write_privately(folder / name, text)
     return launch
+
+
+def _keep(said: Path, output: Path, result: Result) -> None:
+    """What the gate printed is the attempt's full output if it failed; a run that is skipped has none."""
+    if result.outcome is not Outcome.SKIPPED:
+        with contextlib.suppress(FileNotFoundError):
+            said.replace(output)
 
 
 def _with_result(ended: Ended, launch: Launch, folder: Path, masker: StreamMasker) -> Ended:

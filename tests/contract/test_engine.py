@@ -21,6 +21,7 @@ from vault_scheduler.executors.base import (
     ended_result,
     failure,
 )
+from vault_scheduler.executors.capture import OUTPUT_CAP
 from vault_scheduler.executors.command import CommandExecutor
 from vault_scheduler.platform import containment
 from vault_scheduler.platform.containment import Mark
@@ -60,6 +61,7 @@ class Bench:
     root: Path
     clock: Clock = field(default_factory=SystemClock)
     events: list[EngineEvent] = field(default_factory=list)
+    output_cap: int = OUTPUT_CAP
 
     def engine(self, awkward: str = "") -> LocalEngine:
         machine = MachineEnvironment()
@@ -73,6 +75,7 @@ class Bench:
             post=self.events.append,
             grace_s=0.3,
             pipe_grace_s=0.2,
+            output_cap=self.output_cap,
         )
 
     def request(self, command: str = "true", *, run: str = RUN, timeout_s: float = 30.0) -> RunRequest:
@@ -296,3 +299,256 @@ def test_orphan_is_not_looked_for_among_our_own(bench: Bench) -> None:
         assert (await bench.outcome()).text == "fine\n"
 
     asyncio.run(scenario())
+
+
+# --- the gate ---
+
+
+def gated(bench: Bench, gate: str | tuple[str, ...], command: str = "echo ran", **changes: object) -> RunRequest:
+    return replace(bench.request(command), gate=gate, **changes)  # type: ignore[arg-type]
+
+
+def result_of(bench: Bench, request: RunRequest) -> Result:
+    async def scenario() -> Result:
+        await bench.engine().submit(request)
+        return await bench.outcome()
+
+    return asyncio.run(scenario())
+
+
+def pids_of(bench: Bench) -> list[int]:
+    return [event.pid for event in bench.events if isinstance(event, AttemptStarted)]
+
+
+def test_gate_that_says_yes_is_followed_by_the_run(bench: Bench) -> None:
+    """Exit 0: the run starts, finds what the gate printed in a file, and both processes are told of."""
+    request = gated(bench, "echo 3 new; echo and more >&2", 'cat "$VAULT_SCHED_GATE"; stat -c %a "$VAULT_SCHED_GATE"')
+    result = result_of(bench, request)
+    assert (result.outcome, result.text) == (Outcome.SUCCESS, "3 new\nand more\n600\n")
+    assert len(set(pids_of(bench))) == 2
+    assert output_path(bench.root / "runs", RUN, 1).read_text() == "3 new\nand more\n600\n"
+    assert os.listdir(bench.root / "runs" / RUN) == ["output-1.txt"]  # noqa: PTH208
+
+
+def test_gate_that_prints_nothing_leaves_an_empty_file(bench: Bench) -> None:
+    """A run may read the file without looking whether it is there."""
+    result = result_of(bench, gated(bench, "true", 'test -f "$VAULT_SCHED_GATE" && cat "$VAULT_SCHED_GATE"; echo end'))
+    assert (result.outcome, result.text) == (Outcome.SUCCESS, "end\n")
+
+
+def test_without_gate_and_change_the_variables_are_not_set(bench: Bench) -> None:
+    """Nothing that could be taken for an empty answer."""
+    result = result_of(bench, bench.request('echo "${VAULT_SCHED_GATE-unset} ${VAULT_SCHED_CHANGED-unset}"'))
+    assert result.text == "unset unset\n"
+
+
+@pytest.mark.parametrize("gate", ["echo nothing new at $$; exit 1", ("false",), "exit 1"])
+def test_gate_that_says_no_ends_the_attempt_as_skipped(bench: Bench, gate: str | tuple[str, ...]) -> None:
+    """Exit 1: nothing else starts, nothing is kept, and the reason is the same whatever was printed."""
+    result = result_of(bench, gated(bench, gate, "touch made", max_usd=0.5))
+    assert result == Result(outcome=Outcome.SKIPPED, reason="gate said no", cost_usd=0.0)
+    assert not (bench.root / "made").exists()
+    assert len(pids_of(bench)) == 1
+    assert os.listdir(bench.root / "runs" / RUN) == []  # noqa: PTH208
+
+
+@pytest.mark.parametrize(
+    ("gate", "reason"),
+    [
+        ("echo a; echo feed is gone >&2; exit 3", "gate: exit 3: feed is gone"),
+        ("if", "gate: exit 2: "),  # the shell's own words follow
+        ("no-such-program-here", "gate: exit 127: "),
+        ("kill -9 $$", "gate: ended by signal KILL"),
+        (("no-such-program-here", "x"), "gate: no such program: no-such-program-here. Install it, or add its folder"),
+        (("./not-runnable",), "gate: cannot start "),
+    ],
+)
+def test_gate_that_fails_fails_the_attempt(bench: Bench, gate: str | tuple[str, ...], reason: str) -> None:
+    """Anything but 0 and 1 is a failure that cost nothing; the run does not start."""
+    (bench.root / "not-runnable").write_bytes(b"\x7fELF no")
+    (bench.root / "not-runnable").chmod(0o755)
+    result = result_of(bench, gated(bench, gate, "touch made", max_usd=0.5))
+    assert result.outcome is Outcome.FAILURE
+    assert result.reason.startswith(reason)
+    assert result.cost_usd == 0
+    assert not (bench.root / "made").exists()
+
+
+def test_what_a_failed_gate_printed_is_the_attempts_output(bench: Bench) -> None:
+    """Else nobody could find out why it failed."""
+    result = result_of(bench, gated(bench, "echo looking; exit 3", "echo never"))
+    assert (result.text, result.exit_code) == ("looking\n", 3)
+    assert output_path(bench.root / "runs", RUN, 1).read_text() == "looking\n"
+
+
+def test_gate_has_the_runs_surroundings(bench: Bench) -> None:
+    """The same folder, variables, secrets and empty input as the run itself; but no answer of a gate."""
+    (bench.root / "sub").mkdir()
+    gate = 'echo "$(pwd) $A $VAULT_SCHED_TASK $VAULT_SCHED_ATTEMPT ${VAULT_SCHED_GATE-none}"; cat'
+    result = result_of(bench, gated(bench, gate, 'cat "$VAULT_SCHED_GATE"', cwd="sub", env={"A": "b"}, attempt=2))
+    assert result.text == f"{bench.root}/sub b t 2 none\n"
+
+
+def test_gate_and_run_are_told_what_changed(bench: Bench) -> None:
+    """A file that lists the paths, one a line; a name with a line end cannot pass for two."""
+    changed = ("Inbox/a b.md", "Inbox/odd\nname.md", '"quoted".md', "Inbox/\udcff.md")
+    look = 'cat "$VAULT_SCHED_CHANGED"'
+    result_of(bench, gated(bench, f"{look} > from-gate", f"{look} > from-run", changed=changed))
+    told = b'Inbox/a b.md\n"Inbox/odd\\nname.md"\n"\\"quoted\\".md"\nInbox/\xff.md\n'
+    assert (bench.root / "from-gate").read_bytes() == told
+    assert (bench.root / "from-run").read_bytes() == told
+
+
+def test_secrets_in_the_gates_output_are_masked(bench: Bench) -> None:
+    """What the gate hands to the run can end up in a prompt or a note."""
+    engine = bench.engine()
+    engine._masker = lambda: Masker(("hunter2-hunter2",))
+
+    async def scenario() -> Result:
+        await engine.submit(gated(bench, "echo hunter2-hunter2", 'rev "$VAULT_SCHED_GATE"'))
+        return await bench.outcome()
+
+    assert asyncio.run(scenario()).text == "]deksam[\n"
+
+
+def test_gates_time_is_taken_off_the_timeout(bench: Bench) -> None:
+    """`timeout` is for the attempt, gate included, and names its whole length."""
+    clock = FakeClock()
+    bench.clock = clock
+
+    async def scenario() -> Result:
+        gate = "while ! test -e go; do sleep 0.02; done"
+        await bench.engine().submit(gated(bench, gate, "sleep 1000", timeout_s=3600))
+        await bench.started()
+        clock.advance(3000)
+        (bench.root / "go").touch()
+        await bench.started(2)
+        clock.advance(599)
+        await asyncio.sleep(0.1)
+        assert not bench.ended()
+        clock.advance(1)
+        return await bench.outcome()
+
+    result = asyncio.run(scenario())
+    assert (result.outcome, result.reason) == (Outcome.TIMEOUT, "no end after 1h")
+    assert not bench.left()
+
+
+def test_gate_that_does_not_end_is_ended_with_all_that_it_started(bench: Bench) -> None:
+    """A gate that ignores TERM times out like any process, and the run does not start."""
+    gate = "setsid sleep 1000 & trap '' TERM; while :; do sleep 0.02; done"
+    result = result_of(bench, gated(bench, gate, "touch made", timeout_s=0.3))
+    assert (result.outcome, result.reason) == (Outcome.TIMEOUT, "gate: no end after 0.3s")
+    assert not bench.left()
+    assert not (bench.root / "made").exists()
+
+
+def test_nothing_starts_when_the_gate_used_up_the_time(bench: Bench) -> None:
+    """A gate that ends in the last moment leaves no time for the run."""
+    clock = FakeClock()
+    bench.clock = clock
+
+    async def scenario() -> Result:
+        engine = bench.engine()
+
+        def post(event: EngineEvent) -> None:
+            bench.events.append(event)
+            clock.advance(60)
+
+        engine._post = post
+        await engine.submit(gated(bench, "true", "touch made", timeout_s=60))
+        return await bench.outcome()
+
+    result = asyncio.run(scenario())
+    assert (result.outcome, result.reason) == (Outcome.TIMEOUT, "no end after 1m")
+    assert len(pids_of(bench)) == 1
+    assert not (bench.root / "made").exists()
+
+
+@pytest.mark.parametrize("how", ["cancel", "shutdown"])
+def test_stop_during_the_gate_stops_the_attempt(bench: Bench, how: str) -> None:
+    """Cancelled or abandoned as usual, also if the gate answers TERM with an exit code of its own."""
+
+    async def scenario() -> Result:
+        engine = bench.engine()
+        gate = "trap 'exit 1' TERM; echo waiting; while :; do sleep 0.02; done"
+        await engine.submit(gated(bench, gate, "touch made", max_usd=0.5))
+        await bench.started()
+        await (engine.cancel(RUN, "changed my mind") if how == "cancel" else engine.shutdown(1))
+        return await bench.outcome()
+
+    result = asyncio.run(scenario())
+    assert result.outcome is (Outcome.CANCELLED if how == "cancel" else Outcome.ABANDONED)
+    assert result.cost_usd == 0
+    assert not bench.left()
+    assert not (bench.root / "made").exists()
+
+
+def test_stop_between_gate_and_run_stops_the_attempt(bench: Bench) -> None:
+    """A cancel that comes when the gate has just said yes is not forgotten."""
+
+    async def scenario() -> Result:
+        engine = bench.engine()
+        prepare = CommandExecutor.prepare
+
+        class Cancelled(CommandExecutor):
+            def prepare(self, request: RunRequest, folder: Path) -> Launch | Result:
+                asyncio.run_coroutine_threadsafe(engine.cancel(RUN, "just now"), loop).result(5)
+                return prepare(self, request, folder)
+
+        loop = asyncio.get_running_loop()
+        engine._executors = {"command": Cancelled(MachineEnvironment())}
+        await engine.submit(gated(bench, "true", "touch made"))
+        return await bench.outcome()
+
+    result = asyncio.run(scenario())
+    assert (result.outcome, result.reason) == (Outcome.CANCELLED, "just now")
+    assert not (bench.root / "made").exists()
+
+
+def test_gate_whose_children_hold_the_pipe_is_over_when_it_ends(bench: Bench) -> None:
+    """Its group is ended, and what left its session is not waited for."""
+    gate = "sleep 1000 & setsid sleep 3 & echo yes"
+    result = result_of(bench, gated(bench, gate, 'cat "$VAULT_SCHED_GATE"', timeout_s=20))
+    assert (result.outcome, result.text) == (Outcome.SUCCESS, "yes\n")
+
+
+def test_gate_that_floods_is_bounded(bench: Bench) -> None:
+    """The file for the run has the cap of every output, and only the edges are kept for a prompt."""
+    bench.output_cap = 1000
+    gate = "echo begin; head -c 300000 /dev/zero | tr '\\0' x; echo end"
+    executor = Remembering(MachineEnvironment())
+    engine = bench.engine()
+    engine._executors = {"command": executor}
+
+    async def scenario() -> Result:
+        await engine.submit(gated(bench, gate, 'wc -c < "$VAULT_SCHED_GATE"'))
+        return await bench.outcome()
+
+    assert int(asyncio.run(scenario()).text) < 1100
+    quoted = executor.facts["gate_output"]
+    assert quoted.startswith("begin\n")
+    assert quoted.endswith("xend\n")
+    assert 19_000 < len(quoted) < 20_200
+
+
+class Remembering(CommandExecutor):
+    """Keeps what it was told about the run."""
+
+    def prepare(self, request: RunRequest, folder: Path) -> Launch | Result:
+        self.facts = request.facts
+        return super().prepare(request, folder)
+
+
+def test_run_that_cannot_start_behind_its_gate_cost_nothing(bench: Bench) -> None:
+    """Without a process of its own an attempt has spent nothing, whatever its gate did."""
+    request = replace(gated(bench, "true"), type="claude", action={}, max_usd=0.5)
+    for where in ("prepare", "result", "spawn"):
+        bench.events.clear()
+
+        async def scenario(where: str = where) -> Result:
+            await bench.engine(where).submit(request)
+            return await bench.outcome()
+
+        result = asyncio.run(scenario())
+        assert (result.outcome, result.cost_usd) == (Outcome.FAILURE, 0.0), where

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,8 @@ from vault_scheduler.executors.base import (
     run_environment,
 )
 from vault_scheduler.executors.command import INTERPRETERS, interpreter_of
+from vault_scheduler.executors.gate import refusal
+from vault_scheduler.executors.handed import path_list
 from vault_scheduler.executors.python import is_builtin_call
 from vault_scheduler.notes.body import LANGUAGES
 from vault_scheduler.run import Outcome
@@ -59,6 +62,8 @@ REQUESTS = st.builds(
     env=st.dictionaries(st.text(), st.text(), max_size=3),
     secrets=st.lists(st.text(), max_size=3).map(tuple),
     max_usd=st.none() | st.floats(0, 100),
+    gate=st.none() | st.text(min_size=1) | st.lists(st.text(), min_size=1, max_size=3).map(tuple),
+    changed=st.lists(st.text(), max_size=3).map(tuple),
     facts=st.dictionaries(st.text(), JSON, max_size=3),
 )
 
@@ -158,6 +163,90 @@ def test_reason_is_short_however_long_the_last_line() -> None:
     """A last line of a megabyte does not become the reason."""
     ended = Ended(exit_code=1, head="x" * 4000)
     assert len(ended_result(request(), ended).reason) < 220
+
+
+PYTHON_ERROR = """Traceback (most recent call last):
+  File "look.py", line 3, in <module>
+    feed["items"]
+    ~~~~^^^^^^^^^
+KeyError: 'items'
+"""
+NODE_ERROR = """/vault/look.js:1
+throw new TypeError("no feed")
+^
+
+TypeError: no feed
+    at Object.<anonymous> (/vault/look.js:1:7)
+    at node:internal/main/run_main_module:28:49
+
+Node.js v20.11.0
+"""
+JAVA_ERROR = 'Exception in thread "main" java.io.IOException: no feed\n\tat Look.main(Look.java:3)\n'
+
+
+@pytest.mark.parametrize(
+    ("printed", "reason"),
+    [
+        ("", "gate said no"),
+        ("nothing new at 12:07:31\n", "gate said no"),
+        ("Error: count is 0\n", "gate said no"),  # its own words, for people who look at its output
+        (PYTHON_ERROR, "gate said no: KeyError: 'items'"),
+        (f"12:07 looking\n{PYTHON_ERROR}12:08 giving up\n", "gate said no: KeyError: 'items'"),
+        (
+            f"{PYTHON_ERROR}\nDuring handling of\n\n{PYTHON_ERROR.replace('items', 'id')}",
+            "gate said no: KeyError: 'id'",
+        ),
+        ("Traceback (most recent call last):\n  File", "gate said no: File"),  # cut off
+        (NODE_ERROR, "gate said no: TypeError: no feed"),
+        (JAVA_ERROR, 'gate said no: Exception in thread "main" java.io.IOException: no feed'),
+        ("cat: /srv/feed: No such file or directory\n", "gate said no: cat: /srv/feed: No such file or directory"),
+        ("\x1b[31m/bin/sh: 1: cannot open feed: Permission denied\x1b[0m\n", "gate said no: /bin/sh: 1: cannot open"),
+        (f"{PYTHON_ERROR[:-1]} {'x' * 9000}", "gate said no: KeyError: 'items' xxx"),
+    ],
+)
+def test_a_no_has_the_same_reason_unless_it_reads_like_an_error(printed: str, reason: str) -> None:
+    """288 checks a day are one line in the note; a gate that is broken shows in that line."""
+    result = refusal(request(), Ended(exit_code=1, head=printed))
+    assert result is not None
+    assert result.outcome is Outcome.SKIPPED
+    assert result.reason.startswith(reason)
+    assert len(result.reason) <= max(len(reason), 220)
+    if reason == "gate said no":
+        assert result.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("ended", "outcome", "reason"),
+    [
+        (Ended(exit_code=3, head="no feed\n"), Outcome.FAILURE, "gate: exit 3: no feed"),
+        (Ended(signal="KILL"), Outcome.FAILURE, "gate: ended by signal KILL"),
+        (Ended(signal="TERM", timed_out=True), Outcome.TIMEOUT, "gate: no end after 1h"),
+        (Ended(exit_code=1, timed_out=True), Outcome.TIMEOUT, "gate: no end after 1h"),  # its answer to TERM
+        (Ended(exit_code=0, timed_out=True), Outcome.TIMEOUT, "gate: no end after 1h"),
+        (Ended(exit_code=1, cancelled="stopped"), Outcome.CANCELLED, "stopped"),
+        (Ended(exit_code=1, cancelled="the end", abandoned=True), Outcome.ABANDONED, "the end"),
+    ],
+)
+def test_whatever_else_a_gate_does_ends_the_attempt_as_it_would_end_a_run(
+    ended: Ended, outcome: Outcome, reason: str
+) -> None:
+    """With the word `gate` where the gate was to blame."""
+    result = refusal(request(timeout_s=3600), ended)
+    assert result is not None
+    assert (result.outcome, result.reason, result.retryable) == (outcome, reason, True)
+
+
+def test_exit_0_lets_the_run_pass() -> None:
+    """Nothing refuses it."""
+    assert refusal(request(), Ended(exit_code=0, head="anything")) is None
+
+
+@given(st.lists(st.text(min_size=1)))
+def test_every_path_takes_one_line(paths: list[str]) -> None:
+    """Names of files can hold line ends; what is in quotes is JSON, everything else is the path itself."""
+    lines = path_list(paths).split("\n")
+    assert lines.pop() == ""
+    assert [json.loads(line) if line.startswith('"') else line for line in lines] == paths
 
 
 def test_text_says_what_was_left_out() -> None:

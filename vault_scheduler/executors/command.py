@@ -71,26 +71,13 @@ class CommandExecutor:
             cwd = working_folder(request)
             if action.command is None:
                 return self._code_block(body.first_code_block(request.body), cwd, folder)
-            return Launch(argv=self._argv(action.command, cwd), cwd=cwd)
+            return Launch(argv=argv_of(action.command, "command", cwd, self._machine), cwd=cwd)
         except CannotStart as error:
             return failure(error.reason, retryable=error.retryable)
 
     def interpret(self, request: RunRequest, ended: Ended) -> Result:
         """Exit 0 is success; everything else a failure with the last line that it printed."""
         return ended_result(request, ended)
-
-    def _argv(self, command: str | tuple[str, ...], cwd: Path) -> tuple[str, ...]:
-        if isinstance(command, str):
-            return ("/bin/sh", "-c", command)
-        if not command:
-            raise CannotStart("`command` is an empty list", retryable=False)
-        program = find_program(command[0], self._machine, cwd)
-        if program is None:
-            raise CannotStart(
-                f"no such program: {command[0]}. Install it, or add its folder to `path` in config.toml",
-                retryable=False,
-            )
-        return (program, *command[1:])
 
     def _code_block(self, block: CodeBlock | None, cwd: Path, folder: Path) -> Launch:
         if block is None:
@@ -109,6 +96,21 @@ class CommandExecutor:
                 retryable=False,
             )
         return path
+
+
+def argv_of(command: str | tuple[str, ...], key: str, cwd: Path, machine: MachineEnvironment) -> tuple[str, ...]:
+    """A line as the shell's, a list as the program that it names. Raises CannotStart; `key` is where it stands."""
+    if isinstance(command, str):
+        return ("/bin/sh", "-c", command)
+    if not command:
+        raise CannotStart(f"`{key}` is an empty list", retryable=False)
+    program = find_program(command[0], machine, cwd)
+    if program is None:
+        raise CannotStart(
+            f"no such program: {command[0]}. Install it, or add its folder to `path` in config.toml",
+            retryable=False,
+        )
+    return (program, *command[1:])
 
 
 def interpreter_of(language: str) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from vault_scheduler.clock import Clock
 from vault_scheduler.executors.base import CannotStart, Ended, Launch, StreamMasker
-from vault_scheduler.executors.capture import OUTPUT_CAP, Capture, Pump
+from vault_scheduler.executors.capture import EDGE, OUTPUT_CAP, Capture, Pump
 from vault_scheduler.platform import containment
 from vault_scheduler.platform.containment import Household, Mark, Tree
 
@@ -44,6 +44,11 @@ class StopOrder:
     def grace(self, usual: float) -> float:
         """Seconds from TERM to KILL as of now."""
         return usual if self.grace_s is None else self.grace_s
+
+    def expect_process(self) -> None:
+        """A process is about to start: the exit of the attempt's one before (its gate) is no news any more."""
+        if self.why is None:
+            self.attention.clear()
 
     def give(self, why: str, *, abandoned: bool = False, grace_s: float | None = None) -> None:
         """Order the end; `grace_s` replaces the usual time from TERM to KILL. A second order may only hurry."""
@@ -109,13 +114,15 @@ async def run_process(
     grace_s: float = GRACE_S,
     pipe_grace_s: float = PIPE_GRACE_S,
     output_cap: int = OUTPUT_CAP,
+    edge: int = EDGE,
 ) -> Ended:
     """Run a process in a session of its own until it ends, is stopped or `timeout_s` seconds awake have passed.
 
     `env` is its whole environment but for the mark. Nothing of it is left on return, except what left
     its session before a success. Raises CannotStart.
     """
-    capture = Capture(output_path, masker, cap=output_cap)
+    capture = Capture(output_path, masker, cap=output_cap, edge=edge)
+    stop.expect_process()
     leader, pump = await _start(launch, env, mark, capture, stop.attention, household)
     tree = Tree(mark, (leader.popen.pid, leader.ticks), household)
     ended_by_itself = False
