@@ -400,6 +400,18 @@ def test_several_ends_are_one_run() -> None:
     assert (record.text, record.cost_usd, record.turns) == ("last", 0.3, 4)
 
 
+def test_refused_files_are_told_apart_however_deep_they_lie() -> None:
+    """Of a long path the end is shown."""
+    record = Record()
+    for number in range(3):
+        record.saw_denial(
+            str(number), "Write", {"file_path": f"/home/{'me/' * 40}vault/CLAUDE{number}.md"}, "protected"
+        )
+    assert len(record.denials) == 3
+    assert all(line.endswith(f"vault/CLAUDE{number}.md (protected)") for number, line in enumerate(record.denials))
+    assert all(len(line) < 110 for line in record.denials)
+
+
 def test_only_writes_that_happened_are_changes() -> None:
     """A failed call changes nothing; a refused one is a denial, once."""
     record = Record()

@@ -147,8 +147,13 @@ def _command_prefix(command: str) -> str:
 
 def _call_line(tool: str, arguments: Mapping[str, Any]) -> str:
     named = ("command", "file_path", "notebook_path", "url", "path", "pattern", "query", "skill")
-    detail = next((str(arguments[name]) for name in named if arguments.get(name)), "")
-    return f"{tool}: {plain_line(detail, _DETAIL)}" if detail else tool
+    name = next((name for name in named if arguments.get(name)), "")
+    if not name:
+        return tool
+    detail = str(arguments[name])
+    if name.endswith("path") and len(detail) > _DETAIL:
+        detail = f"…{detail[1 - _DETAIL :]}"  # what tells one file from another stands at the end
+    return f"{tool}: {plain_line(detail, _DETAIL)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
