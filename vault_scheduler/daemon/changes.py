@@ -17,9 +17,9 @@ from vault_scheduler.vault.files import scan
 from vault_scheduler.vault.vault import Vault, Written
 
 PAUSE_S = 1.0
-"""The files are not looked at again sooner than this after a hint …"""
+"""After hints the files are not looked at more often than this …"""
 UNASKED_S = 5.0
-"""… nor, on the occasion of any tick, sooner than this without one."""
+"""… and on the occasion of other ticks not more often than this."""
 FILES_A_SECOND = 10_000
 """And a second later for each so many files, so that looking stays cheap."""
 
@@ -53,6 +53,7 @@ class Changes:
         self._files: dict[str, FileStamp] = {}
         self._reach: Reach = {}
         self._scanned_at = float("-inf")
+        self._asked_at = float("-inf")  # the last look after a hint
         self._is_hinted = False
         self._ours: dict[str, str] = {}  # path → hash of what we wrote there last
         self._lost: dict[str, FileStamp | None] = {}  # somebody's changes that our own write hid
@@ -163,8 +164,8 @@ class Changes:
 
     @property
     def _soonest_scan(self) -> float:
-        pause_s = PAUSE_S if self._is_hinted else UNASKED_S
-        return self._scanned_at + pause_s + len(self._files) / FILES_A_SECOND
+        after = self._asked_at + PAUSE_S if self._is_hinted else self._scanned_at + UNASKED_S
+        return after + len(self._files) / FILES_A_SECOND
 
     def _is_time(self, now_s: float) -> bool:
         """Before a batch becomes a run, too: a file that is still being written keeps it open."""
@@ -178,7 +179,9 @@ class Changes:
         if not self._vault.is_there():
             return False
         changed = differences(self._files, files, self._reach, reach)
-        self._files, self._scanned_at, self._is_hinted = files, now_s, False
+        if self._is_hinted:
+            self._asked_at, self._is_hinted = now_s, False
+        self._files, self._scanned_at = files, now_s
         lost, self._lost = self._lost, {}
         self._tell({**{path: stamp for path, stamp in changed.items() if not self._is_ours(path)}, **lost}, now_s)
         return True
