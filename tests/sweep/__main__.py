@@ -19,8 +19,8 @@ from .comparison import Figures, Night, compare_due, compare_expression, compare
 from .expressions import random_expression, telling_expressions
 
 FIRST_YEAR, LAST_YEAR = 2000, 2030
-RANDOM_EXPRESSIONS = 60  # per change, beside those made for it
-SHOWN = 50  # mismatches
+RANDOM_EXPRESSIONS = 16  # per change, beside those made for it
+SHOWN, SHOWN_EVERY = 50, 500  # mismatches; changes
 Clock = tuple[int, tuple[Change, ...]]  # the offset to begin with, and all changes
 
 
@@ -31,8 +31,9 @@ def clock_of(name: str) -> Clock:
     return offset_seconds(zone, begin), changes_of(zone, FIRST_YEAR, LAST_YEAR)
 
 
-def sweep_change(name: str, change: Change) -> Figures:
-    """All that is compared around one change."""
+def sweep_change(work: tuple[str, Change]) -> Figures:
+    """All that is compared around one change of a zone."""
+    name, change = work
     figures, random = Figures(changes=1), Random(f"{name} {change}")
     night = Night(ZoneInfo(name), change)
     figures.add(compare_local_times(night, random))
@@ -61,12 +62,15 @@ def main() -> int:
     with Pool() as pool:
         for name, clock in zip(names, pool.map(clock_of, names, chunksize=4), strict=True):
             clocks[clock].append(name)
+        for (_, changes), same in clocks.items():
+            for name in same:
+                total.add(sweep_changes_found(name, changes))
         work = [(same[0], change) for (_, changes), same in clocks.items() for change in changes]
-        known = [(name, changes) for (_, changes), same in clocks.items() for name in same]
-        for figures in pool.starmap(sweep_changes_found, known, chunksize=8):
+        Random(len(work)).shuffle(work)  # so that what is shown on the way is a fair sample
+        for done, figures in enumerate(pool.imap_unordered(sweep_change, work, chunksize=8), 1):
             total.add(figures)
-        for figures in pool.starmap(sweep_change, work, chunksize=8):
-            total.add(figures)
+            if done % SHOWN_EVERY == 0:
+                print(f"{done} of {len(work)} changes, {len(total.mismatches)} mismatches", file=sys.stderr, flush=True)
     for mismatch in total.mismatches[:SHOWN]:
         print(mismatch)
     everywhere = sum(len(changes) * len(same) for (_, changes), same in clocks.items())

@@ -28,7 +28,7 @@ from .expressions import HASH_ID, Expression
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MINUTE, MICROSECOND = timedelta(minutes=1), timedelta(microseconds=1)
 THREE_HOURS = 180
-ASKED_AT_RANDOM = 5
+ASKED_AT_RANDOM = 3
 NEWEST = 5
 
 
