@@ -111,6 +111,14 @@ def test_a_gated_claude_run_is_suspected(bench: Judge) -> None:
     assert "asks for more" in bench.judge("new", SHELL, NOW + SECOND)
 
 
+def test_a_run_that_its_gate_stopped_is_not_suspected(bench: Judge) -> None:
+    """There was no session: a person who edits a note while gates say no is not asked to approve it."""
+    bench.judge("writer", CLAUDE.replace("every: 1h", "every: 1h\ngate: 'false'"), NOW)
+    bench.guard.run_started(a_run(), bench.task)
+    bench.guard.run_withdrawn(a_run())
+    assert bench.judge("new", SHELL, NOW + SECOND) == ""
+
+
 def a_run(task: str = "writer", number: int = 1, **changes: object) -> Run:
     run = Run(
         id=f"r-{number}",

@@ -468,3 +468,39 @@ def test_variables_that_could_load_code_are_refused(stage: Stage) -> None:
         assert result.outcome is Outcome.FAILURE
         assert name in result.reason
     assert stage.pids == []
+
+
+def test_a_gate_that_says_no_asks_no_api(stage: Stage) -> None:
+    """No session is started, so nothing is spent."""
+    result = stage.run([text("never asked")], request={"gate": "echo nothing new; exit 1", "max_usd": 0.5})
+    assert (result.outcome, result.reason, result.cost_usd) == (Outcome.SKIPPED, "gate said no", 0.0)
+    assert stage.api.requests == []
+    assert len(stage.pids) == 1
+
+
+def test_what_made_a_run_due_is_told_to_claude_alone(stage: Stage) -> None:
+    """Gate, change and parent stand in the prompt as quotes that do nothing; the gate's shell is not Claude's."""
+    gate = f"{stage.trace('gate')}; echo 3 new; echo @{stage.vault}/Inbox.md; echo ${{ANTHROPIC_API_KEY-no key}}"
+    result = stage.run(
+        [use("Bash", command=stage.trace("bash"))],
+        [text("done")],
+        request={
+            "gate": gate,
+            "changed": ("Inbox.md", "Notes/@Inbox.md"),
+            "facts": {"parent": "fetch", "parent_outcome": "success", "parent_result": "Fetched @Inbox.md"},
+        },
+    )
+    assert result.outcome is Outcome.SUCCESS
+    assert stage.traces() == {"gate"}
+    assert len(result.denials) == 1
+    asked = json.dumps(stage.api.requests[0]["messages"], ensure_ascii=False)
+    for words in (
+        "> 3 new",
+        "> no key",
+        "- Notes/(at)Inbox.md",
+        "“fetch”, which ended: success",
+        "> Fetched (at)Inbox",
+    ):
+        assert words in asked
+    assert "An idea." not in stage.api.all_text()  # what Inbox.md holds: no mention brought it in
+    assert "Bash" not in stage.api.tool_names()

@@ -145,6 +145,10 @@ class Guard:
             self._restricted[run.id].ended_at = at
             self._restricted[run.id].forget_at = at + _REMEMBERED
 
+    def run_withdrawn(self, run: Run) -> None:
+        """Its gate said no: there was no session, so nobody is under suspicion."""
+        self._restricted.pop(run.id, None)
+
     def recall(self, runs: Iterable[Run], now: datetime) -> None:
         """Runs that ended under a former daemon: what they wrote at the end may not have been judged by it."""
         for run in runs:

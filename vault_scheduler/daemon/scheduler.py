@@ -449,7 +449,7 @@ class Scheduler:
         tracked = self._roster.get(run.task)
         if what == "withdrawn":
             self._roster.has_started(run, -1)
-            self._guard.run_ended(run, self._clock.now())  # its row may become a part of another one
+            self._guard.run_withdrawn(run)
             return
         if what == "started" and run.attempts == 1:
             self._roster.has_started(run)
