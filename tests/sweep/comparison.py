@@ -4,6 +4,9 @@ Where the two differ on purpose:
 - A fixed time that the loop makes up for several times in one minute is one fire time.
 - A gap of exactly three hours (Casey) is made up for by us. The loop counts from the minute before the gap, so that
   such a gap is a minute over its limit; its limit is moved by that minute here.
+- Longer gaps (Apia, 2011) are a correction of the clock for both; nothing is made up for.
+- The loop counts minutes; we would fire to the second in zones whose offset has seconds, of which there are none in the
+  years that are swept (asserted in `changes.py`).
 - The loop is stateful: started in the second pass of an hour, it would repeat fixed times. We are asked "what comes
   after this instant?" and say what a loop says that has been there since the day before.
 """
