@@ -227,7 +227,7 @@ def _prospect(
         zone=zone,
         runs=runs,
         wanted_until=wanted,
-        served=holder(place.lock_path) is not None,
+        served=(held_by := holder(place.lock_path)) is not None and held_by.purpose == "daemon",
         off=vault_off(place.settings_in_force, now),
         settings=place.settings_in_force,
         tasks=named,

@@ -246,10 +246,10 @@ class _Simulation:
 
     def _next_moment(self, now: datetime) -> datetime | None:
         """When something happens next; None once nothing is due any more and nothing waits."""
-        look = self._agenda.next_moment()
-        moments = [look] if look is not None and look <= self._until else []
-        if moments or self._waiting:
-            moments += [self._ends[0][0]] if self._ends else []
+        look, end = self._agenda.next_moment(), self._ends[0][0] if self._ends else None
+        moments = [moment for moment in (look, end) if moment is not None and moment <= self._until]
+        if self._waiting:
+            moments += [end] if end is not None else []
             retries = (self._active[run].run.not_before for run in self._waiting)
             moments += [moment for moment in retries if moment is not None and moment > now]
         return min(moments, default=None)
@@ -390,6 +390,7 @@ class _Simulation:
         """As the dispatcher does it; whether runs were cancelled, so that it is to be asked again."""
         cancelled = [self._active[c.run.id] for c in superseded(a.candidate for a in self._active.values())]
         for active in [each for each in cancelled if not is_going(each.run)]:
+            active.wait(active.waits_for, now)
             self._end(active, Outcome.SKIPPED, SUPERSEDED)
         going = [a.candidate for a in self._active.values() if is_going(a.run)]
         waiting = [self._active[run].candidate for run in self._waiting]
