@@ -358,7 +358,17 @@ def test_looking_changes_nothing(shell: Shell) -> None:
     """No state folder, no ledger, no byte of the vault."""
     shell.write("hello", HELLO)
     before = tree(shell.folder)
-    for arguments in (["list"], ["show", "hello"], ["next"], ["next", "hello"], ["check"], ["history"], ["approve"]):
+    looks = (
+        ["list"],
+        ["show", "hello"],
+        ["next"],
+        ["next", "hello"],
+        ["forecast"],
+        ["check"],
+        ["history"],
+        ["approve"],
+    )
+    for arguments in looks:
         shell(*arguments)
     shell("status", code=1)
     shell("logs", "hello", code=2)
@@ -483,6 +493,54 @@ def test_what_next_refuses_comes_with_the_reason(shell: Shell, arguments: list[s
     done = shell.here(*arguments, code=code)
     assert told in done.err
     assert not done.out
+
+
+# --- forecast ----------------------------------------------------------------------------------------------
+
+
+def test_forecast_tells_the_coming_days(shell: Shell) -> None:
+    """Day by day, and in JSON each run with the agreed keys; without a daemon it says so."""
+    shell.env["TZ"] = "UTC"  # where every day has 24 hours
+    shell.write("hello", HELLO.replace("0 7 * * 1-5", "0 7 * * *").replace("Europe/Berlin", "UTC"))
+    told = shell("forecast").out
+    assert "No daemon serves this vault" in told
+    assert "each day" in told
+    assert told.count("07:00  hello  10 s") == 1
+    assert "7 runs, 1 min 10 s of work" in told
+    found = shell.json("forecast", "--until", "2d")
+    assert [run["task"] for run in found["runs"]] == ["hello", "hello"]
+    assert set(found["runs"][0]) == {
+        *("task", "run", "trigger", "parent", "fire_time", "last_fire_time", "count", "starts_at", "ends_at"),
+        *("waits_for", "waits_s", "outcome", "reason", "duration_source"),
+    }
+    assert found["runs"][0]["starts_at"].endswith("T07:00:00+00:00")
+
+
+def test_forecast_begins_later_if_asked(shell: Shell) -> None:
+    """`--until` as a length of time counts from there."""
+    shell.write("hello", HELLO.replace("0 7 * * 1-5", "0 7 * * *"))
+    begin = (datetime.now(ZoneInfo("Europe/Berlin")) + timedelta(days=2)).date().isoformat()
+    found = shell.json("forecast", "--from", begin, "--until", "1d")
+    assert [run["fire_time"][:16] for run in found["runs"]] == [f"{begin}T07:00"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--from", "2020-01-01"], "vault-sched history"),
+        (["--until", "2020-01-01"], "not later than"),
+        (["--until", "soon"], "neither a moment nor a length of time"),
+        (["--from", "2999-01-01"], "366 days"),
+    ],
+)
+def test_what_forecast_refuses_comes_with_the_reason(shell: Shell, arguments: list[str], told: str) -> None:
+    """It looks ahead, and not for ever."""
+    assert told in shell.here("forecast", *arguments, code=2).err
+
+
+def test_forecast_of_a_vault_without_tasks_says_what_to_do(shell: Shell) -> None:
+    """One line more than the title."""
+    assert "vault-sched create" in shell.here("forecast").out
 
 
 # --- check -------------------------------------------------------------------------------------------------

@@ -86,7 +86,7 @@ def _line(run: Foreseen) -> str:
     if run.starts_at and run.ends_at:
         line += f" {_clock(run.starts_at)}-{_clock(run.ends_at)}"
     if run.outcome != "success":
-        line += f" {run.outcome}: {run.reason}"
+        line += f" {run.outcome}: {run.reason.replace('`', '')}"
     if run.count > 1:
         line += f" ({run.count})"
     return line + (f" [{run.waits_for} {run.waits.total_seconds() / 60:g}]" if run.waits_for else "")

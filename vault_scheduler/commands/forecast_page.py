@@ -65,6 +65,8 @@ class Block:
 def forecast_page(found: Prospect, width: int | None) -> list[str]:
     """`forecast`."""
     lines = [_title(found)]
+    if not found.tasks and not found.resting:
+        return [*lines, "No tasks yet. `vault-sched create NAME` writes one."]
     if found.off:
         lines.append(f"Nothing starts now: {found.off}. `vault-sched resume --all` makes it active.")
     elif not found.served:
