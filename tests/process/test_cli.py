@@ -500,7 +500,8 @@ def test_what_next_refuses_comes_with_the_reason(shell: Shell, arguments: list[s
 
 def test_forecast_tells_the_coming_days(shell: Shell) -> None:
     """Day by day, and in JSON each run with the agreed keys; without a daemon it says so."""
-    shell.env["TZ"] = "UTC"  # where every day has 24 hours
+    settings = shell.vault / "00_system" / "scheduler.md"
+    settings.write_text(settings.read_text().replace("Europe/Berlin", "UTC"))  # where every day has 24 hours
     shell.write("hello", HELLO.replace("0 7 * * 1-5", "0 7 * * *").replace("Europe/Berlin", "UTC"))
     told = shell("forecast").out
     assert "No daemon serves this vault" in told
