@@ -1,0 +1,53 @@
+"""Chains with the real daemon: one child for each run of its parent, however often the daemon is killed."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.process.conftest import World
+
+KILLS = 5
+QUALIFYING = "SELECT id FROM runs WHERE task = 'a' AND outcome IN ('success', 'failure', 'timeout', 'abandoned')"
+
+
+def followers(world: World) -> list[dict[str, Any]]:
+    return world.rows("SELECT state, count, json_extract(extra, '$.parent') AS parent FROM runs WHERE task = 'b'")
+
+
+def kill_at_an_end(world: World, pause_s: float) -> None:
+    """kill -9 at a moment around the one at which a run of the parent ends and its child is claimed."""
+    before = len(world.rows(QUALIFYING))
+    deadline = time.monotonic() + 20
+    while len(world.rows(QUALIFYING)) == before:
+        assert time.monotonic() < deadline, world.told()[-1500:]
+    time.sleep(pause_s)
+    world.kill()
+
+
+@pytest.mark.timeout(120)
+def test_every_run_of_the_parent_has_one_child_whenever_the_daemon_is_killed(world: World) -> None:
+    """The end of a run is followed in the transaction that claims its children: neither none nor two."""
+    parent = world.note("a", "type: command\ncommand: 'true'\nevery: 1s\nstatus: active")
+    marks = world.outside / "marks.txt"
+    script = f"command: echo $VAULT_SCHED_RUN >> {marks}"
+    world.note("b", f'type: command\n{script}\nafter: "[[a]]"\nafter_outcome: any\noverlap: allow')
+    for number in range(KILLS):
+        world.start()
+        kill_at_an_end(world, number * 0.002)
+    world.start()
+    world.until(lambda: len(followers(world)) > KILLS, "children after the last start")
+    parent.write_text(parent.read_text().replace("status: active", "status: paused"))
+    goes_on = "SELECT 1 FROM tasks WHERE task = 'a' AND armed UNION ALL SELECT 1 FROM unfollowed UNION ALL "
+    goes_on += "SELECT 1 FROM runs WHERE state <> 'ended'"
+    world.until(lambda: not world.rows(goes_on), "all has ended")
+    parents = [row["id"] for row in world.rows(QUALIFYING)]
+    found = followers(world)
+    assert len(parents) > KILLS
+    assert sorted(row["parent"] for row in found) == sorted(parents)
+    assert {row["count"] for row in found} == {1}
+    told = marks.read_text().split()
+    assert len(told) == len(set(told)) <= len(found), "a child ran twice"
