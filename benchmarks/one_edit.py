@@ -1,4 +1,4 @@
-"""One edit among N task notes, beside an idle tick, a sweep, and a change of the machine's zone, which is about all notes.
+"""One edit among N task notes, beside an idle tick, a sweep, and another zone of the machine, which is about all notes.
 
 Run it with `make bench` or `python benchmarks/one_edit.py [N]`. Prints the median time of a tick of each kind, and for
 the change of the zone its longest tick and how long it takes until the last note is judged.
