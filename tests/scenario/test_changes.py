@@ -214,7 +214,7 @@ def test_changes_of_people_during_a_claude_run_count(world: World) -> None:
     world.advance(31)
     change(world, "Inbox/Sorted.md", "Inbox/b.md")
     world.advance(300)
-    world.engine.finish("a", Result(outcome=Outcome.SUCCESS, changed_notes=("inbox/sorted.md",)))
+    world.engine.finish("a", Result(outcome=Outcome.SUCCESS, changed_notes=("INBOX/sorted.md",)))
     world.advance(60)
     world.engine.finish("a")
     world.advance(3600)
@@ -232,6 +232,34 @@ def test_claude_run_that_does_not_end_well_may_have_written_anything(world: Worl
     world.engine.finish("a", Result(outcome=Outcome.TIMEOUT, reason="timeout"))
     world.advance(3600)
     assert batches(world) == [["Inbox/a.md"]]
+
+
+def test_what_changed_right_before_a_run_is_not_its_doing(world: World) -> None:
+    """The files are looked at when an attempt begins, whatever started it."""
+    world.script = lambda _: None
+    world.command("a", f'{WATCHES}\ncron: "1 10 * * *"')
+    world.start()
+    world.advance(59)
+    change(world, "Inbox/a.md", heard=False)
+    world.advance(60)
+    world.engine.finish("a")
+    world.advance(60)
+    assert batches(world) == [["Inbox/a.md"]]
+
+
+def test_run_that_ends_while_the_vault_is_away_keeps_its_writes_to_itself(watching: World) -> None:
+    """What it wrote is seen when the vault is back, and is its own all the same."""
+    watching.script = lambda _: None
+    change(watching, "Inbox/a.md")
+    watching.advance(31)
+    change(watching, "Inbox/out.md", heard=False)
+    watching.take_vault_away()
+    watching.engine.finish("a")
+    watching.advance(60)
+    watching.bring_vault_back()
+    watching.advance(600)
+    assert batches(watching) == [["Inbox/a.md"]]
+    assert [run.outcome for run in watching.runs()] == [Outcome.SUCCESS]
 
 
 def test_our_own_writes_are_no_changes(world: World) -> None:
@@ -427,6 +455,7 @@ def test_changes_while_another_run_goes_on_wait_for_its_end(make_world: MakeWorl
     world.advance(31)  # claimed, and waits for the slot that `long` has
     change(world, "Inbox/b.md")
     world.advance(300)
+    assert batches(world) == [["Inbox/a.md"]]
     world.engine.finish("long")
     world.advance(1)
     world.engine.finish("a")

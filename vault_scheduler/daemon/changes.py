@@ -140,7 +140,11 @@ class Changes:
         return {task: watch.fingerprint for task, watch in self._watches.items()}
 
     def _rewatch(self, wanted: dict[str, Tracked], now_s: float) -> None:
-        """Other tasks watch than before, or other files: what has changed until now was for the former ones."""
+        """Other tasks watch than before, or other files: what has changed until now was for the former ones.
+
+        Files that come into reach, or leave it, look as if they were added or removed; the globs of those that watch
+        before and after name none of them.
+        """
         watches = {task: self._watch_of(tracked) for task, tracked in wanted.items()}
         reach = joined(watch.reach for watch in watches.values())
         if not self._scan(now_s, reach):
@@ -178,7 +182,7 @@ class Changes:
         files = scan(self._vault, reach, self._never).over(self._files) if reach else {}
         if not self._vault.is_there():
             return False
-        changed = differences(self._files, files, self._reach, reach)
+        changed = differences(self._files, files)
         if self._is_hinted:
             self._asked_at, self._is_hinted = now_s, False
         self._files, self._scanned_at = files, now_s

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from vault_scheduler.text.names import folded_parts
-from vault_scheduler.triggers.globs import Globs, Reach, covers
+from vault_scheduler.triggers.globs import Globs
 
 FileStamp = tuple[int, int]
 """A file's mtime in nanoseconds and its size. No inode: some network disks number files anew at every mount."""
@@ -24,13 +24,11 @@ LARGEST_BATCH = 10_000
 """So many paths are handed to one run; the others are the next batch."""
 
 
-def differences(before: Snapshot, after: Snapshot, old: Reach, new: Reach) -> Changed:
-    """What was added, modified or removed; only where both snapshots looked."""
+def differences(before: Snapshot, after: Snapshot) -> Changed:
+    """What was added, modified or removed."""
     changed: dict[str, FileStamp | None] = {path: s for path, s in before.items() if after.get(path) != s}
     changed.update(dict.fromkeys(after.keys() - before.keys()))
-    if old == new:
-        return changed
-    return {path: stamp for path, stamp in changed.items() if covers(old, path) and covers(new, path)}
+    return changed
 
 
 class Gathering:
