@@ -22,7 +22,7 @@ def root(tmp_path: Path) -> Path:
 def put(root: Path, *names: str) -> None:
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(name)
+        (root / name).touch()
 
 
 def found(root: Path, reach: dict[str, int | None], without: tuple[str, ...] = ()) -> list[str]:
@@ -47,10 +47,9 @@ def test_only_what_is_in_reach_is_found(root: Path, reach: dict[str, int | None]
 
 
 def test_whole_vault_leaves_out_what_is_hidden_unfinished_or_unwanted(root: Path) -> None:
-    """Dot names, what browsers and editors write first, names that cannot be told, and the scheduler's own folders."""
+    """Dot names, what browsers and editors write first, and folders of the scheduler's own."""
     put(root, ".obsidian/x.json", "Inbox/.git/HEAD", "Inbox/.a.md.swp", "Inbox/f.pdf.crdownload", "Inbox/~$w.docx")
-    put(root, "Inbox/two\nlines.md", "Inbox/a.md~", "00_system/logs/2026-11-20.md", "00_system/logs.md")
-    (root / os.fsdecode(b"Inbox/\xff.md")).write_text("not UTF-8")
+    put(root, "Inbox/a.md~", "Inbox/#a#", "00_system/logs/2026-11-20.md", "00_system/logs.md")
     expected = ["00_system/logs.md", "00_system/tasks/a.md", "Inbox/a.md", "Inbox/b/c.pdf", "Inbox/b/d/e"]
     assert found(root, {"": None}, ("00_system/logs",)) == [*expected, "Notes/n.md", "top.md"]
 
@@ -96,6 +95,13 @@ def test_watched_folder_that_is_a_link_out_of_the_vault_is_not_followed(root: Pa
     (root / "Linked").symlink_to(root.parent / "outside")
     (root / "Alias").symlink_to(root / "Notes")
     assert found(root, {"Linked": None, "Alias": None}) == ["Alias/n.md"]
+
+
+def test_any_name_counts(root: Path) -> None:
+    """Also one of two lines, and one that is not UTF-8."""
+    names = ["Inbox/two\nlines.md", os.fsdecode(b"Inbox/\xff.md")]
+    put(root, *names)
+    assert found(root, {"Inbox": 1}) == sorted(["Inbox/a.md", *names])
 
 
 def test_names_are_told_in_one_unicode_form(root: Path) -> None:

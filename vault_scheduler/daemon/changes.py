@@ -84,7 +84,9 @@ class Changes:
     def _may_matter(self, path: str) -> bool:
         if path in self._never or path.startswith(f"{self._never[0]}/"):
             return False
-        return covers(self._reach, path) or any(folder.startswith(f"{path}/") for folder in self._reach)
+        if path == "." or covers(self._reach, path):
+            return True
+        return any(folder == path or folder.startswith(f"{path}/") for folder in self._reach)
 
     def wrote(self, written: Written) -> None:
         """The daemon changed a file: nobody's change, unless it hides one that has not been seen yet."""

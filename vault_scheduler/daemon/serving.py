@@ -344,8 +344,8 @@ def _watching(place: Place, scheduler: Scheduler, tell: Tell) -> Iterator[Callab
 
     place.wake_path.parent.mkdir(exist_ok=True)
     folders = {place.vault.tasks_folder: True, place.vault.system: False, place.wake_path.parent: False}
-    watcher, follower = Watcher(folders, to(scheduler.hint)), Follower(to(scheduler.hint_files))
-    scheduler.changes.follow = lambda reach: follower.follow({root / name: deep != 1 for name, deep in reach.items()})
+    watcher, follower = Watcher(folders, to(scheduler.hint)), Follower(root, to(scheduler.hint_files))
+    scheduler.changes.follow = follower.follow
     watcher.start()
     if watcher.polling_reason:
         tell("watching", str(root), f"by looking again and again: {watcher.polling_reason}")

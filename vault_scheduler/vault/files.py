@@ -13,13 +13,10 @@ from vault_scheduler.planning.changes import FileStamp, Snapshot
 from vault_scheduler.triggers.globs import Reach, covers
 from vault_scheduler.vault.vault import Vault
 
-_UNUSABLE = re.compile(r"^\.|[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
 _TEMPORARY = re.compile(
-    r"^\.|[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]"
-    r"|^~\$|~$|^#.*#$|\.(?:tmp|temp|swp|part|partial|crdownload|download|icloud)$",
-    re.IGNORECASE,
+    r"^\.|^~\$|~$|^#.*#$|\.(?:tmp|temp|swp|part|partial|crdownload|download|icloud)$", re.IGNORECASE
 )
-"""Files that are not there for people yet, or never; and names that cannot be told on one line of UTF-8."""
+"""Files that are not there for people yet, or never."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +82,7 @@ class _Scanner:
             name = entry.name
             rel = prefix + (name if name.isascii() else unicodedata.normalize("NFC", name))
             if entry.is_dir(follow_symlinks=False):
-                if deeper != 0 and not _UNUSABLE.search(name) and rel not in self._without:
+                if deeper != 0 and name[0] != "." and rel not in self._without:
                     folders.append((entry.path, rel))
             elif not _TEMPORARY.search(name) and rel not in self._without:
                 if not entry.is_symlink():

@@ -1,29 +1,35 @@
-"""Hints about files of any type, below folders that change while the daemon runs."""
+"""Hints about files of any type, within a reach that changes while the daemon runs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from vault_scheduler.triggers.globs import Reach
 from vault_scheduler.vault.watcher import Post, Watcher
 
 
 class Follower:
-    """Watches those folders that it was last told to. Where nothing tells of changes it hears none.
+    """Watches what it was last told to. Where nothing tells of changes it hears none.
 
     It has an observer of its own, so that a kernel that cannot watch a whole vault still watches the tasks folder.
     """
 
-    def __init__(self, post: Post) -> None:
+    def __init__(self, root: Path, post: Post) -> None:
+        self._root = root
         self._post = post
         self._watcher: Watcher | None = None
 
-    def follow(self, folders: Mapping[Path, bool]) -> None:
-        """Watch these folders from now on, and no others; each with whether everything below it counts."""
+    def follow(self, reach: Reach) -> None:
+        """Hear from now on of what happens within this reach, and of nothing else."""
         self.stop()
-        if folders:
-            self._watcher = Watcher(folders, self._post, any_file=True, may_poll=False)
+        if reach:
+            self._watcher = Watcher(self._folders(reach), self._post, any_file=True, may_poll=False)
             self._watcher.start()
+
+    def _folders(self, reach: Reach) -> dict[Path, bool]:
+        """Each with whether what is below it counts; those above as well, for they tell when one comes or goes."""
+        above = {self._root / parent: False for folder in reach for parent in PurePosixPath(folder).parents}
+        return {**above, **{self._root / folder: levels != 1 for folder, levels in reach.items()}}
 
     def check(self) -> None:
         """Look soon which folders came or went."""
