@@ -88,6 +88,8 @@ def test_runs_of_a_daemon_that_was_killed_are_abandoned_or_go_on(long_scene: Cal
 def idle(world: World) -> list[float]:
     """The moments at which any thread of an idle daemon ran, in seconds of a window."""
     world.note("newyear", 'type: command\ncommand: "true"\ncron: "0 0 1 1 *"')
+    world.note("watches", 'type: command\ncommand: "true"\non_change: "Inbox/**/*.md"')
+    (world.vault / "Inbox").mkdir()
     world.start()
     assert world.daemon is not None
     quiet_since, last = time.monotonic(), switches(world.daemon.pid)

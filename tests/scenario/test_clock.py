@@ -21,6 +21,23 @@ def fired(world: World, task: str | None = None) -> list[str]:
     return [f"{run.fire_time:%d %H:%M:%S}" for run in world.runs(task) if run.attempts]
 
 
+def test_idle_daemon_does_all_that_recurs_in_one_tick(world: World) -> None:
+    """Every 30 s one tick sweeps, and those who look after something (the watcher, the housekeeping) do so with it."""
+    world.command("a", 'cron: "0 0 1 1 *"')
+    world.start()
+    world.advance(60)
+    swept: list[float] = []
+    world.survey.swept = lambda: swept.append(world.clock.monotonic())
+    ticks = world.ticks
+    world.advance(300)
+    assert len(swept) == 10
+    assert world.ticks - ticks <= 11  # `advance` ticks once by itself
+    world.take_vault_away()
+    world.advance(31)
+    world.bring_vault_back()
+    assert len(swept) > 11, "while the vault is away somebody looks for it more often"
+
+
 # sleep, jumps, corrections
 
 
