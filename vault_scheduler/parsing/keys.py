@@ -72,7 +72,7 @@ def _when() -> Iterable[Key]:
     yield key("on_start", _FLAG, "when the daemon starts, at most once in 10 minutes", "false")
     yield key("after", "link or list", 'after each run of these tasks: `"[[Fetch mail]]"`')
     yield key("after_outcome", "success, failure, any", "which outcome of such a run starts it", "success")
-    yield key("on_change", _LIST, "when files that match these globs change: `Inbox/**`")
+    yield key("on_change", _LIST, "when files that match these globs change: `Inbox/**`; `!` before one: not these")
     yield key("debounce", _DURATION, "how long nothing more must change before it starts", "30s")
 
 
