@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import combinations
 from typing import Any
@@ -12,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault_scheduler.planning.forecast import Expected, Forecast, Foreseen, Underway, forecast
+from vault_scheduler.planning.forecast import forecast
+from vault_scheduler.planning.foreseen import Expected, Forecast, Foreseen, Underway
 from vault_scheduler.planning.planner import Candidate
 from vault_scheduler.run import Run, RunState, TriggerKind, fire_key, run_id
 from vault_scheduler.settings import Settings
@@ -342,6 +344,32 @@ def test_a_child_that_is_still_running_is_skipped() -> None:
     """Its overlap policy counts for what its parents start, too."""
     tasks = [expect(task("parent", "20m"), 1), expect(task("child", after=("parent",)), 30)]
     assert told(foresee(*tasks, hours=0.75, followers=children))[-1] == "10:41 child skipped: still running"
+
+
+BUDGET = [
+    # a run's own cap, the vault's and the task's cap of a day, what the vault has spent today; how many of two start
+    (0.5, 0.4, None, 0.0, 0),
+    (0.5, 0.8, None, 0.0, 1),  # what goes on has its money reserved
+    (0.5, 1.0, None, 0.0, 2),
+    (0.5, 1.0, 0.4, 0.0, 0),
+    (0.5, 1.0, None, 0.2, 1),
+    (0.0, 0.0, None, 9.0, 2),
+]
+
+
+@pytest.mark.parametrize(("cap", "vault", "day", "spent", "starting"), BUDGET)
+def test_what_no_budget_allows_is_skipped(
+    cap: float, vault: float, day: float | None, spent: float, starting: int
+) -> None:
+    """Runs to come may cost nothing; what is too much even then never starts."""
+    action = ClaudeAction(max_usd=cap, max_usd_day=day)
+    tasks = [expect(replace(task(name, "30m", claude=True), action=action), 2) for name in "ab"]
+    found = foresee(
+        *tasks, settings=Settings(vault_max_usd_day=vault), hours=0.5, spent=lambda _task, _moment: (0.0, spent)
+    )
+    assert sum(run.starts_at is not None for run in found.runs) == starting
+    assert {run.reason[:6] for run in found.runs if run.outcome == "skipped"} <= {"budget"}
+    assert len(found.runs) == 2
 
 
 def test_what_waits_when_the_forecast_ends_is_told_to_its_start() -> None:

@@ -21,7 +21,8 @@ from vault_scheduler.errors import BadUsage
 from vault_scheduler.ledger.rows import OVERLAPS, TaskRow
 from vault_scheduler.machine.place import Place
 from vault_scheduler.planning.chains import judge
-from vault_scheduler.planning.forecast import Expected, Forecast, Foreseen, Underway, forecast
+from vault_scheduler.planning.forecast import forecast
+from vault_scheduler.planning.foreseen import Expected, Forecast, Foreseen, Underway
 from vault_scheduler.planning.planner import Candidate, is_going, vault_off
 from vault_scheduler.planning.registry import Entry
 from vault_scheduler.platform.lock import holder
@@ -108,6 +109,7 @@ async def forecast_vault(place: Place, after: datetime | None, until: datetime |
         durations = await _durations(view)
         underway = await _underway(place, view.store, durations)
         rows = await view.store.task_rows() if view.store else {}
+        spent = _spent(place, now)
         found = forecast(
             [_expected(place, item, rows.get(item.name), durations[item.name], now) for item in _tasks(view)],
             underway,
@@ -116,8 +118,9 @@ async def forecast_vault(place: Place, after: datetime | None, until: datetime |
             now=now,
             until=end,
             followers=_followers(place, view),
+            spent=spent,
         )
-    return _prospect(place, _tasks(view), view.catalogue.items, durations, found, now, after, wanted)
+    return _prospect(place, view, durations, found, now=now, after=after, wanted=wanted, spent=spent("", now)[1])
 
 
 def _tasks(view: View) -> list[Item]:
@@ -157,6 +160,20 @@ def _followers(place: Place, view: View) -> Callable[[str], Sequence[str]]:
         for parent in parents:
             children[parent].append(child)
     return lambda task: children.get(task, ())
+
+
+def _spent(place: Place, now: datetime) -> Callable[[str, datetime], tuple[float, float]]:
+    """What has been spent on the day of a moment: something today, nothing later."""
+    zone = ZoneInfo(place.timezone)
+    today = now.astimezone(zone).date()
+    with approvals(place) as trust:
+        spent = trust.spent(today) if trust else None
+
+    def of(task: str, moment: datetime) -> tuple[float, float]:
+        is_today = spent is not None and moment.astimezone(zone).date() == today
+        return (spent.of(task), spent.total) if spent is not None and is_today else (0.0, 0.0)
+
+    return of
 
 
 async def _underway(place: Place, store: SqliteStore | None, durations: Mapping[str, Duration]) -> list[Underway]:
@@ -206,18 +223,19 @@ def _median(runs: Sequence[Run], source: Source) -> Duration | None:
 
 def _prospect(
     place: Place,
-    tasks: Sequence[Item],
-    items: Sequence[Item],
+    view: View,
     durations: Mapping[str, Duration],
     found: Forecast,
+    *,
     now: datetime,
     after: datetime,
     wanted: datetime,
+    spent: float,
 ) -> Prospect:
     zone, until = ZoneInfo(place.timezone), max(found.until, after)
     runs = tuple(run for run in found.runs if after == now or run.fire_time > after)
-    named = {item.name: item.task for item in tasks if item.task}
-    resting = tuple(item for item in items if not _wakes(item, until))
+    named = {item.name: item.task for item in _tasks(view) if item.task}
+    resting = tuple(item for item in view.catalogue.items if not _wakes(item, until))
     awake = {name: task for name, task in named.items() if name not in {item.name for item in resting}}
     started = {run.task for run in runs}
     return Prospect(
@@ -236,7 +254,7 @@ def _prospect(
         unforeseen=_unforeseen(awake),
         later=tuple(n for n, task in awake.items() if task.schedule.triggers and n not in started),
         gated=tuple(name for name, task in awake.items() if task.gate is not None),
-        costs=_costs(place, runs, named, zone, now),
+        costs=_costs(runs, named, zone, now, spent),
         changes=_changes(awake, zone, after, until),
     )
 
@@ -268,7 +286,7 @@ def _changes(tasks: Mapping[str, Task], zone: ZoneInfo, after: datetime, until: 
 
 
 def _costs(
-    place: Place, runs: Sequence[Foreseen], tasks: Mapping[str, Task], zone: ZoneInfo, now: datetime
+    runs: Sequence[Foreseen], tasks: Mapping[str, Task], zone: ZoneInfo, now: datetime, spent: float
 ) -> tuple[Cost, ...]:
     """The caps of the runs that start on each day, with what has been spent today."""
     days: dict[date, float] = {}
@@ -278,8 +296,6 @@ def _costs(
             day = run.starts_at.astimezone(zone).date()
             days[day] = days.get(day, 0.0) + usd
     today = now.astimezone(zone).date()
-    with approvals(place) as trust:
-        spent = trust.spent(today).total if trust else 0.0
     return tuple(
         Cost(day=day, max_usd=usd, spent_usd=spent if day == today else 0.0) for day, usd in sorted(days.items()) if usd
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from vault_scheduler.telling.summary import duration_words
 from vault_scheduler.triggers.schedule import CronTrigger, IntervalTrigger
 
 if TYPE_CHECKING:
-    from vault_scheduler.planning.forecast import Foreseen
+    from vault_scheduler.planning.foreseen import Foreseen
 
 SECOND = timedelta(seconds=1)
 HOUR = timedelta(hours=1)
@@ -103,21 +103,23 @@ def _begun(found: Prospect) -> Iterator[Block]:
 
 
 def _going_row(run: Foreseen, found: Prospect) -> Row:
-    """`until about 18:12`, `waits for a slot, starts about 18:05`."""
     what = _fate(run)
-    if not what and run.ends_at is not None:
-        ends = f"until about {_clock(max(run.ends_at, found.now), found)}"
-        what = (
-            ends
-            if run.starts_at and run.starts_at < found.now
-            else _also(f"starts at once, {ends}", _waiting([run], found))
-        )
-    return Row(when=_clock(run.fire_time, found), task=_name(run.task), what=what or _waiting([run], found))
+    if not what and run.ends_at is not None and run.starts_at is not None and run.starts_at < found.now:
+        what = f"until about {_clock(max(run.ends_at, found.now), found)}"
+    return Row(when=_clock(run.fire_time, found), task=_name(run.task), what=what or _beginning(run, found))
 
 
 def _late_row(run: Foreseen, found: Prospect) -> Row:
-    what = _times(run.count, _fate(run) or _also("starts at once", _waiting([run], found)))
+    what = _times(run.count, _fate(run) or _beginning(run, found))
     return Row(when=_minute(run.fire_time, found), task=_name(run.task), what=what)
+
+
+def _beginning(run: Foreseen, found: Prospect) -> str:
+    """`starts at once`, `starts about 11:02, waits 20 min for a slot`."""
+    if run.starts_at is None:
+        return _waiting([run], found)
+    begins = f"about {_clock(run.starts_at, found)}" if run.starts_at > found.now else "at once"
+    return _also(f"starts {begins}", _waiting([run], found))
 
 
 # what runs hour after hour
@@ -293,6 +295,7 @@ def _busiest(found: Prospect) -> str:
     if not hours:
         return ""
     hour, count = max(hours.items(), key=lambda entry: (entry[1], -entry[0].timestamp()))
+    hour = hour.astimezone(found.zone)
     return f"{hour:%a} {hour.day} {hour:%b} {hour:%H:%M}, {_many(count, 'run')} in that hour"
 
 
@@ -371,7 +374,8 @@ def _day(moment: datetime, found: Prospect) -> date:
 
 
 def _hour(moment: datetime, found: Prospect) -> datetime:
-    return moment.astimezone(found.zone).replace(minute=0, second=0, microsecond=0)
+    """The instant (UTC) at which its hour of the clock began: one that comes twice is two hours."""
+    return moment.astimezone(found.zone).replace(minute=0, second=0, microsecond=0).astimezone(UTC)
 
 
 def _clock(moment: datetime, found: Prospect) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # the verbs behind the shapes: a command loads its own, not t
     from vault_scheduler.commands.outlook import Outlook, VaultOutlook
     from vault_scheduler.commands.records import Waiting
     from vault_scheduler.machine.place import Place
-    from vault_scheduler.planning.forecast import Foreseen
+    from vault_scheduler.planning.foreseen import Foreseen
     from vault_scheduler.run import Run
     from vault_scheduler.task import Problem
 

@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from vault_scheduler.planning.budget import affordable
 from vault_scheduler.planning.chains import is_due, qualifies, why_not
+from vault_scheduler.planning.foreseen import Expected, Forecast, Foreseen, Underway
 from vault_scheduler.planning.planner import (
     Agenda,
     Candidate,
@@ -28,68 +30,13 @@ from vault_scheduler.planning.planner import (
 )
 from vault_scheduler.run import Outcome, Run, RunState, TriggerKind, counts_as_run, fire_key, run_id, run_key
 from vault_scheduler.settings import Settings, resolve
-from vault_scheduler.task import Policies, Task
+from vault_scheduler.task import ClaudeAction, Policies, Task
 
 MOST_EFFORT = 1_500_000
 """Where a simulation stops: some 80,000 fire times, fewer where many runs wait at once."""
 _EFFORT_OF_A_MOMENT = 8
 _NOT_RUNNING = "not running"
 SUPERSEDED = "a later fire time takes its place"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expected:
-    """A task as it stands now, with how long its runs are expected to take."""
-
-    task: Task
-    takes: timedelta
-    watermark: datetime  # UTC; fire times at or before it are settled
-    held: str = ""  # why its definition waits for approval
-    started: int = 0  # runs that count for `max_runs`
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Underway:
-    """A run that was claimed before the forecast begins."""
-
-    candidate: Candidate
-    ends_at: datetime | None = None  # UTC, expected; None: it has not started
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Foreseen:
-    """A run that is expected, or fire times that will not start. Times in UTC.
-
-    `outcome`: success for what runs, else skipped, cancelled, missed or blocked.
-    """
-
-    task: str
-    trigger: TriggerKind
-    fire_time: datetime
-    outcome: Outcome
-    reason: str = ""
-    run: str = ""  # the id of a run that has been claimed already
-    parent: str = ""  # the task that it comes after
-    starts_at: datetime | None = None  # None: it does not start, or still waits when the forecast ends
-    ends_at: datetime | None = None
-    waits_for: str = ""  # overlap · group · slot · retry: what it waits for longest
-    waits: timedelta = timedelta(0)  # in all; up to now where it has not started
-    last_fire_time: datetime | None = None  # of several that do not start
-    count: int = 1
-
-    @property
-    def runs(self) -> bool:
-        """Whether it is a run that is not expected to be stopped."""
-        return self.outcome is Outcome.SUCCESS
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Forecast:
-    """Everything that is due in now < fire time <= `until`, by fire time; with what was claimed before."""
-
-    runs: tuple[Foreseen, ...]
-    until: datetime
-    is_cut: bool = False  # there was too much to look further than `until`
 
 
 def forecast(
@@ -101,13 +48,16 @@ def forecast(
     now: datetime,
     until: datetime,
     followers: Callable[[str], Sequence[str]] = lambda _: (),
+    spent: Callable[[str, datetime], tuple[float, float]] = lambda _task, _moment: (0.0, 0.0),
     effort: int = MOST_EFFORT,
 ) -> Forecast:
     """What machine `host` will run up to and including `until`, if its daemon runs from `now` on.
 
-    `followers`: the ids of the tasks that a successful run of this one starts.
+    `followers`: the ids of the tasks that a successful run of this one starts. `spent`: US dollars that have been spent
+    already on the day of a moment, by a task and by the vault. Runs to come are taken to cost nothing: what is skipped
+    for the budget here, is skipped in any case.
     """
-    simulation = _Simulation(settings, host, until, followers)
+    simulation = _Simulation(settings, host, until, followers, spent)
     for each in tasks:
         simulation.track(each, now)
     for run in underway:
@@ -175,12 +125,18 @@ class _Simulation:
     """The daemon's tick, from one moment at which something happens to the next."""
 
     def __init__(
-        self, settings: Settings, host: str, until: datetime, followers: Callable[[str], Sequence[str]]
+        self,
+        settings: Settings,
+        host: str,
+        until: datetime,
+        followers: Callable[[str], Sequence[str]],
+        spent: Callable[[str, datetime], tuple[float, float]],
     ) -> None:
         self._settings = settings
         self._host = host
         self._until = until
         self._followers = followers
+        self._spent = spent
         self._limits = Limits(max_parallel=settings.max_parallel, max_claude=settings.max_claude)
         self._tracked: dict[str, _Tracked] = {}
         self._agenda = Agenda()
@@ -366,6 +322,7 @@ class _Simulation:
             trigger=kind,
             fire_time=fire_time,
             claimed_at=now,
+            reserved_usd=_cap(tracked.task),
         )
         candidate = Candidate(
             run=run,
@@ -387,23 +344,51 @@ class _Simulation:
     # turns
 
     def _start_what_may(self, now: datetime) -> bool:
-        """As the dispatcher does it; whether runs were cancelled, so that it is to be asked again."""
+        """As the dispatcher does it; whether places were set free, so that it is to be asked again."""
         cancelled = [self._active[c.run.id] for c in superseded(a.candidate for a in self._active.values())]
         for active in [each for each in cancelled if not is_going(each.run)]:
             active.wait(active.waits_for, now)
             self._end(active, Outcome.SKIPPED, SUPERSEDED)
         going = [a.candidate for a in self._active.values() if is_going(a.run)]
         waiting = [self._active[run].candidate for run in self._waiting]
+        refused = 0
         for turn in take_turns(waiting, going, self._limits, now):
             active = self._active[turn.run.id]
             active.wait(turn.waits_for, now)
             if not turn.waits_for:
-                self._start(active, now)
+                refused += not self._start_if_affordable(active, now)
         stopped = [each for each in cancelled if is_going(each.run)]
         for active in stopped:
             active.ends_at = now
             self._end(active, Outcome.CANCELLED, SUPERSEDED)
-        return bool(stopped) and bool(self._waiting)
+        return bool(stopped or refused) and bool(self._waiting)
+
+    def _start_if_affordable(self, active: _Active, now: datetime) -> bool:
+        refusal = self._refusal(active.run, now) if active.run.reserved_usd else ""
+        if refusal:
+            self._end(active, Outcome.SKIPPED, refusal)
+            return False
+        self._start(active, now)
+        return True
+
+    def _refusal(self, run: Run, now: datetime) -> str:
+        """As the guard judges a start: of those that wait only the ones before this one have money reserved."""
+        action, turn = self._tracked[run.task].task.action, (run.fire_time, run.id)
+        runs = [active.run for active in self._active.values() if active.run.id != run.id]
+        before = [other for other in runs if is_going(other) or (other.fire_time, other.id) < turn]
+        by_task, by_vault = self._spent(run.task, now)
+        return (
+            affordable(
+                spent_task=by_task,
+                spent_vault=by_vault,
+                reserved_task=sum(other.reserved_usd for other in before if other.task == run.task),
+                reserved_vault=sum(other.reserved_usd for other in before),
+                ask=run.reserved_usd,
+                task_cap=action.max_usd_day if isinstance(action, ClaudeAction) else None,
+                vault_cap=self._settings.vault_max_usd_day,
+            )
+            or ""
+        )
 
     def _start(self, active: _Active, now: datetime) -> None:
         run, tracked = active.run, self._tracked[active.run.task]
@@ -414,6 +399,10 @@ class _Simulation:
         active.ends_at = now + tracked.takes
         self._waiting.discard(run.id)
         heapq.heappush(self._ends, (active.ends_at, run.id))
+
+
+def _cap(task: Task) -> float:
+    return task.action.max_usd if isinstance(task.action, ClaudeAction) else 0.0
 
 
 def _goes_on(run: Run, stands: Standing) -> bool:
