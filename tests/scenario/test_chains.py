@@ -120,15 +120,15 @@ def test_a_run_that_is_retried_has_not_ended(world: World) -> None:
 
 
 def test_a_retry_that_is_given_up_starts_the_children_at_once(world: World) -> None:
-    """The run ends when its task is paused, and nobody waits for the next look."""
+    """The run ends when its task is deleted, and nobody waits for the next look."""
     world.command("a", 'cron: "0 11 * * *"\nretries: 1\nretry_delay: 10m')
     world.command("bad", 'after: "[[a]]"\nafter_outcome: failure')
     world.script = lambda request: FAILURE if request.task == "a" else SUCCESS
     world.start()
     world.advance_to("11:05")
-    world.edit("a", "retries", "status: paused\nretries")
+    world.delete("a")
     while world.history("a") == ["11:00 waiting"]:
-        world.clock.advance(0.3)  # until the edit is believed
+        world.clock.advance(0.3)  # until it is believed
         world.call(world.daemon.tick())
     assert (world.daemon.pause_s(), world.daemon._is_idle) == (0.0, False)
     world.settle()
@@ -314,18 +314,19 @@ def test_a_crash_anywhere_makes_one_child(world: World, moment: str) -> None:
 
 def test_what_could_not_be_committed_is_not_planned_twice(world: World) -> None:
     """While the ledger is locked, say, other runs end: what was planned stays, and is counted once."""
-    for parent in "ax":
+    for parent in "awx":
         world.command(parent, 'cron: "0 11 * * *"')
-    world.command("b", 'after: ["[[a]]", "[[x]]"]\ncron: "0 11 * * *"')
-    stay(world, "a", "b", "x")
+    world.command("b", 'after: ["[[a]]", "[[w]]", "[[x]]"]\ncron: "0 11 * * *"')
+    stay(world, "a", "b", "w", "x")
     world.start()
+    world.advance_to("11:04")
+    end(world, "w")
     world.advance_to("11:05")
     world.engine.finish("a")
     world.call(world.daemon._take_events())
     assert world.call(world.daemon._follow(world.clock.now()))  # and nobody commits it
-    world.advance(10)
     end(world, "x")
-    assert world.history("b") == ["11:00 running", "11:05-11:05:10 skipped 2: still running"]
+    assert world.history("b") == ["11:00 running", "11:04-11:05 skipped 3: still running"]
 
 
 @pytest.mark.parametrize(
