@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -289,6 +290,24 @@ def test_edit_that_our_own_write_hides_counts(world: World) -> None:
     change(world, "b.md", text="edited\n", heard=False)
     world.advance(120)
     assert "edited" in (world.root / "b.md").read_text()
+    assert "hello" in (world.root / "b.md").read_text()
+    assert batches(world) == [["b.md"]]
+
+
+def test_late_text_of_a_program_that_had_the_file_open_counts(make_world: MakeWorld) -> None:
+    """We lay it over the file, and yet it is somebody's change."""
+    world = make_world(datetime(2096, 11, 20, 9, 0, tzinfo=UTC))  # after everything that the disk's own clock stamps
+    world.script = lambda _: Result(outcome=Outcome.SUCCESS, text="hello", exit_code=0)
+    world.command("a", 'on_change: "b.md"')
+    world.command("b", 'at: "2096-11-20 10:00:10"\noutput: "b.md#Log"')
+    (world.root / "b.md").write_text("before\n")
+    world.start()
+    world.advance(9)
+    with (world.root / "b.md").open("ab") as editor:
+        world.advance(2)
+        editor.write(b"late\n")
+    world.advance(120)
+    assert "late" in (world.root / "b.md").read_text()
     assert "hello" in (world.root / "b.md").read_text()
     assert batches(world) == [["b.md"]]
 

@@ -77,6 +77,7 @@ class Watcher:
         self._folders = {Path(os.path.abspath(folder)): deep for folder, deep in folders.items()}  # noqa: PTH100
         self._post = post
         self._quiet_s, self._poll_s, self._may_poll = quiet_s, poll_s, may_poll
+        self._instead = f"it is looked at every {poll_s:g} s" if may_poll else "it is looked at with the sweep alone"
         self._hints = _Hints(self._folders, any_file)
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -203,15 +204,14 @@ class Watcher:
             log.warning("%s cannot be watched: %s", folder, error)
             return
         said = (error.strerror or str(error)).lower()
-        self._reason = f"{folder} cannot be watched ({said}), so it is looked at every {self._poll_s:g} s"
-        if self._may_poll:
-            log.warning("%s", self._reason)
+        self._reason = f"{folder} cannot be watched ({said}), so {self._instead}"
+        log.warning("%s", self._reason)
         self._drop_observer()
 
     def _why_poll(self) -> str:
         for folder in self._folders:
             if kind := silent_type(folder):
-                return f"{folder} is on {kind}, which tells of no changes, so it is looked at every {self._poll_s:g} s"
+                return f"{folder} is on {kind}, which tells of no changes, so {self._instead}"
         return ""
 
     def _start_observer(self) -> None:
