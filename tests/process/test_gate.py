@@ -23,7 +23,7 @@ def a_no_all_day(world: World) -> None:
     note = world.note("check", f'type: command\nevery: 1s\n{gate}\ncommand: "echo it runs"')
     world.start()
     world.until(lambda: sum(run["count"] for run in world.runs("check")) >= 3, "three times no")
-    world.until(lambda: re.search(r"skipped [3-9] ×", note.read_text()), "the note says so")
+    world.until(lambda: re.search(r"skipped ([3-9]|\d\d+) ×", note.read_text()), "the note says so")
     (row,) = [run for run in world.runs("check") if run["state"] == "ended"]
     assert (row["outcome"], row["reason"], row["attempts"]) == ("skipped", "gate said no", 0)
     go.touch()
