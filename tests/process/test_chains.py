@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -51,3 +52,39 @@ def test_every_run_of_the_parent_has_one_child_whenever_the_daemon_is_killed(wor
     assert {row["count"] for row in found} == {1}
     told = marks.read_text().split()
     assert len(told) == len(set(told)) <= len(found), "a child ran twice"
+
+
+@pytest.mark.timeout(60)
+def test_what_is_run_without_a_daemon_is_followed_when_one_starts(world: World) -> None:
+    """`run` executes what it was asked for, and nothing else; the child comes later, once."""
+    world.note("a", "type: command\ncommand: 'true'\ncron: 0 0 29 2 *")
+    world.note("b", "type: command\ncommand: 'true'\nafter: \"[[a]]\"")
+    assert world.sched("run", "a", "--wait").returncode == 0
+    assert [run["task"] for run in world.rows("SELECT * FROM runs")] == ["a"]
+    for _ in range(2):
+        world.start()
+        world.ended("b")
+        world.stop()
+    assert [run["outcome"] for run in world.runs("b")] == ["success"]
+
+
+def test_commands_tell_broken_chains_without_a_daemon(world: World) -> None:
+    """`check`, `list` and `show` read the notes themselves; who comes after whom is judged at once."""
+    for task, parent in (("a", "b"), ("b", "a"), ("lost", "nobody"), ("fine", "A")):
+        world.note(task, f'type: command\ncommand: "true"\nafter: "[[{parent}]]"')
+    checked = world.sched("check", "--json", "00_system/tasks/lost.md", "00_system/tasks/a.md")
+    problems = json.loads(checked.stdout)
+    assert (checked.returncode, [(p["path"][-6:], p["line"], p["key"]) for p in problems]) == (
+        1,
+        [("s/a.md", 4, "after"), ("ost.md", 4, "after")],
+    )
+    assert ["a → b → a" in problems[0]["message"], bool(problems[1]["fix"])] == [True, True]
+    listed = {row["task"]: row for row in json.loads(world.sched("list", "--json").stdout)}
+    assert {name: row["state"] for name, row in listed.items()} == {
+        "a": "invalid",
+        "b": "invalid",
+        "fine": "armed",
+        "lost": "invalid",
+    }
+    assert {row["next_run"] for row in listed.values()} == {None}
+    assert "there is no task 'nobody'" in world.sched("show", "lost").stdout

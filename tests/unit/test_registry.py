@@ -54,6 +54,28 @@ def test_note_that_never_was_good_is_no_task() -> None:
     assert (found.holder("a"), len(found), found.paths()) == (None, 0, {"a.md"})
 
 
+def test_what_is_wrong_with_a_chain_stands_beside_what_is_wrong_with_the_note() -> None:
+    """Each is repaired for itself, and both go with the note; the revision tells each change."""
+    found, chain = registry(task("a.md")), (Problem(path="a.md", line=4, key="after", message="no", fix=""),)
+    revisions = [found.revision]
+    for step in (
+        lambda: found.complain_of_chain("a", chain),
+        lambda: found.put("a.md", None, BROKEN, NOW),
+        lambda: found.complain_of_chain("a", ()),
+        lambda: found.complain_of_chain("a", chain),
+        lambda: found.put("a.md", task("a.md"), (), NOW),
+    ):
+        step()
+        revisions.append(found.revision)
+    assert revisions == sorted(set(revisions))
+    assert found.problems() == list(chain)
+    found.complain_of_chain("a", chain)
+    found.complain_of_chain("nobody", chain)
+    assert found.revision == revisions[-1]
+    found.remove("a.md")
+    assert found.problems() == []
+
+
 def test_another_id_is_another_task() -> None:
     """Both the old and the new one stand differently."""
     found = registry(task("a.md"))

@@ -41,13 +41,13 @@ class Followers:
         self._tell = tell
         self.pending = True  # runs may have ended that nobody followed; at the start: of former daemons
 
-    async def claim(self, now: datetime, absence: Absence) -> bool:
-        """Plan what comes after the runs that have ended; whether there were any. Only when all notes are known.
+    async def claim(self, now: datetime, absence: Absence) -> None:
+        """Plan what comes after the runs that have ended. Only when all notes are known.
 
         `absence` tells why the end of a run was not looked at when it came.
         """
         if not self.pending:
-            return False
+            return
         followed = self._claims.plans.followed
         ended = [run for run in await self._store.unfollowed() if run.id not in followed]
         children = {child for run in ended for child in self._roster.chains.children_of(run.task)}
@@ -58,7 +58,6 @@ class Followers:
                 self._follow(run, child, now, since=since[child], overlapping=child in busy, absence=absence)
             followed.append(run.id)
         self.pending = False
-        return bool(ended)
 
     async def _since(self, child: str, now: datetime) -> datetime | None:
         """From when on ends of runs start the child; None: whenever they come, also if the clock was set back since."""

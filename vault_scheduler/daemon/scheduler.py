@@ -263,7 +263,8 @@ class Scheduler:
             self._touched |= set(self._survey.registry.ids())  # the clock was set back
         await self._check_ledger(now)
         await self._take_events()
-        if await self._follow(now):  # as the notes were when the runs ended
+        await self._follow(now)  # as the notes were when the runs ended
+        if self._claims.plans.followed:  # before a rename is seen, which the ledger is told at once
             await self._claims.commit()
         await self._look(now, monotonic)
         if not self._fault:
@@ -298,8 +299,9 @@ class Scheduler:
     def _may_follow(self) -> bool:
         return self._may_claim and self._knows_notes and self._roster.chains.judged
 
-    async def _follow(self, now: datetime) -> bool:
-        return self._may_follow and await self._followers.claim(now, self._attendance.absence)
+    async def _follow(self, now: datetime) -> None:
+        if self._may_follow:
+            await self._followers.claim(now, self._attendance.absence)
 
     async def _check_ledger(self, now: datetime) -> None:
         """Somebody may have deleted or replaced the ledger or the approvals under us (rule 10)."""
