@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from vault_scheduler.planning.approvals import TrustMode
 from vault_scheduler.run import Outcome, Result, TriggerKind
 from vault_scheduler.testing import SUCCESS
 from vault_scheduler.testing_world import World
@@ -441,6 +442,36 @@ def test_a_parent_that_cannot_be_one(world: World, link: str, message: str) -> N
     assert (problem.message, problem.line, problem.key, bool(problem.fix)) == (message, 4, "after", True)
     world.advance_to("10:30")
     assert world.history("c") == [f"10:20 blocked 1: after: {message}"]
+
+
+def test_a_child_that_needs_a_person_ends_blocked(world: World) -> None:
+    """Held or invalid, it says so for each run that would have started it, in one row."""
+    world.command("a", 'cron: "0,10,20 11 * * *"')
+    world.command("held", 'after: "[[a]]"')
+    world.command("broken", 'after: "[[a]]"')
+    world.start()
+    world.stop()
+    world.trust_mode = TrustMode.PINNED
+    world.edit("held", "echo held", "echo other")
+    world.edit("broken", "echo broken", '"')
+    world.start()
+    world.advance_to("11:30")
+    [held] = world.runs("held")
+    assert (world.stands("held"), held.outcome, held.count) == ("held", Outcome.BLOCKED, 3)
+    assert world.history("broken") == ["11:00-11:20 blocked 3: the note is invalid"]
+    assert world.text("held").count("blocked") == 1
+
+
+def test_an_orderly_stop_is_followed_like_any_other_end(world: World) -> None:
+    """The parent is abandoned when the daemon stops; what comes after failures starts with the next daemon."""
+    world.command("a", 'cron: "0 11 * * *"')
+    world.command("bad", 'after: "[[a]]"\nafter_outcome: failure')
+    stay(world, "a")
+    world.start()
+    world.advance_to("11:05")
+    world.restart(after_s=600)
+    world.restart(after_s=600)
+    assert world.history("bad") == ["11:05 success"]
 
 
 def test_parent_and_child_on_this_host_by_name_are_fine(world: World) -> None:
