@@ -32,9 +32,10 @@ from vault_scheduler.run import Outcome, Run, RunState, TriggerKind, counts_as_r
 from vault_scheduler.settings import Settings, resolve
 from vault_scheduler.task import ClaudeAction, Policies, Task
 
-MOST_EFFORT = 1_500_000
-"""Where a simulation stops: some 80,000 fire times, fewer where many runs wait at once."""
+MOST_EFFORT = 1_000_000
+"""Where a simulation stops: about 100,000 fire times, fewer where many runs wait at once."""
 _EFFORT_OF_A_MOMENT = 8
+_INSTANT = timedelta(microseconds=1)
 _NOT_RUNNING = "not running"
 SUPERSEDED = "a later fire time takes its place"
 
@@ -76,6 +77,7 @@ class _Tracked:
     watermark: datetime
     started: int
     standing: Standing
+    fire_time: datetime | None = None  # the next one after the watermark
 
     @property
     def is_used_up(self) -> bool:
@@ -235,8 +237,8 @@ class _Simulation:
     def _schedule_look(self, tracked: _Tracked) -> None:
         moments = [tracked.standing.until] if tracked.standing.until else []
         fires = tracked.standing.armed and not tracked.is_used_up
-        fire_time = tracked.task.schedule.next_after(tracked.watermark) if fires else None
-        moments += [fire_time] if fire_time else []
+        tracked.fire_time = tracked.task.schedule.next_after(tracked.watermark) if fires else None
+        moments += [tracked.fire_time] if tracked.fire_time else []
         self._agenda.put(tracked.task.id, min(moments, default=None))
 
     # claims
@@ -252,9 +254,11 @@ class _Simulation:
 
     def _fire(self, tracked: _Tracked, now: datetime) -> None:
         task, overlapping = tracked.task, self._of_task[tracked.task.id] > 0
+        # Nothing lies between the watermark and a fire time that is now: to look there again would only take long.
+        is_now = tracked.fire_time == now
         plan = plan_fire_times(
             task.schedule,
-            watermark=tracked.watermark,
+            watermark=now - _INSTANT if is_now else tracked.watermark,
             now=now,
             standing=tracked.standing,
             policies=tracked.policies,
@@ -265,7 +269,7 @@ class _Simulation:
         self._foreseen += [_unstarted(task.id, gap) for gap in plan.ranges]
         for fire_time in plan.claims:
             self._claim(tracked, TriggerKind.AT, fire_key(task.id, fire_time), fire_time, now, overlaps=overlapping)
-        tracked.watermark = plan.watermark
+        tracked.watermark = max(plan.watermark, tracked.watermark)
 
     def _room(self, tracked: _Tracked) -> int | None:
         if tracked.task.max_runs is None:
