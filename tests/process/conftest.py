@@ -264,9 +264,10 @@ def long_scene(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
             world.kill()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The long scenes are looked at last."""
-    items.sort(key=lambda item: item.path.name == LONG)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The long scenes are looked at last; of several workers one begins with them and waits while the others work."""
+    comes_first = hasattr(config, "workerinput")
+    items.sort(key=lambda item: (item.path.name == LONG) is not comes_first)
 
 
 @pytest.fixture(scope="session")
