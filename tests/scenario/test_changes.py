@@ -206,6 +206,24 @@ def test_changes_during_a_run_are_taken_for_its_own(watching: World) -> None:
     assert batches(watching) == [["Inbox/a.md"]]
 
 
+def test_runs_side_by_side_are_judged_when_the_last_has_ended(world: World) -> None:
+    """As long as one of the task's runs goes on, what changes may be its doing."""
+    world.script = lambda _: None
+    world.command("a", f'{WATCHES}\ncron: "1,2 10 * * *"\noverlap: allow')
+    world.start()
+    world.advance_to("10:03")
+    first, second = world.engine.running
+    change(world, "Inbox/out.md")
+    world.advance(5)
+    world.engine.finish(first)
+    world.advance(5)
+    change(world, "Inbox/out.md", text="more")
+    world.advance(5)
+    world.engine.finish(second)
+    world.advance(600)
+    assert batches(world) == []
+
+
 def test_changes_of_people_during_a_claude_run_count(world: World) -> None:
     """A session without shell tells exactly what it wrote: the rest was somebody else."""
     world.script = lambda _: None
@@ -277,6 +295,21 @@ def test_our_own_writes_are_no_changes(world: World) -> None:
     change(world, "new.md")
     world.advance(3600)
     assert batches(world) == [["new.md"]]
+
+
+def test_text_of_ours_that_somebody_restores_counts(world: World) -> None:
+    """It was ours, and then it was not."""
+    world.script = lambda _: Result(outcome=Outcome.SUCCESS, text="hello", exit_code=0)
+    world.command("a", 'on_change: "b.md"')
+    world.command("b", 'at: "2026-11-20 10:00:10"\noutput: "b.md"')
+    world.start()
+    world.advance(60)
+    ours = (world.root / "b.md").read_text()
+    change(world, "b.md", text="theirs")
+    world.advance(60)
+    change(world, "b.md", text=ours)
+    world.advance(60)
+    assert batches(world) == [["b.md"], ["b.md"]]
 
 
 def test_edit_that_our_own_write_hides_counts(world: World) -> None:
@@ -497,6 +530,33 @@ def test_max_runs_and_until_end_the_watching(world: World) -> None:
     assert batches(world, "few") == batches(world, "brief") == [["Inbox/a.md"]]
     assert "status: done" in world.text("few")
     assert "status: done" in world.text("brief")
+
+
+def test_max_runs_holds_for_what_was_gathered_meanwhile(make_world: MakeWorld) -> None:
+    """The last run waited for a place, and a second batch for the run."""
+    world = make_world(settings="status: active\nhost: here\ntimezone: Europe/Berlin\nmax_parallel: 1\n")
+    world.script = lambda request: None if request.task == "long" else SUCCESS
+    world.command("a", f"{WATCHES}\nmax_runs: 1")
+    world.command("long", "at: 2026-11-20 10:00:10")
+    world.start()
+    change(world, "Inbox/a.md")
+    world.advance(31)
+    change(world, "Inbox/b.md")
+    world.advance(60)
+    world.engine.finish("long")
+    world.advance(600)
+    assert batches(world) == [["Inbox/a.md"]]
+
+
+def test_batch_that_is_due_after_until_starts_nothing(world: World) -> None:
+    """The instant at which it would start is what counts, also if the note cannot be closed yet."""
+    world.command("a", f"{WATCHES}\nuntil: 2026-11-20T10:30\ndebounce: 3s")
+    world.start()
+    world.advance_to("10:29:58")
+    world.edit("a", "echo a", "echo b")
+    change(world, "Inbox/a.md")
+    world.advance(600)
+    assert world.history() == []
 
 
 def test_once_watches_nothing(world: World) -> None:

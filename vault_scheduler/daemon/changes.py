@@ -247,5 +247,4 @@ class Changes:
         return [due for task, due in dues.items() if due is not None and self._is_free(task)]
 
     def _is_free(self, task: str) -> bool:
-        tracked = self._roster.get(task)
-        return tracked is not None and not self._claims.is_busy(task) and self._claims.room(tracked) != 0
+        return self._roster.get(task) is not None and not self._claims.is_busy(task)
