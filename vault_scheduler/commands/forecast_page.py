@@ -268,7 +268,7 @@ def _sums(found: Prospect) -> list[tuple[str, str]]:
         ("guessed", _guessed(found)),
         ("unforeseen", _unforeseen(found)),
         ("gates", f"taken to open: {_names(found.gated)}" if found.gated else ""),
-        ("later", _names(found.later)),
+        ("not due", _names(found.later)),
         ("off", _off(found)),
         ("cut", _cut(found)),
     ]

@@ -27,6 +27,7 @@ from vault_scheduler.planning.planner import (
     standing,
     superseded,
     take_turns,
+    vault_off,
 )
 from vault_scheduler.run import Outcome, Run, RunState, TriggerKind, counts_as_run, fire_key, run_id, run_key
 from vault_scheduler.settings import Settings, resolve
@@ -169,7 +170,8 @@ class _Simulation:
         run = each.candidate.run
         active = _Active(candidate=each.candidate, was_claimed=True, ends_at=each.ends_at)
         tracked = self._tracked.get(run.task)
-        if each.ends_at is None and (tracked is None or not _goes_on(run, tracked.standing)):
+        is_off = bool(vault_off(self._settings, now))
+        if each.ends_at is None and (tracked is None or not _goes_on(run, tracked.standing, is_off)):
             blocked = tracked is not None and tracked.standing.state.blocks
             reason = tracked.standing.reason if tracked else "the task was deleted"
             self._foreseen.append(active.foreseen(Outcome.BLOCKED if blocked else Outcome.SKIPPED, reason))
@@ -409,9 +411,10 @@ def _cap(task: Task) -> float:
     return task.action.max_usd if isinstance(task.action, ClaudeAction) else 0.0
 
 
-def _goes_on(run: Run, stands: Standing) -> bool:
-    """Whether a run that waits is not given up as pointless: run-now works on a paused task."""
-    return stands.armed or (run.trigger is TriggerKind.REQUEST and stands.state in (State.PAUSED, State.DONE))
+def _goes_on(run: Run, stands: Standing, vault_is_off: bool) -> bool:
+    """Whether a run that waits is not given up as pointless: run-now works on a paused task, in an active vault."""
+    asked_for = run.trigger is TriggerKind.REQUEST and stands.state in (State.PAUSED, State.DONE)
+    return stands.armed or (asked_for and not vault_is_off)
 
 
 def _unstarted(task: str, gap: Range) -> Foreseen:
