@@ -139,6 +139,7 @@ class Readings:
         self._again.discard(path)
         if data is None:
             self._digests.pop(path, None)
+            self._stamps.pop(path, None)  # the next file of this name has an age of its own
         else:
             self._digests[path] = current
         return Reading(data=data, is_new=before is None, is_ours=is_ours, is_same=before == current)
