@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from vault_scheduler.daemon.snapshots import Snapshots, cap_of, snapshot_of
 from vault_scheduler.engine import AttemptEnded, AttemptStarted, Engine
-from vault_scheduler.executors.base import RunRequest, action_to_json
-from vault_scheduler.ledger.store import CHANGED, OVERLAPS, PARENT, TRANSIENT, Claim, Store
+from vault_scheduler.ledger.store import OVERLAPS, TRANSIENT, Claim, Store
 from vault_scheduler.planning.budget import charge
 from vault_scheduler.planning.planner import (
     Candidate,
@@ -24,15 +24,13 @@ from vault_scheduler.planning.planner import (
 )
 from vault_scheduler.run import Outcome, Result, Run, RunState, TriggerKind, fire_key, run_id, run_key
 from vault_scheduler.settings import Settings
-from vault_scheduler.task import ClaudeAction, Overlap, Policies, Task, TaskType, fingerprint
+from vault_scheduler.task import Overlap, Policies, Task, TaskType, fingerprint
 from vault_scheduler.telling.summary import duration_words
 
 DIED = "vault-sched died while it ran"
 SUPERSEDED = "a later fire time took its place"
 LONGEST_SETTLING = timedelta(seconds=60)
 """A run waits at most this long for a note that is being edited (rule 5)."""
-
-_KEPT_SNAPSHOTS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,29 +57,6 @@ class Budget(Protocol):
 
     def spent_by(self, run: Run) -> float:
         """What the attempts of a run have cost so far (US dollars)."""
-
-
-def snapshot_of(task: Task, policies: Policies) -> dict[str, Any]:
-    """All that an attempt needs to know of its definition, as plain JSON values."""
-    return {
-        "task": task.id,
-        "path": task.path,
-        "type": task.type.value,
-        "timezone": task.timezone,
-        "action": action_to_json(task.action),
-        "body": task.body,
-        "cwd": policies.cwd,
-        "env": dict(policies.env),
-        "secrets": list(policies.secrets),
-        "timeout_s": policies.timeout.total_seconds(),
-        "retries": policies.retries,
-        "retry_delay_s": policies.retry_delay.total_seconds(),
-        "output": policies.output,
-        "log": policies.log,
-        "overlap": policies.overlap.value,
-        "group": policies.group,
-        "gate": list(task.gate) if isinstance(task.gate, tuple) else task.gate,
-    }
 
 
 def deliveries_for(run: Run, outcome: Outcome, snapshot: Mapping[str, Any], *, changed: bool) -> list[str]:
@@ -118,13 +93,10 @@ class Dispatcher:
         self._engine = engine
         self._budget = budget
         self._view = view
-        self._vault = vault
-        self._system_folder = system_folder
         self._report = report
-        self._named_files = named_files
         self._active: dict[str, Run] = {}
         self._cancelling: set[str] = set()
-        self._snapshots: dict[str, dict[str, Any]] = {}
+        self._snapshots = Snapshots(store, vault=vault, system_folder=system_folder, named_files=named_files)
 
     # what is going on
 
@@ -170,7 +142,7 @@ class Dispatcher:
             fire_time=fire_time,
             claimed_at=now,
             snapshot=digest,
-            reserved_usd=_cap(task),
+            reserved_usd=cap_of(task),
             extra=dict(extra or {}),
         )
         return Claim(run=run), {digest: json.dumps(snapshot, sort_keys=True)}
@@ -200,7 +172,7 @@ class Dispatcher:
                 await self._start(turn.run, settings, now)
 
     async def _candidate(self, run: Run) -> Candidate:
-        snapshot = await self._snapshot(run)
+        snapshot = await self._snapshots.of(run)
         return Candidate(
             run=run,
             type=TaskType(snapshot["type"]),
@@ -208,15 +180,6 @@ class Dispatcher:
             group=snapshot.get("group", ""),
             overlaps=OVERLAPS in run.extra,
         )
-
-    async def _snapshot(self, run: Run) -> dict[str, Any]:
-        if run.snapshot not in self._snapshots:
-            if len(self._snapshots) > _KEPT_SNAPSHOTS:
-                self._snapshots.clear()
-            text = await self._store.snapshot(run.snapshot)
-            assert text is not None, "a run is claimed together with its snapshot"
-            self._snapshots[run.snapshot] = json.loads(text)
-        return self._snapshots[run.snapshot]
 
     async def _give_way(self, run: Run, now: datetime) -> None:
         """A later fire time takes the place of this run."""
@@ -253,7 +216,7 @@ class Dispatcher:
             await self._wait(run, "edit", None)
             return
         run = await self._follow_edit(run, view)
-        snapshot = await self._snapshot(run)
+        snapshot = await self._snapshots.of(run)
         refusal = self._budget.refusal(run, snapshot["action"].get("max_usd_day"), settings, now)
         if refusal:
             await self._end_unstarted(run, Outcome.SKIPPED, refusal, now)
@@ -269,8 +232,8 @@ class Dispatcher:
             waiting_for="",
         )
         self._report(run, "started")
-        facts = await self._facts(run, snapshot, now)
-        await self._engine.submit(self._request(run, snapshot, number, facts))
+        cap = max(0.0, run.reserved_usd - self._budget.spent_by(run)) if run.reserved_usd else None
+        await self._engine.submit(await self._snapshots.request(run, max_usd=cap, now=now))
 
     async def _follow_edit(self, run: Run, view: View) -> Run:
         """A first attempt that waited for an edit to settle runs what the note says now."""
@@ -280,60 +243,10 @@ class Dispatcher:
         digest = fingerprint(snapshot)
         if digest == run.snapshot:
             return run
-        reserved = _cap(view.task)
+        reserved = cap_of(view.task)
         await self._store.renew_snapshot(run.id, digest, json.dumps(snapshot, sort_keys=True), reserved)
         self._active[run.id] = run = replace(run, snapshot=digest, reserved_usd=reserved)
         return run
-
-    def _request(self, run: Run, snapshot: Mapping[str, Any], number: int, facts: Mapping[str, Any]) -> RunRequest:
-        reserved = run.reserved_usd or None
-        return RunRequest(
-            run=run.id,
-            task=run.task,
-            path=run.path,
-            title=run.path.rsplit("/", 1)[-1].removesuffix(".md"),
-            type=snapshot["type"],
-            attempt=number,
-            fire_time=run.fire_time.isoformat(),
-            timezone=snapshot["timezone"],
-            vault=self._vault,
-            system_folder=self._system_folder,
-            action=snapshot["action"],
-            body=snapshot["body"],
-            cwd=snapshot["cwd"],
-            env=snapshot["env"],
-            secrets=tuple(snapshot["secrets"]),
-            timeout_s=snapshot["timeout_s"],
-            max_usd=max(0.0, reserved - self._budget.spent_by(run)) if reserved else None,
-            gate=_exec_or_line(snapshot.get("gate")),
-            changed=tuple(json.loads(run.extra.get(CHANGED, "[]"))),
-            facts=facts,
-        )
-
-    async def _facts(self, run: Run, snapshot: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-        """What a Claude session is told about its run, and which files it must leave alone; others need nothing."""
-        if snapshot["type"] != TaskType.CLAUDE:
-            return {}
-        last = await self._store.last_run_of(run.task, started=True)
-        return {
-            "late_s": max(0.0, (now - run.fire_time).total_seconds()),
-            "last_outcome": last.outcome.value if last and last.outcome else "",
-            "last_run": last.fire_time.isoformat() if last else "",
-            "last_result": last.result.text[:500] if last and last.result else "",
-            "named_files": self._named_files(),
-            **await self._parent_facts(run),
-        }
-
-    async def _parent_facts(self, run: Run) -> dict[str, Any]:
-        """How the run ended that this one comes after."""
-        parent = await self._store.run(run.extra[PARENT]) if PARENT in run.extra else None
-        if parent is None:
-            return {}
-        return {
-            "parent": parent.task,
-            "parent_outcome": parent.outcome.value if parent.outcome else "",
-            "parent_result": parent.result.text[:2000] if parent.result else "",
-        }
 
     # ends
 
@@ -379,7 +292,7 @@ class Dispatcher:
     async def _conclude(self, run: Run, now: datetime) -> None:
         result = run.result
         assert result is not None
-        snapshot = await self._snapshot(run)
+        snapshot = await self._snapshots.of(run)
         retry = result.outcome.is_failed and result.retryable and run.attempts <= snapshot["retries"]
         if retry and run.id not in self._cancelling:
             delay = retry_delay(Policies(retry_delay=timedelta(seconds=snapshot["retry_delay_s"])), run.attempts)
@@ -391,7 +304,7 @@ class Dispatcher:
         await self._finish(run, result.outcome, result.reason, now)
 
     async def _finish(self, run: Run, outcome: Outcome, reason: str, now: datetime) -> None:
-        snapshot = await self._snapshot(run)
+        snapshot = await self._snapshots.of(run)
         before = await self._store.last_run_of(run.task, started=bool(run.attempts))
         changed = before is None or before.outcome != outcome or _text(before.result) != _text(run.result)
         targets = deliveries_for(run, outcome, snapshot, changed=changed)
@@ -440,14 +353,6 @@ class Dispatcher:
 def _runs_while(run: Run, view: View) -> bool:
     """Run-now works on a paused task, not on a stopped one and not in a paused vault (rule 2)."""
     return run.trigger is TriggerKind.REQUEST and view.state in (State.PAUSED, State.DONE) and not view.vault_is_off
-
-
-def _cap(task: Task) -> float:
-    return task.action.max_usd if isinstance(task.action, ClaudeAction) else 0.0
-
-
-def _exec_or_line(command: Any) -> str | tuple[str, ...] | None:
-    return tuple(command) if isinstance(command, list) else command
 
 
 def _text(result: Result | None) -> str:

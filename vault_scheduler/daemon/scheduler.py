@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
 from datetime import datetime, timedelta
 
 from vault_scheduler.clock import LONGEST_WAIT_S, Clock
@@ -17,6 +15,7 @@ from vault_scheduler.daemon.endings import Endings
 from vault_scheduler.daemon.followers import Followers
 from vault_scheduler.daemon.guard import Guard
 from vault_scheduler.daemon.inbox import Inbox
+from vault_scheduler.daemon.revision import Revision
 from vault_scheduler.daemon.roster import Roster, Tracked
 from vault_scheduler.daemon.scribe import Scribe
 from vault_scheduler.daemon.surroundings import NoteSurroundings
@@ -26,7 +25,6 @@ from vault_scheduler.errors import LedgerCorrupt, LedgerUnavailable
 from vault_scheduler.ledger.store import Store, TaskRow
 from vault_scheduler.planning.attendance import Attendance
 from vault_scheduler.planning.planner import State, is_going
-from vault_scheduler.planning.registry import Copy
 from vault_scheduler.run import Run, RunState
 from vault_scheduler.task import Problem, TaskType
 from vault_scheduler.vault.vault import Vault
@@ -74,15 +72,11 @@ class Scheduler:
         self._only_requests = only_requests
         self._grace_s = grace_s
         self._events: deque[EngineEvent] = deque()
-        self._touched: set[str] = set()  # tasks to be reconsidered
-        self._renamed: deque[tuple[str, str]] = deque()
         self._fault = ""  # why nothing is started: the ledger is not the one that was opened
         self._unavailable = ""
         self._started = False  # the first look is complete, on_start tasks are claimed
-        self._copies: dict[str, Copy] = {}  # as the ledger has them
         self._attendance = Attendance()
         self._last_beat = float("-inf")
-        self._host_claimed = False
         self.wake = asyncio.Event()
         self._roster = Roster(survey, guard, host, rows, ledger_lost=ledger_lost)
         self._put_together(vault)
@@ -137,6 +131,22 @@ class Scheduler:
             around=self._around,
             tell=self._tell,
         )
+        self._revision = Revision(
+            store=self.store,
+            survey=self._survey,
+            roster=self._roster,
+            guard=self._guard,
+            attendance=self._attendance,
+            dispatcher=self.dispatcher,
+            claims=self._claims,
+            changes=self.changes,
+            endings=self._endings,
+            scribe=self.scribe,
+            around=self._around,
+            tell=self._tell,
+            host=self._host,
+            only_requests=self._only_requests,
+        )
 
     def tracked(self, task: str) -> Tracked | None:
         """The task and how it stands, if it is one now."""
@@ -167,9 +177,7 @@ class Scheduler:
 
     async def begin(self) -> None:
         """Bring what a former daemon left to its end, before anything new starts."""
-        copies = json.loads(await self.store.get_meta("copies") or "{}")
-        self._copies = {path: Copy(**copy) for path, copy in copies.items()}
-        self._survey.remember_copies(self._copies)
+        await self._revision.begin()
         await self.store.reopen_requests()
         self._guard.recall(await self.store.started_of_type(TaskType.CLAUDE, RECALLED), self._clock.now())
         await self.dispatcher.recover(self._clock.now(), self._grace_s)
@@ -260,13 +268,13 @@ class Scheduler:
         """
         now, monotonic = self._clock.now(), self._clock.monotonic()
         if self._attendance.notice(now, monotonic):
-            self._touched |= set(self._survey.registry.ids())  # the clock was set back
+            self._revision.touch(self._survey.registry.ids())  # the clock was set back
         await self._check_ledger(now)
         await self._take_events()
         await self._follow(now)  # as the notes were when the runs ended
         if self._claims.plans.followed:  # before a rename is seen, which the ledger is told at once
             await self._claims.commit()
-        await self._look(now, monotonic)
+        await self._revision.look(now, monotonic, may_claim=self._may_claim)
         if not self._fault:
             await self._inbox.take(now)
             await self._follow(now)
@@ -279,7 +287,7 @@ class Scheduler:
             await self._stop_runs(now)
             if not self._fault:
                 await self.dispatcher.start_what_may(self._survey.settings_note.in_force, now)
-        self._touched |= await self._endings.follow_up(now)
+        self._revision.touch(await self._endings.follow_up(now))
         if self._knows_notes:
             await self._endings.close_spent(now)
             await self.scribe.deliver(self._around.pace(), now, monotonic)
@@ -292,8 +300,7 @@ class Scheduler:
 
     @property
     def _knows_notes(self) -> bool:
-        """Whether a task that is not there is really gone: the vault is there and its notes have been read."""
-        return self._survey.present and self._survey.settings is not None and not self._survey.starting
+        return self._survey.knows_notes
 
     @property
     def _may_follow(self) -> bool:
@@ -319,85 +326,6 @@ class Scheduler:
             self._last_beat = monotonic
             await self.store.set_meta("last pass", now.isoformat())
             await self.store.renew_leases(now + LEASE)
-
-    # what the notes say
-
-    async def _look(self, now: datetime, monotonic: float) -> None:
-        seen = self._survey.look(now, monotonic)
-        self._attendance.vault_is(self._survey.present, now)
-        if seen.travelled:
-            self._attendance.has_travelled(now)
-        self.scribe.changed(seen.changed_paths)
-        self._renamed.extend(seen.renamed)
-        self._touched |= seen.touched
-        if seen.settings_changed:
-            self._touched |= set(self._survey.registry.ids())
-            self._claims.plans.meta["settings"] = self._survey.settings_note.source
-        while self._renamed:
-            await self._rename(*self._renamed[0])
-            self._renamed.popleft()
-        if self._knows_notes:
-            self._touched |= self._roster.judge_chains(now)
-        while self._touched:
-            task = next(iter(self._touched))
-            self._reconsider(task, now, monotonic)
-            self._touched.discard(task)
-        self._guard.store_pins()
-        self._keep_copies()
-        if not self._survey.starting:
-            self._roster.all_seen()
-        await self._claim_host(monotonic)
-
-    def _keep_copies(self) -> None:
-        copies = self._survey.registry.copies
-        if copies != self._copies:
-            self._copies = dict(copies)
-            plain = {path: asdict(copy) for path, copy in copies.items()}
-            self._claims.plans.meta["copies"] = json.dumps(plain, sort_keys=True)
-
-    async def _claim_host(self, monotonic: float) -> None:
-        """The first daemon writes its machine into a settings note that names none."""
-        note = self._survey.settings_note
-        if self._host_claimed or self._only_requests or not self._survey.present or note.is_pending:
-            return
-        if note.settings is not None and note.settings.host is None and not note.problems:
-            self._host_claimed = True
-            await self.scribe.write_settings(note.path, {"host": self._host}, monotonic)
-
-    async def _rename(self, old: str, new: str) -> None:
-        holder = self._survey.registry.holder(new)
-        if holder is None:
-            return
-        await self.store.rename_task(old, new, holder.path)
-        self._guard.rename(old, new)
-        self._roster.rename(old, new, holder.path)
-        self.changes.rename(old, new)
-        self.dispatcher.rename(old, new)
-        if old != new:
-            self._tell("renamed", old, f"→ {new}")
-
-    def _reconsider(self, task_id: str, now: datetime, monotonic: float) -> None:
-        self._fire_before_edit(task_id, now)
-        self._around.forget_passed(task_id)
-        tracked = self._roster.reconsider(task_id, self._claims.plans, now, monotonic)
-        self.changes.reconsider(task_id)
-        if tracked is None:
-            return
-        if tracked.task.run_now and not self._only_requests:
-            self._claims.run_now(task_id, tracked, now)
-        self._endings.schedule_look(task_id, now)
-        self.scribe.registered(task_id)
-        if tracked.standing.armed and self._survey.value(tracked.task.path, "status_reason"):
-            self.scribe.want(task_id, {"status_reason": None})  # a person set the task going again
-
-    def _fire_before_edit(self, task_id: str, now: datetime) -> None:
-        """What was due before an edit counted runs as it was, unless the edit pauses, stops or deletes the task."""
-        before = self._roster.get(task_id)
-        if before is None or not self._may_claim or not before.fires or not self._roster.is_due(task_id, now):
-            return
-        stands = self._roster.would_stand(task_id, now)
-        if stands is not None and (stands.armed or stands.state.blocks):
-            self._claims.fire(task_id, before, now, self._attendance.absence)
 
     # claims
 

@@ -67,6 +67,11 @@ class Survey:
         return self._first_look or self._misses_former
 
     @property
+    def knows_notes(self) -> bool:
+        """Whether a task that is not there is really gone: the vault is there and its notes have been read."""
+        return self.present and self.settings is not None and not self.starting
+
+    @property
     def _misses_former(self) -> bool:
         return any(path in self._former and path not in self._watched for path in self._readings.waiting())
 

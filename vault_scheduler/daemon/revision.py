@@ -1,0 +1,152 @@
+"""What follows when notes have changed: renames, tasks looked at anew, copies, the vault's host."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from datetime import datetime
+
+from vault_scheduler.daemon.changes import Changes
+from vault_scheduler.daemon.claims import Claims
+from vault_scheduler.daemon.dispatcher import Dispatcher
+from vault_scheduler.daemon.endings import Endings
+from vault_scheduler.daemon.guard import Guard
+from vault_scheduler.daemon.roster import Roster
+from vault_scheduler.daemon.scribe import Scribe
+from vault_scheduler.daemon.surroundings import NoteSurroundings
+from vault_scheduler.daemon.survey import Survey
+from vault_scheduler.ledger.store import Store
+from vault_scheduler.planning.attendance import Attendance
+from vault_scheduler.planning.registry import Copy
+
+
+class Revision:
+    """Brings the roster up to date with what the survey believes, and tells all who have to know."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        survey: Survey,
+        roster: Roster,
+        guard: Guard,
+        attendance: Attendance,
+        dispatcher: Dispatcher,
+        claims: Claims,
+        changes: Changes,
+        endings: Endings,
+        scribe: Scribe,
+        around: NoteSurroundings,
+        tell: Callable[[str, str, str], None],
+        host: str,
+        only_requests: bool,
+    ) -> None:
+        self._store = store
+        self._survey = survey
+        self._roster = roster
+        self._guard = guard
+        self._attendance = attendance
+        self._dispatcher = dispatcher
+        self._claims = claims
+        self._changes = changes
+        self._endings = endings
+        self._scribe = scribe
+        self._around = around
+        self._tell = tell
+        self._host = host
+        self._only_requests = only_requests
+        self._touched: set[str] = set()  # tasks to be reconsidered
+        self._renamed: deque[tuple[str, str]] = deque()
+        self._copies: dict[str, Copy] = {}  # as the ledger has them
+        self._host_claimed = False
+
+    async def begin(self) -> None:
+        """Remember what a former daemon knew."""
+        copies = json.loads(await self._store.get_meta("copies") or "{}")
+        self._copies = {path: Copy(**copy) for path, copy in copies.items()}
+        self._survey.remember_copies(self._copies)
+
+    def touch(self, tasks: Iterable[str]) -> None:
+        """These tasks are to be looked at anew."""
+        self._touched |= set(tasks)
+
+    async def look(self, now: datetime, monotonic: float, *, may_claim: bool) -> None:
+        """Take in what is believed of the notes. `may_claim`: what was due before an edit counted may start yet."""
+        seen = self._survey.look(now, monotonic)
+        self._attendance.vault_is(self._survey.present, now)
+        if seen.travelled:
+            self._attendance.has_travelled(now)
+        self._scribe.changed(seen.changed_paths)
+        self._renamed.extend(seen.renamed)
+        self._touched |= seen.touched
+        if seen.settings_changed:
+            self._touched |= set(self._survey.registry.ids())
+            self._claims.plans.meta["settings"] = self._survey.settings_note.source
+        while self._renamed:
+            await self._rename(*self._renamed[0])
+            self._renamed.popleft()
+        if self._survey.knows_notes:
+            self._touched |= self._roster.judge_chains(now)
+        while self._touched:
+            task = next(iter(self._touched))
+            self._reconsider(task, now, monotonic, may_claim)
+            self._touched.discard(task)
+        self._guard.store_pins()
+        self._keep_copies()
+        if not self._survey.starting:
+            self._roster.all_seen()
+        await self._claim_host(monotonic)
+
+    def _keep_copies(self) -> None:
+        copies = self._survey.registry.copies
+        if copies != self._copies:
+            self._copies = dict(copies)
+            plain = {path: asdict(copy) for path, copy in copies.items()}
+            self._claims.plans.meta["copies"] = json.dumps(plain, sort_keys=True)
+
+    async def _claim_host(self, monotonic: float) -> None:
+        """The first daemon writes its machine into a settings note that names none."""
+        note = self._survey.settings_note
+        if self._host_claimed or self._only_requests or not self._survey.present or note.is_pending:
+            return
+        if note.settings is not None and note.settings.host is None and not note.problems:
+            self._host_claimed = True
+            await self._scribe.write_settings(note.path, {"host": self._host}, monotonic)
+
+    async def _rename(self, old: str, new: str) -> None:
+        holder = self._survey.registry.holder(new)
+        if holder is None:
+            return
+        await self._store.rename_task(old, new, holder.path)
+        self._guard.rename(old, new)
+        self._roster.rename(old, new, holder.path)
+        self._changes.rename(old, new)
+        self._dispatcher.rename(old, new)
+        if old != new:
+            self._tell("renamed", old, f"→ {new}")
+
+    def _reconsider(self, task_id: str, now: datetime, monotonic: float, may_claim: bool) -> None:
+        if may_claim:
+            self._fire_before_edit(task_id, now)
+        self._around.forget_passed(task_id)
+        tracked = self._roster.reconsider(task_id, self._claims.plans, now, monotonic)
+        self._changes.reconsider(task_id)
+        if tracked is None:
+            return
+        if tracked.task.run_now and not self._only_requests:
+            self._claims.run_now(task_id, tracked, now)
+        self._endings.schedule_look(task_id, now)
+        self._scribe.registered(task_id)
+        if tracked.standing.armed and self._survey.value(tracked.task.path, "status_reason"):
+            self._scribe.want(task_id, {"status_reason": None})  # a person set the task going again
+
+    def _fire_before_edit(self, task_id: str, now: datetime) -> None:
+        """What was due before an edit counted runs as it was, unless the edit pauses, stops or deletes the task."""
+        before = self._roster.get(task_id)
+        if before is None or not before.fires or not self._roster.is_due(task_id, now):
+            return
+        stands = self._roster.would_stand(task_id, now)
+        if stands is not None and (stands.armed or stands.state.blocks):
+            self._claims.fire(task_id, before, now, self._attendance.absence)
