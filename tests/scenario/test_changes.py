@@ -240,6 +240,27 @@ def test_changes_of_people_during_a_claude_run_count(world: World) -> None:
     assert batches(world) == [["Inbox/a.md"], ["Inbox/b.md"]]
 
 
+def test_claude_run_that_writes_through_a_link_is_recognised(world: World) -> None:
+    """It tells where the file lies, the watch where it was found."""
+    (world.root / "Notes").mkdir()
+    (world.root / "Inbox").mkdir()
+    (world.root / "Inbox" / "notes").symlink_to(world.root / "Notes")
+
+    def write(request: RunRequest) -> Result:
+        change(world, "Notes/out.md", text=request.run, heard=False)
+        return Result(outcome=Outcome.SUCCESS, changed_notes=("Notes/out.md",))
+
+    world.script = write
+    world.write("a", f"type: claude\n{WATCHES}", body="Sort the inbox.")
+    world.start()
+    change(world, "Inbox/a.md")
+    world.advance(3600)
+    assert batches(world) == [["Inbox/a.md"]]
+    change(world, "Notes/b.md")
+    world.advance(3600)
+    assert batches(world) == [["Inbox/a.md"], ["Inbox/notes/b.md"]]
+
+
 def test_claude_run_that_does_not_end_well_may_have_written_anything(world: World) -> None:
     """What a session wrote before it was ended is not known for certain."""
     world.script = lambda _: None

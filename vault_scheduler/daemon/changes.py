@@ -219,8 +219,15 @@ class Changes:
             self._going = {run: attempt for run, attempt in self._going.items() if run not in runs}
             told = [attempt.own for attempt in runs.values() if attempt.own is not None]
             if task in self._watches:
-                own = {path for paths in told for path in paths} if len(told) == len(runs) else None
-                self._watches[task].gathering.acquit(own, now_s)
+                gathering = self._watches[task].gathering
+                own = {path for paths in told for path in paths}
+                own |= {path for path in gathering.suspects if self._real(path) in own}
+                gathering.acquit(own if len(told) == len(runs) else None, now_s)
+
+    def _real(self, path: str) -> str:
+        """Where a file lies that was found through a link, perhaps."""
+        place = self._vault.place(path)
+        return self._vault.rel(place) if place is not None else path
 
     # claims
 

@@ -49,6 +49,11 @@ class Gathering:
         else:
             self._gather(matching, at)
 
+    @property
+    def suspects(self) -> Collection[str]:
+        """What has changed while a run of the task was going on, and has not been judged yet."""
+        return self._suspects.keys()
+
     def acquit(self, own: Collection[str] | None, at: float) -> None:
         """The task's run has ended. `own`: all that it wrote, so the rest was others; None: nobody knows, so all."""
         suspects, self._suspects = self._suspects, {}
