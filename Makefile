@@ -1,4 +1,4 @@
-# One command each: `make demo`, `make test`, `make check`, `make bench`, `make sweep`.
+# One command each: `make demo`, `make test`, `make check`, `make bench`, `make sweep`, `make torture`.
 # Needs python3 (3.11 or newer) and the package index, nothing else: uv is used if present,
 # else installed into the project's own environment.
 VENV := .venv
@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check bench sweep format requirements wheel-test clean
+.PHONY: demo test check bench sweep torture format requirements wheel-test clean
 
 $(STAMP): requirements/dev.txt pyproject.toml
 	@test -x $(BIN)/python || python3 -m venv $(VENV)
@@ -34,6 +34,10 @@ bench: $(STAMP)
 # Fire times against Debian cron's loop, around every change of the clocks from 2000 to 2030: some ten minutes.
 sweep: $(STAMP)
 	$(BIN)/python -m tests.sweep
+
+# Crashes, editors and sync against the real daemon, for many minutes; one line of figures each.
+torture: $(STAMP)
+	$(BIN)/python -m tests.torture
 
 format: $(STAMP)
 	$(BIN)/ruff format .
