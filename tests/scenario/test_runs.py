@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -464,3 +465,18 @@ def test_budget_is_asked_at_the_start(world: World) -> None:
     assert world.runs()[-1].count == 4
     world.advance((world.moment("2026-11-21 01:30") - world.clock.now()) / timedelta(seconds=1))
     assert world.runs()[-1].outcome is Outcome.SUCCESS
+
+
+def test_a_run_that_is_refused_leaves_its_place_to_the_next_at_once(make_world: Callable[..., World]) -> None:
+    """Nobody waits for the next look because the one before could not be paid for."""
+    world = make_world(settings="host: here\ntimezone: Europe/Berlin\nmax_parallel: 1\nvault_max_usd_day: 0.1")
+    world.command("c", 'cron: "5 10 * * *"')
+    world.write("a", 'type: claude\ncron: "10 10 * * *"\nmax_usd: 0.4', body="Do it.\n")
+    world.command("b", 'cron: "11 10 * * *"')
+    world.script = lambda _: None
+    world.start()
+    world.advance_to("10:15")
+    world.engine.finish("c")
+    world.call(world.daemon.tick())
+    assert world.history("b") == ["10:11 starting"]
+    assert world.runs("a")[0].outcome is Outcome.SKIPPED

@@ -392,7 +392,7 @@ def test_the_end_of_a_run_counts_within_the_bounds(
         ({"overlapping": True, "policies": {"overlap": Overlap.CANCEL}}, MINUTE, None),
         ({"overlapping": True, "policies": {"overlap": Overlap.ALLOW}}, MINUTE, None),
         ({"room": 1}, MINUTE, None),
-        ({"room": 0}, MINUTE, (Outcome.SKIPPED, "`max_runs` is used up")),
+        ({"room": 0}, MINUTE, (Outcome.SKIPPED, "max_runs is used up")),
     ],
 )
 def test_why_a_child_that_is_due_does_not_start(

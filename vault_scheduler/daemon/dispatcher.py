@@ -156,6 +156,11 @@ class Dispatcher:
 
     async def start_what_may(self, settings: Settings, now: datetime) -> None:
         """Start each waiting run whose turn it is; write down what the others wait for."""
+        while await self._take_turns(settings, now):
+            pass  # one that is refused leaves its place to the next
+
+    async def _take_turns(self, settings: Settings, now: datetime) -> bool:
+        """Whether one whose turn it was ended without having started."""
         for run in [r for r in self._active.values() if not is_going(r)]:
             await self._give_up_if_pointless(run, now)
         candidates = [await self._candidate(run) for run in self._active.values()]
@@ -165,11 +170,13 @@ class Dispatcher:
         going = [c for c in candidates if is_going(c.run)]
         waiting = [c for c in candidates if not is_going(c.run)]
         limits = Limits(max_parallel=settings.max_parallel, max_claude=settings.max_claude)
-        for turn in take_turns(waiting, going, limits, now):
+        turns = take_turns(waiting, going, limits, now)
+        for turn in turns:
             if turn.waits_for:
                 await self._wait(turn.run, turn.waits_for, turn.run.not_before)
             else:
                 await self._start(turn.run, settings, now)
+        return any(not turn.waits_for and turn.run.id not in self._active for turn in turns)
 
     async def _candidate(self, run: Run) -> Candidate:
         snapshot = await self._snapshots.of(run)

@@ -11,6 +11,7 @@ from vault_scheduler.daemon.scribe import Scribe
 from vault_scheduler.daemon.surroundings import NoteSurroundings
 from vault_scheduler.daemon.survey import Survey
 from vault_scheduler.ledger.store import Store
+from vault_scheduler.planning.planner import USED_UP
 from vault_scheduler.run import Outcome, Run
 
 
@@ -89,7 +90,7 @@ class Endings:
 
     def _why_done(self, tracked: Tracked) -> str:
         is_used_up = tracked.is_used_up(self._roster.row(tracked.task.id))
-        return "max_runs is used up" if is_used_up else "nothing is left to fire"
+        return USED_UP if is_used_up else "nothing is left to fire"
 
     async def _never_fired(self, tracked: Tracked, now: datetime) -> bool:
         """Whether the newest instant of a one-shot has neither been run nor recorded as missed."""

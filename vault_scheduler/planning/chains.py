@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NamedTuple
 
-from vault_scheduler.planning.planner import LAST_GOOD_GRACE, ON_TIME, STILL_RUNNING, Standing, State
+from vault_scheduler.planning.planner import LAST_GOOD_GRACE, ON_TIME, STILL_RUNNING, USED_UP, Standing, State
 from vault_scheduler.planning.registry import Entry, Registry
 from vault_scheduler.run import Outcome
 from vault_scheduler.task import AfterOutcome, CatchUp, Overlap, Policies, Problem, Task
@@ -360,5 +360,5 @@ def why_not(
     if overlapping and policies.overlap is Overlap.SKIP:
         return Outcome.SKIPPED, STILL_RUNNING
     if room == 0:
-        return Outcome.SKIPPED, "`max_runs` is used up"
+        return Outcome.SKIPPED, USED_UP
     return None

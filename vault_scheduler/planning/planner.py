@@ -22,6 +22,7 @@ CATCH_UP_LIMIT = 100
 
 
 STILL_RUNNING = "still running"
+USED_UP = "max_runs is used up"
 
 
 class State(StrEnum):
@@ -161,7 +162,7 @@ def plan_fire_times(
         ranges.append(_skipped(chosen, STILL_RUNNING))
         chosen = ()
     if room is not None and len(chosen) > room:
-        ranges.append(_skipped(chosen[room:], "max_runs is used up"))
+        ranges.append(_skipped(chosen[room:], USED_UP))
         chosen = chosen[:room]
     return FirePlan(claims=chosen, ranges=tuple(ranges), watermark=last)
 
