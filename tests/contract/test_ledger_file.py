@@ -286,6 +286,6 @@ def test_a_ledger_of_the_first_schema_keeps_its_tasks_and_knows_how_often_they_s
     file.close()
     store = asyncio.run(opened(path))
     row = asyncio.run(store.task_rows())["a"]
-    assert (row.started, row.fingerprint, row.armed) == (2, "f", True)
+    assert (row.started, row.fingerprint, row.fires) == (2, "f", True)
     assert len(asyncio.run(store.history())) == 4
     asyncio.run(store.close())

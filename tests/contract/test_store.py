@@ -78,7 +78,7 @@ def a_row(task: str = "briefing", **changes: Any) -> TaskRow:
         "task": task,
         "path": f"{task}.md",
         "fingerprint": "f1",
-        "armed": True,
+        "fires": True,
         "watermark": T,
     }
     return TaskRow(**{**fields, **changes})
@@ -148,7 +148,7 @@ async def test_the_same_key_twice_in_one_batch_is_one_run(store: Store) -> None:
 
 async def test_claim_watermark_latch_and_snapshot_are_saved_together(store: Store) -> None:
     """Everything in a batch is there afterwards."""
-    row = a_row(watermark=T + MINUTE, invalid_since=T, source="{}", seen_definition="d1", armed=False)
+    row = a_row(watermark=T + MINUTE, invalid_since=T, source="{}", seen_definition="d1", fires=False)
     batch = Batch(
         claims=(Claim(run=a_run(), latch=True),),
         tasks=(row,),

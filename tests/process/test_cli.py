@@ -345,7 +345,7 @@ def test_approvals_that_were_lost_do_not_come_back_with_the_first_new_one(shell:
     shell.write("one", HELLO)
     shell.write("two", HELLO.replace("hello", "two"))
     rows = tuple(
-        TaskRow(task=name, path=f"00_system/tasks/{name}.md", fingerprint="x", armed=True, watermark=NOW)
+        TaskRow(task=name, path=f"00_system/tasks/{name}.md", fingerprint="x", fires=True, watermark=NOW)
         for name in ("one", "two")
     )
     shell.ledger(lambda store: store.save(Batch(tasks=rows)))

@@ -31,7 +31,7 @@ async def main() -> None:
         key = fire_key(sys.argv[2], fire)
         run = Run(id=run_id(key, fire), key=key, task=sys.argv[2], path="a.md", trigger=TriggerKind.AT,
                   fire_time=fire, claimed_at=fire)
-        row = TaskRow(task=sys.argv[2], path="a.md", fingerprint="f", armed=True, watermark=fire)
+        row = TaskRow(task=sys.argv[2], path="a.md", fingerprint="f", fires=True, watermark=fire)
         await store.save(Batch(claims=(Claim(run=run),), tasks=(row,)))
         print("claimed", run.id, flush=True)
         if number % 2:

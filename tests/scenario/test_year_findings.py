@@ -21,7 +21,6 @@ def test_note_that_comes_again_is_left_alone_first(world: World) -> None:
     assert world.stands("a") == "armed"
 
 
-@pytest.mark.xfail(strict=True, reason="a vault that is paused while `paused_until` passes forgets that it was")
 @pytest.mark.parametrize("where", ["the task", "the vault"])
 def test_pause_within_a_pause_makes_up_for_nothing(world: World, where: str) -> None:
     """Whoever pauses a task that `paused_until` holds already, and resumes it later, makes up for nothing."""
@@ -37,7 +36,6 @@ def test_pause_within_a_pause_makes_up_for_nothing(world: World, where: str) -> 
     assert world.history() == ["11:40 success"]
 
 
-@pytest.mark.xfail(strict=True, reason="an invalid note in a paused vault counts from the beginning of the pause")
 def test_invalid_note_blocks_nothing_while_the_vault_is_paused(world: World) -> None:
     """What would have come due in a pause was not due, so it did not end blocked either."""
     world.command("a", "every: 10m")

@@ -35,8 +35,8 @@ def once(hours: float) -> Schedule:
     return Schedule(triggers=(OnceTrigger((NOW + hours * HOUR,)),))
 
 
-def row(*, armed: bool = True, watermark: datetime = BEFORE, fingerprint: str = "same") -> TaskRow:
-    return TaskRow(task="a", path="a.md", fingerprint=fingerprint, armed=armed, watermark=watermark)
+def row(*, fires: bool = True, watermark: datetime = BEFORE, fingerprint: str = "same") -> TaskRow:
+    return TaskRow(task="a", path="a.md", fingerprint=fingerprint, fires=fires, watermark=watermark)
 
 
 PAUSE_ENDED = NOW - HOUR
@@ -47,21 +47,29 @@ PAUSE_ENDED = NOW - HOUR
     [
         (row(), ARMED, BEFORE),  # a restart: nothing has changed
         (row(fingerprint="other"), ARMED, NOW),  # another schedule
-        (row(armed=False), ARMED, NOW),  # resumed
+        (row(fires=False), ARMED, NOW),  # resumed
         (row(), PAUSED, NOW),  # paused
-        (row(), HELD, NOW),  # an edit that is held
-        (row(armed=False), HELD, BEFORE),  # still held: what is due ends blocked
+        (row(), HELD, BEFORE),  # what is due ends blocked
+        (row(fires=False), HELD, NOW),  # resumed, and held
         (row(), INVALID, BEFORE),  # what came due in the grace is blocked, not forgotten
-        (row(armed=False), INVALID, BEFORE),
+        (row(fires=False), INVALID, NOW),
+        (row(fires=False), PAUSED, BEFORE),
         # paused until an instant: nothing before it is due, everything from it on
         (row(), Standing(state=State.PAUSED, resumes=NOW + HOUR), NOW + HOUR - SECOND),
         (
-            row(armed=False, watermark=PAUSE_ENDED - SECOND),
+            row(fires=False, watermark=PAUSE_ENDED - SECOND),
             Standing(state=State.ARMED, since=PAUSE_ENDED),
             PAUSE_ENDED - SECOND,
         ),
-        (row(armed=False), Standing(state=State.ARMED, since=PAUSE_ENDED), NOW),  # it was paused otherwise, too
-        (row(armed=False, watermark=NOW + HOUR - SECOND), ARMED, NOW),  # resumed before the instant
+        (row(fires=False), Standing(state=State.ARMED, since=PAUSE_ENDED), NOW),  # it was paused otherwise, too
+        (row(fires=False, watermark=NOW + HOUR - SECOND), ARMED, NOW),  # resumed before the instant
+        (row(fires=False, watermark=NOW + HOUR - SECOND), PAUSED, NOW),  # paused otherwise, too
+        (row(fires=False, watermark=PAUSE_ENDED - SECOND), Standing(state=State.PAUSED, since=PAUSE_ENDED), NOW),
+        (
+            row(fires=False, watermark=PAUSE_ENDED - SECOND),
+            Standing(state=State.HELD, since=PAUSE_ENDED),
+            PAUSE_ENDED - SECOND,  # blocked from the instant on
+        ),
         # the clock was set back: an hour is settled already, a year was never true
         (row(watermark=NOW + HOUR), ARMED, NOW + HOUR),
         (row(watermark=NOW + HOUR, fingerprint="other"), ARMED, NOW + HOUR),

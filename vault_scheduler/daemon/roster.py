@@ -36,7 +36,7 @@ class Tracked:
     @property
     def fires(self) -> bool:
         """Whether its fire times are due at all: to start, or to end `blocked`."""
-        return self.standing.armed or self.standing.state.blocks
+        return self.standing.fires
 
     def is_used_up(self, row: TaskRow) -> bool:
         """Whether as many runs have started as `max_runs` allows."""
@@ -176,7 +176,7 @@ class Roster:
             task=task_id,
             path=task.path,
             fingerprint=task.trigger_fingerprint,
-            armed=stands.armed,
+            fires=stands.fires,
             watermark=watermark_after(row, task, stands, now) if row else self._first_watermark(task, stands, now),
             latched=bool(row and row.latched and task.run_now),
             invalid_since=entry.invalid_since,
@@ -184,7 +184,7 @@ class Roster:
             seen_definition=task.definition,
             started=0 if row is None or task.status is Status.DONE else row.started,
         )
-        if row is not None and stands.armed and not row.armed:
+        if row is not None and stands.fires and not row.fires:
             plans.meta[ARMED_SINCE + task_id] = now.isoformat()
         if task.after and _is_set_going(row, new_row, stands):
             plans.meta[FOLLOWS_SINCE + task_id] = now.isoformat()
@@ -210,7 +210,7 @@ class Roster:
         tracked, row = self._tracked[task_id], self._rows[task_id]
         tracked.standing = self._stand(tracked.task, self._guard.held(task_id), row.invalid_since, now)
         watermark = watermark_after(row, tracked.task, tracked.standing, now)
-        self.keep(replace(row, armed=tracked.standing.armed, watermark=watermark), plans)
+        self.keep(replace(row, fires=tracked.fires, watermark=watermark), plans)
         return tracked
 
     def rename(self, old: str, new: str, path: str) -> None:
@@ -253,35 +253,37 @@ class Roster:
     def _lose(self, task_id: str, row: TaskRow | None, plans: Plans) -> None:
         self._tracked.pop(task_id, None)
         self.agenda.put(task_id, None)
-        if row is not None and row.armed:
-            self.keep(replace(row, armed=False), plans)
+        if row is not None and row.fires:
+            self.keep(replace(row, fires=False), plans)
 
 
 def _is_set_going(row: TaskRow | None, new_row: TaskRow, stands: Standing) -> bool:
     """Whether a task is new, has other triggers, or is armed again: no earlier end of a run starts it (rule 3.2)."""
     if row is None or row.fingerprint != new_row.fingerprint:
         return True
-    pause_ran_out = stands.since is not None and row.watermark == stands.since - _SECOND
-    return stands.armed and not row.armed and not pause_ran_out
+    return stands.fires and not row.fires and not _waited_for_pause(row, stands)
 
 
 def watermark_after(row: TaskRow, task: Task, stands: Standing, now: datetime) -> datetime:
     """Where the watermark is after looking at a task (rule 3.2): now, unless nothing has changed.
 
     While `paused_until` alone keeps a task from firing the watermark lies ahead, right before that instant, so that
-    it fires from there on, whoever is awake then. To be paused otherwise in between moves it to now again.
+    it fires from there on, whoever is awake then. To be paused otherwise meanwhile moves it to now again.
     """
     if stands.resumes is not None:
         return stands.resumes - _SECOND
-    is_ahead = row.armed and timedelta(0) < row.watermark - now <= SET_BACK
+    is_ahead = row.fires and timedelta(0) < row.watermark - now <= SET_BACK
     changed = row.watermark if is_ahead else now
-    if row.fingerprint != task.trigger_fingerprint or (row.watermark - now > SET_BACK and stands.armed):
+    if row.fingerprint != task.trigger_fingerprint or (row.watermark - now > SET_BACK and stands.fires):
         return changed
-    ran_out = stands.since is not None and row.watermark == stands.since - _SECOND
-    became_invalid = row.armed and stands.state is State.INVALID  # what was due since ends `blocked`
-    if row.armed == stands.armed or (stands.armed and ran_out) or became_invalid:
-        return row.watermark
-    return changed
+    if _waited_for_pause(row, stands):
+        return row.watermark if stands.fires else now
+    return row.watermark if row.fires == stands.fires and (stands.fires or row.watermark <= now) else changed
+
+
+def _waited_for_pause(row: TaskRow, stands: Standing) -> bool:
+    """Whether `paused_until`, which has passed now, was all that kept the task from firing when last seen."""
+    return not row.fires and stands.since is not None and row.watermark == stands.since - _SECOND
 
 
 def first_watermark(

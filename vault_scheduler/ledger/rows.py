@@ -31,7 +31,7 @@ class TaskRow:
     task: str
     path: str
     fingerprint: str  # of its triggers, as last seen
-    armed: bool
+    fires: bool  # its fire times were due: to start, or (held, invalid) to end `blocked`
     watermark: datetime  # fire times at or before it are settled
     latched: bool = False  # `run_now` was seen true and has not been seen false since
     invalid_since: datetime | None = None

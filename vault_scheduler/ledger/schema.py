@@ -59,6 +59,8 @@ def _first(db: sqlite3.Connection) -> None:
 
 
 _SECOND = (
+    # What is held or invalid counts as firing, too: its fire times end `blocked`.
+    "ALTER TABLE tasks RENAME COLUMN armed TO fires",
     # How many runs of the task have started since it last was done (`max_runs`).
     "ALTER TABLE tasks ADD COLUMN started INTEGER NOT NULL DEFAULT 0",
     "UPDATE tasks SET started = (SELECT count(*) FROM runs WHERE runs.task = tasks.task AND attempts > 0 "

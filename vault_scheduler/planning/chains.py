@@ -316,7 +316,7 @@ def stand_with(stands: Standing, fault: Fault, blocks_from: datetime, now: datet
     if stands.state not in (State.ARMED, State.HELD):
         return stands
     if now >= blocks_from:
-        return Standing(state=State.INVALID, reason=fault.reason)
+        return Standing(state=State.INVALID, reason=fault.reason, since=stands.since)
     return replace(stands, until=min(stands.until or blocks_from, blocks_from))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -48,7 +48,7 @@ class Standing:
 
     state: State
     reason: str = ""
-    since: datetime | None = None  # armed since a known instant: `paused_until` that has passed
+    since: datetime | None = None  # `paused_until` that has passed: what is due is due since then
     until: datetime | None = None  # look again then
     resumes: datetime | None = None  # paused by `paused_until` alone: armed from this instant on
 
@@ -56,6 +56,11 @@ class Standing:
     def armed(self) -> bool:
         """Whether its fire times start runs (rule 3.1)."""
         return self.state is State.ARMED
+
+    @property
+    def fires(self) -> bool:
+        """Whether its fire times are due at all: to start, or to end `blocked`."""
+        return self.armed or self.state.blocks
 
 
 def standing(
@@ -71,10 +76,10 @@ def standing(
     owner = task.host or settings.host
     if owner and owner != host:
         return Standing(state=State.OTHER_HOST, reason=f"runs on {owner}")
+    pauses = [moment for moment in (task.paused_until, settings.paused_until) if moment]
     switched_off = _switched_off(task.status, "") or _switched_off(settings.status, "vault ")
     if switched_off:
-        return switched_off
-    pauses = [moment for moment in (task.paused_until, settings.paused_until) if moment]
+        return replace(switched_off, since=max((moment for moment in pauses if moment <= now), default=None))
     if any(moment > now for moment in pauses):
         ahead = [moment for moment in pauses if moment > now]
         return Standing(state=State.PAUSED, reason="paused for a while", until=min(ahead), resumes=max(ahead))
@@ -82,10 +87,10 @@ def standing(
     if invalid_since is not None:
         grace_ends = invalid_since + LAST_GOOD_GRACE
         if now >= grace_ends:
-            return Standing(state=State.INVALID, reason="the note is invalid")
+            return Standing(state=State.INVALID, reason="the note is invalid", since=since)
         return Standing(state=State.ARMED, since=since, until=grace_ends)
     if held:
-        return Standing(state=State.HELD, reason=held)
+        return Standing(state=State.HELD, reason=held, since=since)
     return Standing(state=State.ARMED, since=since)
 
 
