@@ -286,3 +286,22 @@ def test_a_task_with_a_bound_that_waits_for_others_is_done_when_the_bound_has_pa
     assert world.stands("a") == "armed"
     world.advance_to("11:05")
     assert world.stands("a") == "done"
+
+
+@pytest.mark.parametrize(
+    ("keys", "started"),
+    [
+        ("on_start: true\nmax_runs: 2", 2),
+        ("on_start: true\nstart: 2026-11-20T11:30", 1),
+        ("on_start: true\nuntil: 2026-11-20T10:30", 1),
+        ("on_start: true", 3),
+    ],
+)
+def test_a_start_of_the_daemon_counts_and_knows_the_bounds(world: World, keys: str, started: int) -> None:
+    """`on_start` is a trigger like others: within `start` and `until`, at most `max_runs` times."""
+    world.command("a", keys)
+    world.start()
+    for moment in ("11:00", "12:00"):
+        world.advance(20)
+        world.down_until(moment)
+    assert len(world.runs("a")) == started

@@ -215,7 +215,13 @@ def _next_run(task: Task | None, stands: Standing, now: datetime) -> datetime | 
 def passed_problem(place: Place, item: Item) -> Problem | None:
     """What is wrong with a one-shot that has no run and whose time is too long ago to run late (rule 1.4)."""
     task = item.task
-    if task is None or not item.standing.armed or item.next_run is not None or not task.schedule.is_one_shot:
+    if (
+        task is None
+        or not item.standing.armed
+        or item.next_run is not None
+        or task.reacts
+        or not task.schedule.is_one_shot
+    ):
         return None
     late = resolve(task, place.settings_in_force).max_late or timedelta(0)
     if task.schedule.next_after(place.clock.now() - late) is not None:

@@ -136,7 +136,7 @@ def _rivals(place: Place, catalogue: Catalogue, task: Task) -> list[Problem]:
 
 def _passed(task: Task, place: Place) -> list[Problem]:
     """A new task that has no fire time left would never run."""
-    if task.on_start or task.schedule.next_after(place.clock.now()) is not None:
+    if task.reacts or task.schedule.next_after(place.clock.now()) is not None:
         return []
     key = "at" if task.schedule.is_one_shot else "until"
     return [Problem(path=task.path, line=1, key=key, message="the time has passed already", fix="Give a later one.")]

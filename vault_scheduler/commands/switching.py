@@ -36,7 +36,7 @@ def pause(place: Place, item: Item | None, until: datetime | None) -> Switched:
 def resume(place: Place, item: Item | None) -> Switched:
     """Make a task, or everything (None), active again. Raises NoteRefused, SettingsMissing; Refused if it is done."""
     task = item.task if item else None
-    if item and task and not task.on_start and task.schedule.next_after(place.clock.now()) is None:
+    if item and task and not task.reacts and task.schedule.next_after(place.clock.now()) is None:
         raise Refused(f"{item.name} has nothing left to fire. Give it a new time in {item.path}, then resume it")
     return _switch(place, item, _resumed)
 

@@ -134,9 +134,7 @@ class Changes:
         tracked = self._roster.get(task)
         if tracked is None or not tracked.standing.armed or tracked.is_used_up(self._roster.row(task)):
             return None
-        schedule = tracked.task.schedule
-        has_begun = schedule.start is None or schedule.start <= now
-        return tracked if has_begun and (schedule.until is None or now <= schedule.until) else None
+        return tracked if tracked.task.schedule.covers(now) else None
 
     def _fingerprints(self) -> dict[str, str]:
         return {task: watch.fingerprint for task, watch in self._watches.items()}

@@ -163,12 +163,16 @@ class Claims:
         """Once the notes are known: tasks with `on_start`, but not in a crash loop (rule 1.7)."""
         for task_id in self._roster:
             tracked = self._roster.get(task_id)
-            if tracked is None or not (tracked.task.on_start and tracked.standing.armed):
+            if tracked is None or not self._starts_with_daemon(tracked, now):
                 continue
             last = await self._store.get_meta(STARTED_AT + task_id)
             if last is None or abs(now - datetime.fromisoformat(last)) >= CRASH_LOOP:
                 self._claim(task_id, TriggerKind.START, start_id, now, now)
                 self.plans.meta[STARTED_AT + task_id] = now.isoformat()
+
+    def _starts_with_daemon(self, tracked: Tracked, now: datetime) -> bool:
+        task = tracked.task
+        return task.on_start and tracked.standing.armed and task.schedule.covers(now) and self.room(tracked) != 0
 
     # on_change
 

@@ -332,9 +332,7 @@ def qualifies(wanted: AfterOutcome, outcome: Outcome | None) -> bool:
 
 def is_due(task: Task, ended_at: datetime, since: datetime | None) -> bool:
     """Whether the end of a parent's run makes the task due: within its bounds, and not before it was set going."""
-    start, until = task.schedule.start, task.schedule.until
-    is_early = (start is not None and ended_at < start) or (since is not None and ended_at <= since)
-    return not is_early and (until is None or ended_at <= until)
+    return task.schedule.covers(ended_at) and (since is None or ended_at > since)
 
 
 def why_not(

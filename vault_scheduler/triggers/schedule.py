@@ -213,6 +213,10 @@ class Schedule:
         """Whether it consists of `at` alone."""
         return bool(self.triggers) and all(isinstance(trigger, OnceTrigger) for trigger in self.triggers)
 
+    def covers(self, moment: datetime) -> bool:
+        """Whether an instant lies within the bounds."""
+        return (self.start is None or self.start <= moment) and (self.until is None or moment <= self.until)
+
     def next_after(self, moment: datetime) -> datetime | None:
         """The first fire time strictly after `moment` (aware) and within the bounds, in UTC."""
         moment = self._from(moment)
