@@ -48,8 +48,16 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "status": looking.status,
     "approve": noting.approve,
 }
+GROUPS: dict[str, tuple[str, dict[str, Callable[..., Any]]]] = {
+    "host": ("Which machine runs the vault.", {"take": noting.host_take}),
+}
 for _name, _command in COMMANDS.items():
     cli.command(_name, cls=Command)(_command)
+for _name, (_help, _commands) in GROUPS.items():
+    _group = typer.Typer(cls=Group, help=_help, no_args_is_help=True, rich_markup_mode=None)
+    for _verb, _command in _commands.items():
+        _group.command(_verb, cls=Command)(_command)
+    cli.add_typer(_group, name=_name)
 
 
 def _version(wanted: bool) -> None:

@@ -882,3 +882,13 @@ async def test_an_ended_run_waits_for_its_followers_until_a_batch_brings_them(st
     assert [each.id for each in await store.unfollowed()] == [run.id]
     await store.save(Batch(followed=(run.id,)))
     assert await store.unfollowed() == []
+
+
+async def test_a_vault_that_is_taken_over_has_no_past(store: Store) -> None:
+    """No watermark lies before the take-over, none that lies ahead is moved back, and no run is followed any more."""
+    await store.save(Batch(tasks=(a_row(), a_row("ahead", watermark=T + 2 * YEAR))))
+    await ended(store, a_run(), Outcome.SUCCESS)
+    await store.take_over(T + YEAR)
+    rows = await store.task_rows()
+    assert (rows["briefing"].watermark, rows["ahead"].watermark) == (T + YEAR, T + 2 * YEAR)
+    assert await store.unfollowed() == []

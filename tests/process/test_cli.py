@@ -1092,3 +1092,22 @@ def test_names_that_are_no_text_do_not_end_a_command(shell: Shell) -> None:
     (shell.tasks / os.fsdecode(b"caf\xe9.md")).write_text(HELLO)
     assert [line["task"] for line in shell.json("list")] == ["hello"]
     shell("show", os.fsdecode(b"caf\xe9"), code=2)
+
+
+def test_taking_the_vault_over_forgets_what_was_due_before(shell: Shell) -> None:
+    """This machine ran the vault once, another did since: nothing of that time is made up for here."""
+    (shell.folder / "config" / "vault-sched").mkdir(parents=True, exist_ok=True)
+    (shell.folder / "config" / "vault-sched" / "config.toml").write_text('host = "laptop"\n')
+    shell.write("a", HELLO)
+    before = NOW - timedelta(days=5)
+    row = TaskRow(task="a", path="00_system/tasks/a.md", fingerprint="x", fires=True, watermark=before)
+    shell.ledger(lambda store: store.save(Batch(tasks=(row,))))
+    settings = shell.vault / "00_system" / "scheduler.md"
+    settings.write_text("---\nhost: desktop\ntimezone: Europe/Berlin\n---\nMine.\n")
+    taken = shell("host", "take").out
+    assert taken == "laptop runs this vault from now on (before: desktop). What was due until now is not caught up\n"
+    assert settings.read_text() == "---\nhost: laptop\ntimezone: Europe/Berlin\n---\nMine.\n"
+    first = shell.ledger(lambda store: store.task_rows())["a"].watermark
+    assert first >= NOW
+    assert shell("host", "take").out == "laptop runs this vault already; 00_system/scheduler.md is unchanged\n"
+    assert shell.ledger(lambda store: store.task_rows())["a"].watermark == first

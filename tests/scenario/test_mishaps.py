@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from vault_scheduler.daemon import log_writer, output_writer, scribe, surroundings, survey
+from vault_scheduler.ledger.store import SqliteStore
 from vault_scheduler.parsing.parser import parse_task, rebuild
 from vault_scheduler.parsing.settings_parser import parse_settings
 from vault_scheduler.planning import settings_note
@@ -148,3 +149,25 @@ def test_delivery_that_breaks_is_put_off(
     assert "## Runs" in world.text("a")
     assert (world.root / "out-a.md").read_text() == "result of a\n"
     assert world.call(world.store.pending_deliveries()) == []
+
+
+def test_a_vault_that_was_elsewhere_meanwhile_catches_up_nothing(world: World) -> None:
+    """This machine ran the vault, then another one did while no daemon ran here, then it was taken over again."""
+    world.command("a", "every: 10m\ncatch_up: all")
+    world.command("child", 'after: "[[a]]"')
+    world.start()
+    world.advance_to("10:15")
+    world.stop()
+    world.clock.advance(3 * 3600)
+    world.call(take_over(world))
+    world.start()
+    world.advance_to("13:25")
+    assert world.history("a") == ["10:10 success", "13:20 success"]
+    assert len(world.runs("child")) == 2
+
+
+async def take_over(world: World) -> None:
+    """As `host take` does it."""
+    store = await SqliteStore.open(world.state_folder / "ledger.db", version="test", owner="take", serving=False)
+    await store.take_over(world.clock.now())
+    await store.close()

@@ -196,6 +196,13 @@ def resume(
         print(render.switched_line(switching.resume(place, item), None, switching.zone_of(place, item)))
 
 
+def host_take(vault: VaultOption = None) -> None:
+    """Let this machine run the vault from now on. Nothing that was due before is caught up."""
+    from vault_scheduler.commands import moving, render
+
+    print(render.taken_line(finished(moving.take(writing_place(vault, "host take")))))
+
+
 def approve(
     tasks: TasksArgument = None,
     all_: Annotated[bool, typer.Option("--all", help="Everything that is held.")] = False,

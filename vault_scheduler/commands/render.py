@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # the verbs behind what is rendered: a command loads its own,
     from vault_scheduler.commands.checking import Checked
     from vault_scheduler.commands.creation import Created, Initialised
     from vault_scheduler.commands.hindsight import History, Output
+    from vault_scheduler.commands.moving import Taken
     from vault_scheduler.commands.outlook import Outlook, VaultOutlook
     from vault_scheduler.commands.records import Waiting
     from vault_scheduler.commands.switching import Switched
@@ -364,6 +365,14 @@ def switched_line(switched: Switched, until: datetime | None, zone: ZoneInfo) ->
     if until is not None:
         return f"{what} is paused until {long_local(until, zone)} ({zone.key})"
     return f"{what} is {switched.status or 'changed'}"
+
+
+def taken_line(taken: Taken) -> str:
+    """`host take`: who runs the vault now."""
+    if not taken.changed:
+        return f"{taken.host} runs this vault already; {taken.path} is unchanged"
+    before = f" (before: {taken.before})" if taken.before else ""
+    return f"{taken.host} runs this vault from now on{before}. What was due until now is not caught up"
 
 
 def ran_line(task: str, run: str, outcome: Outcome | None, reason: str) -> str:

@@ -41,6 +41,15 @@ def resume(place: Place, item: Item | None) -> Switched:
     return _switch(place, item, _resumed)
 
 
+def give_host(place: Place, host: str) -> Switched:
+    """Let a machine run the vault. Raises NoteRefused, SettingsMissing."""
+    return _switch(place, None, lambda mapping: {"host": host} if _text(mapping.get("host")) != host else {})
+
+
+def _text(value: object) -> str:
+    return str(value or "").strip()
+
+
 def zone_of(place: Place, item: Item | None) -> ZoneInfo:
     """The zone in which the times of this note are written; the vault's for the settings note."""
     return ZoneInfo(item.task.timezone if item and item.task else place.timezone)

@@ -111,6 +111,9 @@ class Store(Protocol):
     async def rename_task(self, old: str, new: str, path: str | None = None) -> None:
         """Let the task's row, history and pending deliveries go on under a new id, a new path, or both."""
 
+    async def take_over(self, at: datetime) -> None:
+        """The vault was elsewhere until now: nothing from before is caught up, nothing follows on it (rule 4)."""
+
     async def get_meta(self, key: str) -> str | None:
         """A fact about the ledger or its daemon: time of a host take-over, last pass, daemon start id."""
 

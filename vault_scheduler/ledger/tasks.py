@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from datetime import datetime
 
 from vault_scheduler.ledger.rows import TaskRow
 from vault_scheduler.ledger.sqlite_file import SqliteFile, Transaction, certain, epoch, moment
@@ -64,6 +65,12 @@ class TaskTable:
                 _move(change, old, path)
             if old != new:
                 _rename(change, old, new)
+
+    async def take_over(self, at: datetime) -> None:
+        """See `Store.take_over`."""
+        with self._file.write(durable=True) as change:
+            change.run("UPDATE tasks SET watermark = ? WHERE watermark < ?", epoch(at), epoch(at))
+            change.run("DELETE FROM unfollowed")
 
     async def get_meta(self, key: str) -> str | None:
         """See `Store.get_meta`."""
