@@ -205,8 +205,10 @@ class Intruder:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No long pauses between the tries."""
+    """No long pauses between the tries, and none for who may be in the middle of a save."""
     monkeypatch.setattr(replace_module, "FIRST_PAUSE_S", 0.0005)
+    monkeypatch.setattr(replace_module, "LONGEST_PAUSE_S", 0.02)
+    monkeypatch.setattr(replace_module, "BUSY_S", 0.0)
 
 
 @pytest.mark.usefixtures("way", "quick")
@@ -237,6 +239,38 @@ def test_gives_up_when_somebody_never_stops_writing(note: Path) -> None:
         replace_file(note, intruder, limit=LIMIT)
     assert note.read_bytes() == NOTE + b"%d" % (next(count) - 1)
     assert beside(note) == set()
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("cut", [0, 10, len(NOTE) - 3])
+def test_a_text_that_is_being_written_is_left_to_its_writer(note: Path, cut: int) -> None:
+    """Editors truncate, then write: what stands there in between is never taken for the note."""
+    seen: list[bytes] = []
+
+    def change(data: bytes) -> bytes:
+        if len(data) < len(NOTE):
+            raise NoteRefused("cut short")
+        seen.append(data)
+        return data + b"ours\n"
+
+    with note.open("wb", buffering=0) as file:
+        file.write(NOTE[:cut])
+        rest = threading.Timer(0.06, lambda: file.write(NOTE[cut:]))
+        rest.start()
+        try:
+            done = replace_file(note, change, limit=LIMIT)
+        finally:
+            rest.join()
+    assert set(seen) == {NOTE}
+    assert note.read_bytes() == NOTE + b"ours\n"
+    assert done.base == NOTE
+
+
+def test_an_empty_file_that_stays_empty_is_written(note: Path) -> None:
+    """Nobody comes to fill it."""
+    note.write_bytes(b"")
+    replace_file(note, lambda data: data or b"ours\n", limit=LIMIT)
+    assert note.read_bytes() == b"ours\n"
 
 
 @pytest.mark.usefixtures("way", "quick")
@@ -385,6 +419,34 @@ def test_a_late_write_that_contradicts_becomes_a_conflict_copy(note: Path) -> No
     assert settlement.copy.read_bytes() == NOTE.replace(b"body", b"later")
     assert note.read_bytes() == HEAD + b"run\nnewer\n"
     assert beside(note) == {settlement.copy.name}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell who has a file open")
+def test_a_file_that_is_held_open_is_followed_until_it_is_closed(note: Path) -> None:
+    """However late a program writes into it, and however often: each line comes into the note, once."""
+    with note.open("ab", buffering=0) as file:
+        done = replace_file(note, insert(b"run\n"), limit=LIMIT)
+        assert finish(done).state is Settled.WAIT
+        for line in (b"one\n", b"two\n"):
+            file.write(line)
+            settlement = finish(done)
+            assert settlement.state is Settled.MERGED
+            assert settlement.follow is not None
+            assert settlement.written is not None
+            done = settlement.follow
+            assert finish(settlement.written).state is Settled.DONE
+            assert finish(done).state is Settled.WAIT
+    assert finish(done).state is Settled.DONE
+    assert note.read_bytes() == HEAD + b"run\nbody\none\ntwo\n"
+    assert beside(note) == set()
+
+
+def test_a_file_that_is_held_open_for_a_day_is_given_up(note: Path) -> None:
+    """A program that never closes it does not keep us for ever."""
+    with note.open("ab"):
+        done = replace_file(note, insert(b"run\n"), limit=LIMIT)
+        assert settle(done, later(90_000), limit=LIMIT).state is Settled.DONE
+    assert beside(note) == set()
 
 
 @pytest.mark.usefixtures("way")

@@ -75,7 +75,9 @@ class Pen:
             if late.written is not None:
                 self._done(late.written, monotonic)
             if late.state is Settled.WAIT:
-                self._unsettled.append((monotonic + 1.0, written))
+                self._unsettled.append((monotonic + late.again_s, written))
+            if late.follow is not None:
+                self._unsettled.append((monotonic + late.again_s, late.follow))
             if late.copy:
                 fix = f"Its text is kept in {late.copy}; take over what you need from there."
                 self._witness.report(written.path, "another program wrote into the file while we replaced it", fix)

@@ -1,18 +1,20 @@
 """The second look at a displaced file: a program that had it open may have written into it after the exchange.
 
-Its text is then merged into the note. What cannot be merged becomes a note of its own beside it, named as sync
-programs name conflict copies, which everybody recognises and nothing schedules.
+Its text is then merged into the note, and again for as long as it keeps the file open. What cannot be merged becomes
+a note of its own beside it, named as sync programs name conflict copies, which everybody recognises and nothing
+schedules.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
 from vault_scheduler.errors import NoteChanged, NoteRefused, NoteUnreadable
+from vault_scheduler.platform.exchange import is_open_for_writing
 from vault_scheduler.platform.replace import Replaced, digest, read_regular, replace_file
 from vault_scheduler.platform.temp_files import Leftover
 from vault_scheduler.text.merge import holds_text, merge
@@ -20,6 +22,8 @@ from vault_scheduler.text.merge import holds_text, merge
 LATE_S = 3.0  # an editor that had the file open has written by then
 GIVE_UP_S = 60.0  # a note that others never stop writing to gets a conflict copy instead of a merge
 STILL_S = 1.0  # and is not in the middle of it
+HELD_S = 86_400.0  # a day: what is written later into a file that was never closed is lost
+SELDOM_S = 30.0  # a program that has kept the file open for a minute is looked at this often
 
 
 class Settled(StrEnum):
@@ -38,6 +42,8 @@ class Settlement:
     state: Settled
     written: Replaced | None = None  # of MERGED
     copy: Path | None = None  # of COPIED
+    follow: Replaced | None = None  # of MERGED: the program still has the file open, and may write more into it
+    again_s: float = 1.0  # of WAIT, and for `follow`: seconds until the next look
 
 
 def settle(done: Replaced, now: datetime, *, limit: int) -> Settlement:
@@ -47,19 +53,34 @@ def settle(done: Replaced, now: datetime, *, limit: int) -> Settlement:
     """
     if done.displaced is None or not _is_file(done.displaced):
         return Settlement(state=Settled.DONE)
-    if _is_early(now, done.written_ns, LATE_S) or _is_early(now, done.displaced.stat().st_mtime_ns, STILL_S):
+    if _is_early(now, done.written_ns, LATE_S):
         return Settlement(state=Settled.WAIT)
     try:
+        is_held = is_open_for_writing(done.displaced) and _is_early(now, done.written_ns, HELD_S)
+        is_still = not _is_early(now, done.displaced.stat().st_mtime_ns, STILL_S)
         late = read_regular(done.displaced, limit).data
-    except (FileNotFoundError, NoteUnreadable):
+    except (OSError, NoteUnreadable):
         return Settlement(state=Settled.DONE)
-    if late == done.base or not late:  # untouched, or emptied by a write that never came
+    again_s = 1.0 if _is_early(now, done.written_ns, GIVE_UP_S) else SELDOM_S
+    if late == done.base or not late:  # untouched, or emptied by a write that is still to come or never comes
+        if is_held:
+            return Settlement(state=Settled.WAIT, again_s=again_s)
         done.displaced.unlink(missing_ok=True)
         return Settlement(state=Settled.DONE)
-    return _take_in(done, late, now, limit)
+    if not is_still and not _is_appended(done.base, late):
+        return Settlement(state=Settled.WAIT)
+    taken = _take_in(done, late, now, limit, keep=is_held)
+    if not is_held or taken.state is not Settled.MERGED:
+        return taken
+    return replace(taken, follow=replace(done, base=late, after_hash=""), again_s=again_s)
 
 
-def _take_in(done: Replaced, late: bytes, now: datetime, limit: int) -> Settlement:
+def _is_appended(base: bytes, late: bytes) -> bool:
+    """Whether whole lines were added at the end: such a text is never in the middle of a write."""
+    return late.startswith(base) and late.endswith(b"\n")
+
+
+def _take_in(done: Replaced, late: bytes, now: datetime, limit: int, *, keep: bool) -> Settlement:
     assert done.displaced is not None
     try:
         again = replace_file(done.path, lambda current: _joined(done, late, current), limit=limit)
@@ -70,12 +91,16 @@ def _take_in(done: Replaced, late: bytes, now: datetime, limit: int) -> Settleme
         if isinstance(error, NoteChanged) and _is_early(now, done.written_ns, GIVE_UP_S):
             return Settlement(state=Settled.WAIT)
         return Settlement(state=Settled.COPIED, copy=make_conflict_copy(done.displaced, done.path, now))
-    done.displaced.unlink(missing_ok=True)
+    if not keep:
+        done.displaced.unlink(missing_ok=True)
     return Settlement(state=Settled.MERGED, written=again)
 
 
 def _joined(done: Replaced, late: bytes, current: bytes) -> bytes:
-    """The late text with our change, if the note is still as we wrote it; else a merge of the two."""
+    """The late text with our change, if the note is still as we wrote it; else a merge of the two.
+
+    An `after_hash` that nothing has (of a file that is followed) always means a merge.
+    """
     if digest(current) == done.after_hash:
         return done.change(late)
     merged = merge(done.base, late, current)

@@ -18,15 +18,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vault_scheduler.errors import NoteChanged, NoteTooBig, NoteUnreadable
+from vault_scheduler.errors import NoteChanged, NoteRefused, NoteTooBig, NoteUnreadable
 from vault_scheduler.platform.exchange import NoExchange, exchange, rename_over, sync_folder
 from vault_scheduler.platform.temp_files import TempName, keep_text, write_temp
 from vault_scheduler.text.merge import merge
 
 Change = Callable[[bytes], bytes]
 
-TRIES = 6
-FIRST_PAUSE_S = 0.02  # doubled each time: a writer that was caught in the middle has about a second to finish
+TRIES = 14
+FIRST_PAUSE_S = 0.02  # doubled each time: a writer that was caught in the middle has about a second to finish,
+LONGEST_PAUSE_S = 0.08  # but one that saves five times a second leaves only such short gaps
+BUSY_TRIES = 2  # the pauses after these take longer than that
+BUSY_S = 0.1  # a file that was modified so short ago may be half written: editors truncate, then write
 HAS_FLAGS = hasattr(os, "chflags")
 NOT_DOWNLOADED = 0x4000_0000  # SF_DATALESS on macOS: iCloud keeps only the name here, reading would wait for it
 
@@ -128,24 +131,30 @@ class _Replacement:
     def run(self) -> Replaced:
         """Try until it is done. Raises NoteChanged after some tries, and whatever reading or the change raises."""
         for attempt in range(TRIES):
+            is_last = attempt == TRIES - 1
             content = self._read(attempt)
-            if content is None:
+            if content is None or not (content.data or is_last):
                 continue
-            new = self._next_text(content.data)
+            try:
+                new = self._next_text(content.data)
+            except NoteRefused:
+                if attempt < BUSY_TRIES:  # a text that was cut short may be refused for what it lacks
+                    continue
+                raise
             if new == content.data:
                 return self._done(content, new)
             with contextlib.suppress(Overtaken):
-                return self._place(content, new)
+                return self._place(content, new, even_if_busy=is_last)
         raise NoteChanged(str(self._target))
 
     def _read(self, attempt: int) -> Content | None:
-        """Read; after a collision only what two reads agree on and is not empty, for a writer truncates first."""
+        """Read; after a collision only what two reads agree on."""
         content = read_regular(self._target, self._limit)
         if attempt == 0:
             return content
-        threading.Event().wait(FIRST_PAUSE_S * 2**attempt)
+        threading.Event().wait(min(FIRST_PAUSE_S * 2**attempt, LONGEST_PAUSE_S))
         again = read_regular(self._target, self._limit)
-        return again if again.data == content.data and again.data else None
+        return again if again.data == content.data else None
 
     def _next_text(self, data: bytes) -> bytes:
         """The change laid over `data`, and what others wrote if `data` was made from our text without it."""
@@ -157,13 +166,15 @@ class _Replacement:
             new = new if merged is None else merged
         return new
 
-    def _place(self, content: Content, new: bytes) -> Replaced:
-        """Put `new` where `content` stands. Raises Overtaken if something else stands there."""
+    def _place(self, content: Content, new: bytes, *, even_if_busy: bool) -> Replaced:
+        """Put `new` where `content` stands. Raises Overtaken if something else stands there, or may in a moment."""
         if self._target.exists() and not os.access(self._target, os.W_OK):
             raise NoteUnreadable(str(self._target), "it is read-only, and so it is not written")
         temp = write_temp(self._target, new, content.data, content.stat)
         written_ns = temp.stat().st_mtime_ns
         try:
+            if not even_if_busy and written_ns - content.stat.st_mtime_ns < BUSY_S * 1e9:  # the file system's clock
+                raise Overtaken
             self._expect(content.data)  # nearly every collision is seen here, before anything moved
             displaced = self._swap(temp, content.data, new)
         finally:

@@ -73,6 +73,8 @@ class LateWrite:
     state: Settled
     written: Written | None = None  # of a merge
     copy: str = ""  # the conflict copy that was made, for a problem
+    follow: Written | None = None  # to be settled again: a program still has the displaced file open
+    again_s: float = 1.0  # seconds until the next look at what waits or is followed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +201,8 @@ class Vault:
             state=settlement.state,
             written=replace(_written(written.path, settlement.written), merges=True) if settlement.written else None,
             copy=self.rel(settlement.copy) if settlement.copy else "",
+            follow=replace(written, replaced=settlement.follow) if settlement.follow else None,
+            again_s=settlement.again_s,
         )
 
     def tidy(self, now: datetime) -> Tidied:
@@ -248,6 +252,8 @@ class Vault:
 
     def _inside(self, rel: str) -> Path:
         """Where a vault-relative path really is. Raises NoteUnreadable if that is outside the vault."""
+        if "\0" in rel:
+            raise NoteUnreadable(rel, "no file can have this name")
         real = os.path.realpath(_spelt_on_disk(self._root_prefix, normal(rel)))
         if not _lies_in(real, self._root_prefix) or ".." in rel.split("/"):
             raise NoteUnreadable(rel, "it lies outside the vault")
