@@ -182,3 +182,9 @@ def test_what_waits_later_reserves_nothing_for_those_before_it(bench: Judge) -> 
             started.append(number)
             runs[number] = replace(run, state=RunState.RUNNING)
     assert started == list(range(10))
+
+
+@pytest.mark.parametrize("word", ['"./a\\0b.sh"', f"./{'x' * 300}.sh", "./a/../../../etc/passwd", "~nobody-here/x.sh"])
+def test_a_file_that_cannot_exist_is_no_reason_to_fail(bench: Judge, word: str) -> None:
+    """A definition may name what it likes; what cannot be read in the vault is not part of the pin."""
+    assert bench.judge("a", f"---\ntype: command\nevery: 1h\ncommand: [sh, {word}]\n---\n", NOW) == ""

@@ -13,14 +13,16 @@ from vault_scheduler.commands.records import Holds, Waiting
 from vault_scheduler.errors import BadValue, TaskNotFound, VaultSchedError
 from vault_scheduler.machine.place import Place
 from vault_scheduler.notes.note import Document
-from vault_scheduler.parsing.parser import ParseContext, Parsed, Switches, parse_task, task_id
+from vault_scheduler.parsing.parser import ParseContext, Parsed, parse_task, task_id
 from vault_scheduler.planning.chains import Fault, judge, stand_with
+from vault_scheduler.planning.known import internal_problem
 from vault_scheduler.planning.planner import Standing, State, standing
-from vault_scheduler.planning.registry import Registry
+from vault_scheduler.planning.registry import Entry, Registry
 from vault_scheduler.settings import resolve
 from vault_scheduler.task import Problem, Task
 
 _MOMENT = timedelta(microseconds=1)
+_INVALID = Standing(state=State.INVALID, reason="the note is invalid")
 _NO_PROPERTIES = "this note was a task, and now it has no properties"
 
 
@@ -105,36 +107,64 @@ def read_catalogue(place: Place, *, holds: Holds | None = None, former: Collecti
     known, context = set(former), parse_context(place)
     registry = Registry()
     mappings: dict[str, Mapping[str, object]] = {}
-    switches: dict[str, Switches | None] = {}
     # What the ledger knows, and then the shorter name, holds an id: a copy is named after its original.
     for path in sorted(sweep.notes, key=lambda path: (path not in known, len(path), path)):
         doc, parsed = _read(place, path, context, known)
         if parsed.is_task_note:
-            mappings[path], switches[path] = doc.mapping if doc else {}, parsed.switches
+            mappings[path] = doc.mapping if doc else {}
             registry.put(path, parsed.task, parsed.problems, now)
     chain_faults = _chain_faults(place, registry)
-    items = []
-    for entry in registry:
-        name = _name(entry.task, entry.path, mappings[entry.path], context)
-        faults = chain_faults.get(name, ()) if entry.task is not None else ()
-        stands, waiting = _stand(place, entry.task, now, holds)
-        stands = stand_with(stands, faults[0], now, now) if faults else stands
-        items.append(
-            Item(
-                name=name,
-                path=entry.path,
-                task=entry.task,
-                problems=(*entry.problems, *_chain_problems(place, entry.path, faults)),
-                standing=stands,
-                mapping=mappings[entry.path],
-                next_run=_next_run(entry.task, stands, now),
-                waiting=waiting,
-            )
-        )
+    items = [_item(place, entry, mappings[entry.path], chain_faults, holds) for entry in registry]
     return Catalogue(
         items=tuple(sorted(items, key=lambda item: item.path)),
         general=(*settings_problems(place), *_unreadable(sweep.unreadable)),
         skipped=sweep.skipped,
+    )
+
+
+def _item(
+    place: Place,
+    entry: Entry,
+    mapping: Mapping[str, object],
+    chain_faults: Mapping[str, tuple[Fault, ...]],
+    holds: Holds | None,
+) -> Item:
+    """How one note stands. A fault of ours in judging it is a problem of this note alone, as for the daemon."""
+    context = parse_context(place)
+    try:
+        return _judged(place, entry, _name(entry.task, entry.path, mapping, context), mapping, chain_faults, holds)
+    except Exception as error:
+        return Item(
+            name=entry.task.id if entry.task else _below(entry.path, context),
+            path=entry.path,
+            task=None,
+            problems=(*entry.problems, internal_problem(entry.path, error)),
+            standing=_INVALID,
+            mapping=mapping,
+        )
+
+
+def _judged(
+    place: Place,
+    entry: Entry,
+    name: str,
+    mapping: Mapping[str, object],
+    chain_faults: Mapping[str, tuple[Fault, ...]],
+    holds: Holds | None,
+) -> Item:
+    now = place.clock.now()
+    faults = chain_faults.get(name, ()) if entry.task is not None else ()
+    stands, waiting = _stand(place, entry.task, now, holds)
+    stands = stand_with(stands, faults[0], now, now) if faults else stands
+    return Item(
+        name=name,
+        path=entry.path,
+        task=entry.task,
+        problems=(*entry.problems, *_chain_problems(place, entry.path, faults)),
+        standing=stands,
+        mapping=mapping,
+        next_run=_next_run(entry.task, stands, now),
+        waiting=waiting,
     )
 
 
@@ -160,8 +190,11 @@ def _read(place: Place, path: str, context: ParseContext, former: Collection[str
         return None, _problem(path, reason, "Make the file readable, or remove it.")
     if data is None:  # gone since the sweep
         return None, Parsed()
-    doc = Document.parse(data)
-    parsed = parse_task(doc, path, context)
+    try:
+        doc = Document.parse(data)
+        parsed = parse_task(doc, path, context)
+    except Exception as error:
+        return None, Parsed(problems=(internal_problem(path, error),))
     if path in former and not parsed.is_task_note:
         return doc, _problem(path, _NO_PROPERTIES, "Restore its frontmatter, or delete the note.")
     return doc, parsed
@@ -191,12 +224,16 @@ def _name(task: Task | None, path: str, mapping: Mapping[str, object], context: 
     try:
         return task_id(path, mapping, context.tasks_folder)
     except BadValue:
-        return path.removeprefix(f"{context.tasks_folder}/").removesuffix(".md")
+        return _below(path, context)
+
+
+def _below(path: str, context: ParseContext) -> str:
+    return path.removeprefix(f"{context.tasks_folder}/").removesuffix(".md")
 
 
 def _stand(place: Place, task: Task | None, now: datetime, holds: Holds | None) -> tuple[Standing, Waiting | None]:
     if task is None:
-        return Standing(state=State.INVALID, reason="the note is invalid"), None
+        return _INVALID, None
     waiting = holds.of(task) if holds else None
     held = waiting.why if waiting else ""
     settings, host = place.settings_in_force, place.machine.host
@@ -214,6 +251,13 @@ def _next_run(task: Task | None, stands: Standing, now: datetime) -> datetime | 
 
 def passed_problem(place: Place, item: Item) -> Problem | None:
     """What is wrong with a one-shot that has no run and whose time is too long ago to run late (rule 1.4)."""
+    try:
+        return _passed(place, item)
+    except Exception as error:
+        return internal_problem(item.path, error)
+
+
+def _passed(place: Place, item: Item) -> Problem | None:
     task = item.task
     if (
         task is None

@@ -244,7 +244,8 @@ class Changes:
                 paths = watch.gathering.take(self._files, now_s)
                 if paths:
                     self._batches += 1
-                    self._claims.change(task, f"{self._start_id}-{self._batches}", paths, now)
+                    with self._roster.alone(task):
+                        self._claims.change(task, f"{self._start_id}-{self._batches}", paths, now)
 
     def _due_moments(self) -> list[float]:
         """When the batches of tasks that are free to run are due."""

@@ -92,6 +92,8 @@ class Claims:
         )
         if plan.watermark == row.watermark:
             return False
+        for fire_time in plan.claims:
+            self._claim(task_id, TriggerKind.AT, "", fire_time, now, {OVERLAPS: "1"} if overlapping else None)
         deliveries = () if tracked.policies.log == "none" else (NOTE, DAILY_LOG)
         for gap in plan.ranges:
             unstarted = Unstarted(
@@ -109,8 +111,6 @@ class Claims:
             self._tell(gap.outcome.value, task_id, f"{gap.count} × {gap.reason}" if gap.count > 1 else gap.reason)
         if plan.ranges:
             self._scribe.poke()
-        for fire_time in plan.claims:
-            self._claim(task_id, TriggerKind.AT, "", fire_time, now, {OVERLAPS: "1"} if overlapping else None)
         self._roster.keep(replace(row, watermark=plan.watermark), self.plans)
         return bool(plan.claims)
 
@@ -163,12 +163,15 @@ class Claims:
         """Once the notes are known: tasks with `on_start`, but not in a crash loop (rule 1.7)."""
         for task_id in self._roster:
             tracked = self._roster.get(task_id)
-            if tracked is None or not self._starts_with_daemon(tracked, now):
-                continue
-            last = await self._store.get_meta(STARTED_AT + task_id)
-            if last is None or abs(now - datetime.fromisoformat(last)) >= CRASH_LOOP:
-                self._claim(task_id, TriggerKind.START, start_id, now, now)
-                self.plans.meta[STARTED_AT + task_id] = now.isoformat()
+            with self._roster.alone(task_id):
+                if tracked is not None and self._starts_with_daemon(tracked, now):
+                    await self._claim_start(task_id, start_id, now)
+
+    async def _claim_start(self, task_id: str, start_id: str, now: datetime) -> None:
+        last = await self._store.get_meta(STARTED_AT + task_id)
+        if last is None or abs(now - datetime.fromisoformat(last)) >= CRASH_LOOP:
+            self._claim(task_id, TriggerKind.START, start_id, now, now)
+            self.plans.meta[STARTED_AT + task_id] = now.isoformat()
 
     def _starts_with_daemon(self, tracked: Tracked, now: datetime) -> bool:
         task = tracked.task

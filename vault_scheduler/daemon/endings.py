@@ -56,10 +56,11 @@ class Endings:
             outcome = run.outcome or Outcome.ABANDONED
             tracked = self._roster.get(run.task)
             if tracked is not None:
-                self.schedule_look(run.task, now)
-                self._scribe.registered(run.task)
-                if outcome.is_failed and tracked.policies.pause_after and tracked.standing.armed:
-                    touched |= await self._pause_after_failures(tracked, tracked.policies.pause_after)
+                with self._roster.alone(run.task):
+                    self.schedule_look(run.task, now)
+                    self._scribe.registered(run.task)
+                    if outcome.is_failed and tracked.policies.pause_after and tracked.standing.armed:
+                        touched |= await self._pause_after_failures(tracked, tracked.policies.pause_after)
             self._tell(outcome.value, run.task, run.reason)
             self._ended.pop(0)
         return touched
@@ -82,11 +83,15 @@ class Endings:
             task_id = next(iter(self._spent))
             tracked = self._roster.get(task_id)
             if tracked is not None and tracked.standing.armed and not self._dispatcher.of_task(task_id):
-                if await self._never_fired(tracked, now):
-                    self._around.has_passed(task_id, tracked.task.path)
-                else:
-                    self._scribe.want(task_id, {"status": "done", "status_reason": self._why_done(tracked)})
+                with self._roster.alone(task_id):
+                    await self._close(task_id, tracked, now)
             self._spent.discard(task_id)
+
+    async def _close(self, task_id: str, tracked: Tracked, now: datetime) -> None:
+        if await self._never_fired(tracked, now):
+            self._around.has_passed(task_id, tracked.task.path)
+        else:
+            self._scribe.want(task_id, {"status": "done", "status_reason": self._why_done(tracked)})
 
     def _why_done(self, tracked: Tracked) -> str:
         is_used_up = tracked.is_used_up(self._roster.row(tracked.task.id))

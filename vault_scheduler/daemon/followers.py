@@ -55,7 +55,8 @@ class Followers:
         busy = {child for child in children if self._claims.is_busy(child)}  # those of one look wait their turn
         for run in ended:  # nothing is awaited any more: all of it is planned, or nothing
             for child in self._roster.chains.children_of(run.task):
-                self._follow(run, child, now, since=since[child], overlapping=child in busy, absence=absence)
+                with self._roster.alone(child):
+                    self._follow(run, child, now, since=since[child], overlapping=child in busy, absence=absence)
             followed.append(run.id)
         self.pending = False
 

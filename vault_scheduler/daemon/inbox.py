@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from vault_scheduler.daemon.claims import Answer, Claims
 from vault_scheduler.daemon.roster import Roster
 from vault_scheduler.daemon.survey import Survey
-from vault_scheduler.errors import LedgerUnavailable, VaultSchedError
+from vault_scheduler.errors import LedgerUnavailable, VaultSchedError, internal
 from vault_scheduler.ledger.store import Request, Store
 
 NEVER_GOOD = "the settings note has problems, so nothing starts; `vault-sched check` names them"
@@ -50,6 +50,8 @@ class Inbox:
             raise
         except VaultSchedError as error:
             return {"refused": str(error)}
+        except Exception as error:
+            return {"refused": f"internal error: {internal(error)}; please report it"}
 
     def _may_come(self, request: Request, is_new: bool, now: datetime) -> bool:
         """Whether the task to be run may be a note that was written just now, and does not count yet."""

@@ -21,6 +21,9 @@ from vault_scheduler.ledger.store import Store
 from vault_scheduler.planning.attendance import Attendance
 from vault_scheduler.planning.registry import Copy
 
+ASIDE_S = 30.0
+"""A task that could not be planned, for a fault of ours, is looked at anew this often."""
+
 
 class Revision:
     """Brings the roster up to date with what the survey believes, and tells all who have to know."""
@@ -61,6 +64,7 @@ class Revision:
         self._renamed: deque[tuple[str, str]] = deque()
         self._copies: dict[str, Copy] = {}  # as the ledger has them
         self._host_claimed = False
+        self._next_try = 0.0  # at the tasks that are set aside
 
     async def begin(self) -> None:
         """Remember what a former daemon knew."""
@@ -89,9 +93,13 @@ class Revision:
             self._renamed.popleft()
         if self._survey.knows_notes:
             self._touched |= self._roster.judge_chains(now)
+        if monotonic >= self._next_try:
+            self._touched |= set(self._roster.aside)
+            self._next_try = monotonic + ASIDE_S
         while self._touched:
             task = next(iter(self._touched))
-            self._reconsider(task, now, monotonic, may_claim)
+            with self._roster.alone(task):
+                self._reconsider(task, now, monotonic, may_claim)
             self._touched.discard(task)
         self._guard.store_pins()
         self._keep_copies()

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from vault_scheduler.daemon.dispatcher import View
 from vault_scheduler.daemon.guard import Guard, named_files
 from vault_scheduler.daemon.survey import Survey
+from vault_scheduler.errors import LedgerCorrupt, LedgerUnavailable
 from vault_scheduler.ledger.rows import Batch, Claim, TaskRow, Unstarted
 from vault_scheduler.planning.chains import Chains
+from vault_scheduler.planning.known import internal_problem
 from vault_scheduler.planning.planner import Agenda, Standing, State, standing, vault_off
 from vault_scheduler.run import Run, counts_as_run
 from vault_scheduler.settings import Settings, resolve
-from vault_scheduler.task import Policies, Status, Task
+from vault_scheduler.task import Policies, Problem, Status, Task
 from vault_scheduler.vault.vault import Vault
 
 ARMED_SINCE = "armed since: "  # key of the ledger's meta table, with the task's id
@@ -86,6 +89,7 @@ class Roster:
         self._host = host
         self._rows = rows
         self._tracked: dict[str, Tracked] = {}
+        self.aside: dict[str, Problem] = {}  # tasks that a fault of ours keeps from being planned
         self._ledger_lost = ledger_lost  # only the notes remember what has run
         self.agenda = Agenda()
         self.chains = Chains()
@@ -105,8 +109,10 @@ class Roster:
         """What the dispatcher asks of a task."""
         tracked, present = self._tracked.get(task_id), self._survey.present
         if tracked is None:
+            holder = self._survey.registry.holder(task_id) if task_id in self.aside else None
+            task, reason = (holder.task, self.aside[task_id].message) if holder else (None, "")
             policies = Policies()
-            return View(task=None, state=State.INVALID, reason="", policies=policies, settled=True, present=present)
+            return View(task=task, state=State.INVALID, reason=reason, policies=policies, settled=True, present=present)
         return View(
             task=tracked.task,
             state=tracked.standing.state,
@@ -116,6 +122,24 @@ class Roster:
             settled=self._survey.settled(tracked.task.path),
             present=present,
         )
+
+    @contextmanager
+    def alone(self, task_id: str) -> Iterator[None]:
+        """An unexpected error in dealing with one task costs that task its turn, and no other.
+
+        It is set aside, a visible problem, until it can be looked at anew without one: nothing of it starts, and what
+        comes due meanwhile is caught up then. A ledger that cannot be used is everybody's matter.
+        """
+        try:
+            yield
+        except (LedgerUnavailable, LedgerCorrupt):
+            raise
+        except Exception as error:
+            holder = self._survey.registry.holder(task_id)
+            path = holder.path if holder else self._rows[task_id].path if task_id in self._rows else ""
+            self.aside[task_id] = internal_problem(path, error, "planning this task")
+            self._tracked.pop(task_id, None)
+            self.agenda.put(task_id, None)
 
     def named_files(self, vault: Vault) -> list[str]:
         """The files that any task's definition names: a run without shell must not change what others execute."""
@@ -192,6 +216,7 @@ class Roster:
             self.keep(new_row, plans)
         tracked = Tracked(task=task, standing=stands, policies=resolve(task, self._settings))
         self._tracked[task_id] = tracked
+        self.aside.pop(task_id, None)
         return tracked
 
     def _first_watermark(self, task: Task, stands: Standing, now: datetime) -> datetime:
@@ -251,6 +276,7 @@ class Roster:
         return self.chains.stand(task.id, stands, now)
 
     def _lose(self, task_id: str, row: TaskRow | None, plans: Plans) -> None:
+        self.aside.pop(task_id, None)
         self._tracked.pop(task_id, None)
         self.agenda.put(task_id, None)
         if row is not None and row.fires:

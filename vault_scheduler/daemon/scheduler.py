@@ -332,14 +332,17 @@ class Scheduler:
     def _claim_due(self, now: datetime) -> None:
         for task_id in self._roster.agenda.take_due(now):
             tracked = self._roster.get(task_id)
-            if tracked is None:
-                continue
-            if tracked.standing.until is not None and tracked.standing.until <= now:
-                tracked = self._roster.restand(task_id, self._claims.plans, now)
-                self.scribe.registered(task_id)
-            if tracked.fires:
-                self._claims.fire(task_id, tracked, now, self._attendance.absence)
-            self._endings.schedule_look(task_id, now)
+            if tracked is not None:
+                with self._roster.alone(task_id):
+                    self._claim_due_of(task_id, tracked, now)
+
+    def _claim_due_of(self, task_id: str, tracked: Tracked, now: datetime) -> None:
+        if tracked.standing.until is not None and tracked.standing.until <= now:
+            tracked = self._roster.restand(task_id, self._claims.plans, now)
+            self.scribe.registered(task_id)
+        if tracked.fires:
+            self._claims.fire(task_id, tracked, now, self._attendance.absence)
+        self._endings.schedule_look(task_id, now)
 
     def _claim_changes(self, now: datetime, monotonic: float) -> None:
         if self._start_tasks and self._knows_notes:

@@ -108,11 +108,11 @@ class NoteSurroundings:
 
     def problems(self) -> list[Problem]:
         """Everything wrong with the vault's notes now."""
-        return [*self._survey.problems(), *self._passed.values()]
+        return [*self._survey.problems(), *self._passed.values(), *self._roster.aside.values()]
 
     def tell_problems(self, now: datetime) -> None:
         """Each problem once in the daily log, until it is gone."""
-        mark = self._survey.problems_mark
+        mark = (self._survey.problems_mark, tuple(self._roster.aside.items()))
         if mark == self._mark:
             return
         self._mark = mark

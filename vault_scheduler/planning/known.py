@@ -51,7 +51,7 @@ class Seen:
     travelled: bool = False  # the machine is in another time zone
 
 
-def internal_problem(path: str, error: Exception) -> Problem:
+def internal_problem(path: str, error: Exception, doing: str = "reading this note") -> Problem:
     """A fault of ours, met in one note."""
-    message = f"internal error while reading this note: {internal(error)}; please report it"
+    message = f"internal error while {doing}: {internal(error)}; please report it"
     return Problem(path=path, line=1, key="", message=message, fix="")
