@@ -177,7 +177,7 @@ def pause(
     place = writing_place(vault, "pause")
     for item in _named_items(notes(place), tasks, all_):
         zone, now = switching.zone_of(place, item), place.clock.now()
-        end: datetime | None = switching.last_second(read_until(until, zone, now)) if until else None
+        end: datetime | None = switching.last_second(read_until(until, zone, now), zone) if until else None
         done: Switched = switching.pause(place, item, end)
         print(render.switched_line(done, end, zone))
 

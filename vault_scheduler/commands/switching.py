@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from vault_scheduler.commands.catalogue import Item
@@ -12,6 +12,8 @@ from vault_scheduler.errors import NoteRefused, Refused, SettingsMissing
 from vault_scheduler.machine.place import Place
 from vault_scheduler.notes.note import Document, Value, set_keys
 from vault_scheduler.task import Status
+from vault_scheduler.triggers.schedule import LONGEST_REPEAT
+from vault_scheduler.triggers.zones import dst_changes
 
 Changes = dict[str, Value]
 Decide = Callable[[Mapping[str, object]], Changes]
@@ -55,10 +57,17 @@ def zone_of(place: Place, item: Item | None) -> ZoneInfo:
     return ZoneInfo(item.task.timezone if item and item.task else place.timezone)
 
 
-def last_second(moment: datetime) -> datetime:
-    """Notes know seconds: rounded up, so that a pause never ends early."""
+def last_second(moment: datetime, zone: ZoneInfo) -> datetime:
+    """The first instant from `moment` on that a note can name, so that a pause never ends early.
+
+    Notes know seconds, and of a local time that exists twice they mean the first: the second pass is named by its end.
+    """
     whole = moment.replace(microsecond=0)
-    return whole if whole == moment else whole + timedelta(seconds=1)
+    whole = whole if whole == moment else whole + timedelta(seconds=1)
+    if not whole.astimezone(zone).fold:
+        return whole
+    change, before, after = dst_changes(zone, whole.astimezone(UTC) - LONGEST_REPEAT, whole.astimezone(UTC))[-1]
+    return change + (before - after)
 
 
 def _paused(mapping: Mapping[str, object], until: str | None) -> Changes:
