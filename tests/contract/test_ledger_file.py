@@ -7,16 +7,17 @@ import shutil
 import sqlite3
 import stat
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from vault_scheduler.errors import LedgerCorrupt, LedgerTooNew, LedgerUnavailable
+from vault_scheduler.ledger.mending import mend
 from vault_scheduler.ledger.schema import MIGRATIONS
 from vault_scheduler.ledger.sqlite_file import Migration, SqliteFile
-from vault_scheduler.ledger.store import Batch, Claim, SqliteStore
-from vault_scheduler.run import Run, TriggerKind, fire_key, run_id
+from vault_scheduler.ledger.store import Batch, Claim, SqliteStore, TaskRow
+from vault_scheduler.run import Outcome, Run, RunState, TriggerKind, fire_key, run_id
 
 T = datetime(2026, 11, 20, 6, 0, tzinfo=UTC)
 
@@ -289,3 +290,132 @@ def test_a_ledger_of_the_first_schema_keeps_its_tasks_and_knows_how_often_they_s
     assert (row.started, row.fingerprint, row.fires) == (2, "f", True)
     assert len(asyncio.run(store.history())) == 4
     asyncio.run(store.close())
+
+
+# --- what a damaged, deleted or replaced ledger held
+
+
+async def filled(path: Path, runs: int = 400) -> SqliteStore:
+    """A ledger with so many runs of one task, each with a page of its own text."""
+    store = await opened(path)
+    task = TaskRow(
+        task="a", path="a.md", fingerprint="f", fires=True, watermark=T, latched=False, source="{}", seen_definition="d"
+    )
+    claims = []
+    for number in range(runs):
+        fire = T + timedelta(seconds=number)
+        key = fire_key("a", fire)
+        claims.append(
+            Claim(
+                run=Run(
+                    id=run_id(key, fire),
+                    key=key,
+                    task="a",
+                    path="a.md",
+                    trigger=TriggerKind.AT,
+                    fire_time=fire,
+                    claimed_at=fire,
+                    snapshot=f"h{number % 7}",
+                    reason="x" * 900,
+                )
+            )
+        )
+    snapshots = {f"h{number}": "{}" for number in range(7)}
+    await store.save(Batch(claims=tuple(claims), tasks=(task,), snapshots=snapshots, meta={"a": "b"}))
+    return store
+
+
+def spoil_rows(path: Path, text: bytes) -> None:
+    """Overwrite the header of a page in the middle of those that hold this text."""
+    data = bytearray(path.read_bytes())
+    found = [start for start in range(0, len(data), 4096) if data[start : start + 4096].count(text * 100)]
+    middle = found[len(found) // 2]
+    data[middle : middle + 8] = b"\xa5" * 8
+    path.write_bytes(data)
+
+
+async def test_what_can_be_read_of_a_damaged_ledger_is_carried_over(path: Path) -> None:
+    """One page is gone: the runs before and behind it, the tasks and the facts are all in the new ledger."""
+    await (await filled(path)).close()
+    spoil_rows(path, b"x")
+    store = await opened(path)
+    assert "was damaged" in store.notices[0]
+    runs = await store.history(limit=1000)
+    assert 380 < len(runs) < 400
+    assert runs == sorted(runs, key=lambda run: run.fire_time, reverse=True)
+    assert (await store.task_rows())["a"].watermark == T
+    assert await store.get_meta("a") == "b"
+    assert await store.integrity() == "ok"
+    await store.close()
+
+
+async def test_runs_whose_definition_was_lost_end_and_are_told(path: Path) -> None:
+    """Nobody knows what they were to run; an attempt that was under way is still looked for."""
+    store = await filled(path, 14)
+    going = (await store.active())[1].id
+    await store.begin_attempt(going, 1, T)
+    await store.close()
+    with sqlite3.connect(path) as db:
+        db.execute("DELETE FROM snapshots WHERE hash = 'h0'")
+        db.execute("DELETE FROM attempts")
+    db.close()
+    mend_file(path)
+    store = await opened(path)
+    ended = [run for run in await store.history() if run.outcome is not None]
+    assert {(run.snapshot, run.outcome) for run in ended} == {("h0", Outcome.ABANDONED)}
+    assert len(await store.pending_deliveries()) == 2 * len(ended) == 4
+    assert [attempt.state for attempt in await store.attempts(going)] == [RunState.STARTING]
+    await store.close()
+
+
+async def test_rows_that_cannot_be_ours_are_dropped(path: Path) -> None:
+    """A page may hold anything: what does not read as a run is no run, and what belonged to it goes, too."""
+    await (await filled(path, 3)).close()
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE runs SET state = 'rubbish' WHERE seq = 1")
+        db.execute("UPDATE runs SET extra = '{' WHERE seq = 2")
+        db.execute("UPDATE tasks SET watermark = 'long ago'")
+        db.execute("INSERT INTO deliveries (run, target) SELECT id, 'note' FROM runs")
+    db.close()
+    mend_file(path)
+    store = await opened(path)
+    assert len(await store.history()) == 1
+    assert len(await store.pending_deliveries()) == 1
+    assert await store.task_rows() == {}
+    await store.close()
+
+
+def mend_file(path: Path) -> None:
+    file = SqliteFile.open(path, MIGRATIONS, version="0.1")
+    mend(file)
+    file.close()
+
+
+@pytest.mark.parametrize("by", ["", "an empty one", "an older copy", "garbage"])
+async def test_a_ledger_that_was_taken_away_is_put_back_as_it_is_held_open(path: Path, tmp_path: Path, by: str) -> None:
+    """Nothing is lost, and what an older copy says of the same runs counts no more."""
+    store = await filled(path, 30)
+    shutil.copytree(path.parent, tmp_path / "copy")
+    await store.finish((await store.active())[0].id, Outcome.SKIPPED, None, "why", T)
+    for part in path.parent.iterdir():
+        part.unlink()
+    if by == "an empty one":
+        other = await opened(path, owner="other")
+        await other.add_request("run", "a", {}, T)
+        await other.close()
+    elif by == "an older copy":
+        shutil.copytree(tmp_path / "copy", path.parent, dirs_exist_ok=True)
+    elif by == "garbage":
+        path.write_bytes(b"no database" * 500)
+    assert await store.check() in ("missing", "replaced")
+    await store.reattach()
+    assert await store.check() is None
+    assert len(await store.active()) == 29
+    assert len(await store.claim_requests(T)) == (1 if by == "an empty one" else 0)
+    await store.set_meta("c", "d")
+    await store.close()
+    store = await opened(path)
+    assert store.notices == ()
+    assert len(await store.history()) == 30
+    assert await store.get_meta("c") == "d"
+    await store.close()

@@ -13,7 +13,8 @@ from vault_scheduler.ledger.rows import Request, RequestState
 from vault_scheduler.ledger.sqlite_file import SqliteFile, certain, epoch, moment
 
 
-def _request(row: sqlite3.Row | dict[str, Any]) -> Request:
+def request_of(row: sqlite3.Row | dict[str, Any]) -> Request:
+    """The request in a row of `requests`."""
     return Request(
         id=row["id"],
         verb=row["verb"],
@@ -58,7 +59,7 @@ class RequestTable:
                 epoch(at),
                 self.owner,
             )
-        return [_request({**dict(row), "state": RequestState.CLAIMED}) for row in found]
+        return [request_of({**dict(row), "state": RequestState.CLAIMED}) for row in found]
 
     async def reopen_requests(self) -> int:
         """See `Store.reopen_requests`."""
@@ -78,4 +79,4 @@ class RequestTable:
     async def request(self, request: str) -> Request | None:
         """See `Store.request`."""
         row = self._file.one("SELECT * FROM requests WHERE id = ?", request)
-        return None if row is None else _request(row)
+        return None if row is None else request_of(row)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import tempfile
@@ -10,8 +11,10 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from vault_scheduler.errors import LedgerCorrupt, LedgerTooNew, LedgerUnavailable
+from vault_scheduler.ledger.salvage import pour
 
 Migration = Callable[[sqlite3.Connection], None]
 MEMORY = ":memory:"
@@ -47,16 +50,23 @@ class SqliteFile:
         self.is_new = is_new
         self._db = db
         self._identity = _identity(path)
-        self._schema = int(db.execute("PRAGMA user_version").fetchone()[0])
+        self._schema = _schema_of(db)
 
     @classmethod
     def open(
-        cls, path: Path | str, migrations: Sequence[Migration], *, version: str, serving: bool = True
+        cls,
+        path: Path | str,
+        migrations: Sequence[Migration],
+        *,
+        version: str,
+        serving: bool = True,
+        salvaged: Sequence[str] = (),
     ) -> SqliteFile:
         """Open or create the file and bring its schema up to date.
 
-        A damaged file is set aside, with its journal, and a new one begun, if `serving`; who only looks must not
-        move a file that the daemon may hold open, and gets LedgerCorrupt. Raises LedgerTooNew, LedgerUnavailable.
+        A damaged file is set aside, with its journal, and a new one begun, if `serving`; what can still be read of
+        the tables that are to be `salvaged` (none: all of them) is in the new one. Who only looks must not move a
+        file that the daemon may hold open, and gets LedgerCorrupt. Raises LedgerTooNew, LedgerUnavailable.
         """
         notices: tuple[str, ...] = ()
         try:
@@ -66,9 +76,10 @@ class SqliteFile:
             except LedgerCorrupt as damage:
                 if not serving:
                     raise
-                notices = (_set_aside(Path(path), damage.reason),)
+                aside = _set_aside(Path(path))
                 is_new = _create(path, migrations, version, serving)
                 db = _connect(path, migrations, version, examine=serving)
+                notices = (_damage_told(path, damage.reason, aside, _salvage(aside, db, salvaged)),)
         except OSError as error:
             raise LedgerUnavailable(str(path), error.strerror or str(error)) from error
         return cls(path, db, notices, is_new)
@@ -86,6 +97,22 @@ class SqliteFile:
             return "missing" if now is None else "replaced"
         schema = self.one("PRAGMA user_version")
         return "newer" if schema is not None and schema[0] > self._schema else None
+
+    def reattach(self, migrations: Sequence[Migration], *, version: str) -> None:
+        """The file was taken from its place, or another one put there: what we hold open is there again.
+
+        Rows of ours replace those that a new file there has of the same runs and tasks. Raises as `open`.
+        """
+        fresh = SqliteFile.open(self.path, migrations, version=version)
+        try:
+            with translated(self.path):
+                pour(self._db, fresh._db)
+        except BaseException:
+            fresh.close()
+            raise
+        lost, self._db = self._db, fresh._db
+        self._identity, self._schema, self.notices = fresh._identity, fresh._schema, fresh.notices
+        lost.close()
 
     def integrity(self) -> str:
         """SQLite's own finding: "ok", or the first damage."""
@@ -274,7 +301,7 @@ def _parts(path: Path) -> list[Path]:
     return [path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")]
 
 
-def _set_aside(path: Path, reason: str) -> str:
+def _set_aside(path: Path) -> Path:
     """Rename the damaged file and its journal; named after its last write, so no clock is needed."""
     stamp = datetime.fromtimestamp(path.stat().st_mtime, UTC).strftime("%Y%m%dT%H%M%SZ")
     aside = path.with_name(f"{path.stem}-corrupt-{stamp}{path.suffix}")
@@ -285,7 +312,22 @@ def _set_aside(path: Path, reason: str) -> str:
     for part, target in zip(_parts(path), _parts(aside), strict=True):
         if part.exists():
             part.rename(target)
-    return f"{path.name} was damaged ({reason}); it is kept as {aside.name} and a new one was begun"
+    return aside
+
+
+def _salvage(aside: Path, db: sqlite3.Connection, tables: Sequence[str]) -> tuple[int, bool]:
+    """Carry over what can be read; the file that was set aside stays as it is."""
+    with contextlib.closing(sqlite3.connect(f"file:{quote(str(aside))}?mode=ro", uri=True)) as damaged:
+        damaged.text_factory = lambda data: data.decode("utf-8", "replace")
+        return pour(damaged, db, tables)
+
+
+def _damage_told(path: Path | str, reason: str, aside: Path, salvaged: tuple[int, bool]) -> str:
+    rows, is_all = salvaged
+    kept = ("all of its rows are" if is_all else f"{rows} rows that could be read are") if rows else "nothing of it is"
+    return (
+        f"{Path(path).name} was damaged ({reason}); it is kept as {aside.name}, a new one was begun, and {kept} in it"
+    )
 
 
 def _identity(path: Path | str) -> tuple[int, int] | None:

@@ -12,8 +12,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
+from vault_scheduler import __version__
 from vault_scheduler.ledger.claims import add_unstarted, claim
 from vault_scheduler.ledger.deliveries import DeliveryTable
+from vault_scheduler.ledger.mending import mend
 from vault_scheduler.ledger.requests import RequestTable
 from vault_scheduler.ledger.rows import (
     CHANGED,
@@ -81,6 +83,9 @@ class Store(Protocol):
 
     async def check(self) -> str | None:
         """None while this is still the ledger that was opened; else "missing", "replaced" or "newer" (rule 10)."""
+
+    async def reattach(self) -> None:
+        """After "missing" or "replaced": all that is held open is in the ledger at its place again (rule 10)."""
 
     async def integrity(self) -> str:
         """Return "ok", or the first damage that was found."""
@@ -282,10 +287,13 @@ class SqliteStore(TaskTable, RunTable, DeliveryTable, RequestTable):
     async def open(cls, path: Path | str, *, version: str, owner: str, serving: bool = True) -> SqliteStore:
         """Open or create a ledger (`":memory:"` is one, too). Raises LedgerTooNew, LedgerCorrupt, LedgerUnavailable.
 
-        A damaged one is set aside and a new one begun, and `notices` says so; but only if `serving`, which is for
-        who holds the vault's lock.
+        A damaged one is set aside and a new one begun with what can be read of it, and `notices` says so; but only
+        if `serving`, which is for who holds the vault's lock.
         """
-        return cls(SqliteFile.open(path, MIGRATIONS, version=version, serving=serving), owner)
+        file = SqliteFile.open(path, MIGRATIONS, version=version, serving=serving)
+        if file.notices:
+            mend(file)
+        return cls(file, owner)
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -304,6 +312,12 @@ class SqliteStore(TaskTable, RunTable, DeliveryTable, RequestTable):
     async def check(self) -> str | None:
         """See `Store.check`."""
         return self._file.check()
+
+    async def reattach(self) -> None:
+        """See `Store.reattach`."""
+        self._file.reattach(MIGRATIONS, version=__version__)
+        if self._file.notices:
+            mend(self._file)
 
     async def integrity(self) -> str:
         """See `Store.integrity`."""

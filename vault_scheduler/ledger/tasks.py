@@ -29,7 +29,8 @@ def write_task(change: Transaction, row: TaskRow) -> None:
     )
 
 
-def _task_row(row: sqlite3.Row) -> TaskRow:
+def task_row_of(row: sqlite3.Row) -> TaskRow:
+    """What a row of `tasks` says."""
     return TaskRow(
         task=row["task"],
         path=row["path"],
@@ -51,7 +52,7 @@ class TaskTable:
 
     async def task_rows(self) -> dict[str, TaskRow]:
         """See `Store.task_rows`."""
-        return {row["task"]: _task_row(row) for row in self._file.rows("SELECT * FROM tasks")}
+        return {row["task"]: task_row_of(row) for row in self._file.rows("SELECT * FROM tasks")}
 
     async def forget_task(self, task: str) -> None:
         """See `Store.forget_task`."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
+from vault_scheduler import __version__
 from vault_scheduler.ledger.sqlite_file import SqliteFile, Transaction, certain, epoch
 
 _FIRST = (
@@ -83,8 +84,8 @@ class Trust:
 
     @classmethod
     def open(cls, path: Path | str, *, version: str, serving: bool = True) -> Trust:
-        """Open or create it. A damaged file is set aside if `serving`; then the pins count as lost."""
-        trust = cls(SqliteFile.open(path, MIGRATIONS, version=version, serving=serving))
+        """Open or create it. A damaged file is set aside if `serving`; then the pins count as lost, not the spend."""
+        trust = cls(SqliteFile.open(path, MIGRATIONS, version=version, serving=serving, salvaged=("spend",)))
         if trust.notices:
             trust.mark_lost()
         return trust
@@ -96,6 +97,10 @@ class Trust:
     def check(self) -> str | None:
         """None while this is still the file that was opened; else "missing", "replaced" or "newer"."""
         return self._file.check()
+
+    def reattach(self) -> None:
+        """After "missing": all that is held open is in the file at its place again."""
+        self._file.reattach(MIGRATIONS, version=__version__)
 
     # pins
 
