@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from vault_scheduler.daemon import log_writer, output_writer, scribe, surroundings, survey
+from vault_scheduler.commands import catalogue
+from vault_scheduler.daemon import claims, dispatcher, guard, log_writer, output_writer, scribe, surroundings, survey
+from vault_scheduler.daemon.roster import Roster
 from vault_scheduler.ledger.store import SqliteStore
+from vault_scheduler.machine.config import Machine
+from vault_scheduler.machine.place import Place
 from vault_scheduler.parsing.parser import parse_task, rebuild
 from vault_scheduler.parsing.settings_parser import parse_settings
 from vault_scheduler.planning import settings_note
@@ -27,6 +32,80 @@ def breaks_for(function: Callable[..., Any], marks: Callable[..., bool]) -> Call
         return function(*args, **named)
 
     return broken
+
+
+PLANNING = "internal error while planning this task: RuntimeError: no such case"
+
+
+@pytest.mark.parametrize(
+    ("module", "part", "marks"),
+    [
+        (guard, "named_files", lambda task, *_: task.id == "a"),
+        (Roster, "_stand", lambda roster, task, *_: task.id == "a"),
+        (claims, "plan_fire_times", None),
+        (dispatcher, "snapshot_of", lambda task, *_: task.id == "a"),
+    ],
+    ids=["judging it", "how it stands", "what is due", "its claim"],
+)
+def test_task_that_cannot_be_planned_is_set_aside(
+    world: World, monkeypatch: pytest.MonkeyPatch, module: Any, part: str, marks: Callable[..., bool] | None
+) -> None:
+    """It is a visible problem and nothing of it starts; the others fire on time; once planned it catches up."""
+    world.command("a", "cron: '*/10 * * * *'")
+    world.command("b", "every: 10m")
+    world.start()
+    function = getattr(module, part)
+    broken = breaks_for(function, marks) if marks else None
+
+    def due_breaks(schedule: Any, **named: Any) -> Any:
+        if str(schedule.triggers[0]).startswith("Cron"):
+            raise RuntimeError("no such case")
+        return function(schedule, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, part, broken or due_breaks)
+        world.edit("a", "echo a", "echo c")
+        world.advance_to("10:25")
+        assert [p.path for p in world.daemon.problems() if PLANNING in p.message] == ["00_system/tasks/a.md"]
+        assert world.log().count(PLANNING) == 1
+        assert world.history() == ["10:10 success", "10:20 success"]
+    world.advance_to("10:35")
+    assert world.daemon.problems() == []
+    assert [line for line in world.history("a") if "success" in line] == ["10:20 success", "10:30 success"]
+    assert world.history("b") == ["10:10 success", "10:20 success", "10:30 success"]
+
+
+def test_run_that_waits_for_a_task_that_cannot_be_planned(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends blocked and says why: what the note asks for now is not known."""
+    world.write_settings("host: here\nstatus: active\nmax_parallel: 1")
+    world.script = lambda request: None
+    world.command("b", "cron: '9 10 * * *'")
+    world.command("a", "cron: '10 10 * * *'")
+    world.start()
+    world.advance_to("10:11")
+    monkeypatch.setattr(guard, "named_files", breaks_for(guard.named_files, lambda task, *_: task.id == "a"))
+    world.edit("a", "echo a", "echo c")
+    world.advance(60)
+    (run,) = world.history("a")
+    assert run.startswith(f"10:10 blocked 1: {PLANNING}"), run
+
+
+@pytest.mark.parametrize("part", ["parse_task", "_next_run"])
+def test_commands_go_on_beside_a_note_that_breaks_them(
+    world: World, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    """It is an invalid note with a problem, in `check` and in `list`; all others are as they are."""
+    world.command("a", "every: 10m")
+    world.command("b", "every: 10m")
+    world.start()
+    if part == "parse_task":
+        fault = breaks_for(parse_task, lambda document, *_: b"echo a" in document.data)
+    else:
+        fault = breaks_for(catalogue._next_run, lambda task, *_: task is not None and task.id == "a")
+    monkeypatch.setattr(catalogue, part, fault)
+    found = catalogue.read_catalogue(Place.at(world.survey.vault, replace(Machine.load(world.root), host="here"), {}))
+    assert [(item.name, item.standing.state.value) for item in found.items] == [("a", "invalid"), ("b", "armed")]
+    assert [problem.path for problem in found.problems if INTERNAL in problem.message] == ["00_system/tasks/a.md"]
 
 
 def internal_problems(world: World) -> list[str]:
