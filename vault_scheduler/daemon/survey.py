@@ -448,6 +448,6 @@ class Survey:
             return
         self._watch(path, reading, now, monotonic)
         try:
-            self.settings_note.take(data)
+            self.settings_note.take(data, now)
         except Exception as error:
             self.settings_note.complain(internal_problem(path, error))

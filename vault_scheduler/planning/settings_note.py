@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from vault_scheduler.notes.note import Document
 from vault_scheduler.parsing.parser import source_of
 from vault_scheduler.parsing.settings_parser import ParsedSettings, parse_settings, rebuild_settings
+from vault_scheduler.parsing.values import line
 from vault_scheduler.settings import Settings
 from vault_scheduler.task import Problem, Status
+
+_FREE = {"status": "active", "enabled": True, "paused_until": "", "host": "another machine", "vault_max_usd_day": 5}
+"""What a person writes who wants to undo what holds the vault back."""
 
 
 class SettingsNote:
@@ -46,13 +52,37 @@ class SettingsNote:
         """Whether the note has been judged, and nothing can start because of it."""
         return self.settings is None and bool(self.problems)
 
-    def take(self, data: bytes) -> None:
+    def take(self, data: bytes, now: datetime) -> None:
         """The note says this now. What holds the vault back counts at once, the rest when it is left alone."""
         document = Document.parse(data)
         parsed = parse_settings(document, self.path, self.machine_timezone)
-        self._pending = (parsed, source_of(document) if parsed.settings else {})
+        source = source_of(document) if parsed.settings else {}
+        missing = self._missing(source["mapping"], now) if source else {}
+        if missing:
+            source["mapping"] = {**source["mapping"], **missing}
+            settings = rebuild_settings(source, self.path, self.machine_timezone).settings
+            problems = *parsed.problems, *(_stays(self.path, key, value) for key, value in missing.items())
+            parsed = ParsedSettings(settings=settings, problems=problems)
+        self._pending = (parsed, source)
         if parsed.settings is not None and self.settings is not None:
             self._use(_held_back(self.settings, parsed.settings))
+
+    def _missing(self, mapping: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+        """What was good and holds the vault back, and is not in the note any more.
+
+        A merge may have taken the line or made another key of it; only what is written sets the vault going.
+        """
+        if self.settings is None or not self.source:
+            return {}
+        before, was, usual = json.loads(self.source)["mapping"], self.settings, Settings()
+        holds_back = {
+            "status": was.status is not Status.ACTIVE and "enabled" not in mapping,
+            "enabled": was.status is not Status.ACTIVE and "status" not in mapping,
+            "paused_until": was.paused_until is not None and was.paused_until > now,
+            "host": was.host is not None,
+            "vault_max_usd_day": was.vault_max_usd_day < usual.vault_max_usd_day,
+        }
+        return {key: before[key] for key, holds in holds_back.items() if holds and key in before and key not in mapping}
 
     def complain(self, problem: Problem) -> None:
         """The note cannot be read, or is not there: the last good settings stay in force."""
@@ -80,6 +110,17 @@ def _held_back(before: Settings, now: Settings) -> Settings:
     status = now.status if now.status is not Status.ACTIVE else before.status
     pauses = [moment for moment in (before.paused_until, now.paused_until) if moment]
     return replace(before, status=status, paused_until=max(pauses, default=None))
+
+
+def _stays(path: str, key: str, value: object) -> Problem:
+    """The note does not say any more what holds the vault back."""
+    return Problem(
+        path=path,
+        line=1,
+        key=key,
+        message="this property has gone from the settings note, and stays as it was",
+        fix=f"Write what is meant: {line(key, value)}, or {line(key, _FREE[key])}.",
+    )
 
 
 def settings_gone(path: str) -> Problem:
