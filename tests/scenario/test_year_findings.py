@@ -50,10 +50,6 @@ def test_invalid_note_blocks_nothing_while_the_vault_is_paused(world: World) -> 
     assert world.history() == ["10:10-10:50 blocked 2: the note is invalid"]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a range whose first fire time was settled before the clock went back is dropped as a whole (add_unstarted)",
-)
 def test_missed_after_an_hour_that_came_again(world: World) -> None:
     """A task that is resumed in an hour that comes again has an outcome for all that it misses after that hour."""
     world.command("a", "every: 10m\nstatus: active")

@@ -88,6 +88,7 @@ class Roster:
         self._guard = guard
         self._host = host
         self._rows = rows
+        self._settled = {task: row.watermark for task, row in rows.items() if row.fires}
         self._tracked: dict[str, Tracked] = {}
         self.aside: dict[str, Problem] = {}  # tasks that a fault of ours keeps from being planned
         self._ledger_lost = ledger_lost  # only the notes remember what has run
@@ -104,6 +105,10 @@ class Roster:
     def row(self, task: str) -> TaskRow:
         """What the ledger remembers of it."""
         return self._rows[task]
+
+    def was_firing(self, task: str) -> bool:
+        """Whether the ledger remembers it as a task that fires."""
+        return task in self._rows and self._rows[task].fires
 
     def view(self, task_id: str, now: datetime) -> View:
         """What the dispatcher asks of a task."""
@@ -182,6 +187,8 @@ class Roster:
         """The row is like this now, and will be in the ledger."""
         self._rows[row.task] = row
         plans.rows[row.task] = row
+        if row.fires:
+            self._settled[row.task] = row.watermark
 
     def reconsider(self, task_id: str, plans: Plans, now: datetime, monotonic: float) -> Tracked | None:
         """Look at a task whose note or surroundings changed; None if it is no task any more."""
@@ -201,7 +208,7 @@ class Roster:
             path=task.path,
             fingerprint=task.trigger_fingerprint,
             fires=stands.fires,
-            watermark=watermark_after(row, task, stands, now) if row else self._first_watermark(task, stands, now),
+            watermark=self._watermark(row, task, stands, now),
             latched=bool(row and row.latched and task.run_now),
             invalid_since=entry.invalid_since,
             source=source,
@@ -219,6 +226,11 @@ class Roster:
         self.aside.pop(task_id, None)
         return tracked
 
+    def _watermark(self, row: TaskRow | None, task: Task, stands: Standing, now: datetime) -> datetime:
+        if row is None:
+            return self._first_watermark(task, stands, now)
+        return watermark_after(row, task, stands, now, self._settled.get(task.id))
+
     def _first_watermark(self, task: Task, stands: Standing, now: datetime) -> datetime:
         remembers = self._ledger_lost or task.schedule.is_one_shot
         return first_watermark(
@@ -234,7 +246,7 @@ class Roster:
         """A pause has run out, or the grace of an invalid note: nothing was edited, but the task stands otherwise."""
         tracked, row = self._tracked[task_id], self._rows[task_id]
         tracked.standing = self._stand(tracked.task, self._guard.held(task_id), row.invalid_since, now)
-        watermark = watermark_after(row, tracked.task, tracked.standing, now)
+        watermark = self._watermark(row, tracked.task, tracked.standing, now)
         self.keep(replace(row, fires=tracked.fires, watermark=watermark), plans)
         return tracked
 
@@ -243,6 +255,8 @@ class Roster:
         self.chains.rename(old, new)
         if old in self._rows:
             self._rows[new] = replace(self._rows.pop(old), task=new, path=path)
+        if old in self._settled:
+            self._settled[new] = self._settled.pop(old)
         self._tracked.pop(old, None)
         self.agenda.put(old, None)
 
@@ -290,16 +304,20 @@ def _is_set_going(row: TaskRow | None, new_row: TaskRow, stands: Standing) -> bo
     return stands.fires and not row.fires and not _waited_for_pause(row, stands)
 
 
-def watermark_after(row: TaskRow, task: Task, stands: Standing, now: datetime) -> datetime:
+def watermark_after(
+    row: TaskRow, task: Task, stands: Standing, now: datetime, settled: datetime | None = None
+) -> datetime:
     """Where the watermark is after looking at a task (rule 3.2): now, unless nothing has changed.
 
     While `paused_until` alone keeps a task from firing the watermark lies ahead, right before that instant, so that
-    it fires from there on, whoever is awake then. To be paused otherwise meanwhile moves it to now again.
+    it fires from there on, whoever is awake then. To be paused otherwise meanwhile moves it to now again. `settled` is
+    where it was when the task last fired: ahead of now if the clock was set back.
     """
     if stands.resumes is not None:
         return stands.resumes - _SECOND
-    is_ahead = row.fires and timedelta(0) < row.watermark - now <= SET_BACK
-    changed = row.watermark if is_ahead else now
+    settled = row.watermark if row.fires else settled
+    is_ahead = settled is not None and timedelta(0) < settled - now <= SET_BACK
+    changed = settled if settled is not None and is_ahead else now
     if row.fingerprint != task.trigger_fingerprint or (row.watermark - now > SET_BACK and stands.fires):
         return changed
     if _waited_for_pause(row, stands):
