@@ -88,8 +88,31 @@ def test_writes_down_who_holds_it_since_when(tmp_path: Path) -> None:
         fields = json.loads(lock.read_text())
         assert fields["pid"] == os.getpid()
         assert fields["since"] == "2026-11-22T06:00:00+00:00"
-        assert set(fields) == {"pid", "host", "since", "version", "purpose"}
+        assert set(fields) == {"pid", "host", "since", "version", "purpose", "troubles"}
         assert "since 2026-11-22" in str(holder(lock))
+
+
+def test_says_what_keeps_its_holder_from_work(tmp_path: Path) -> None:
+    """Whoever asks who holds the lock is told, until it is over."""
+    path = tmp_path / "lock"
+    with VaultLock(path) as lock:
+        for troubles in (("the ledger is locked", "nothing is heard"), ("it is locked",), ()):
+            lock.tell(troubles)
+            found = holder(path)
+            assert found is not None
+            assert found.troubles == troubles
+
+
+def test_is_taken_again_when_its_file_was_removed(tmp_path: Path) -> None:
+    """Unless another process has it by now: two must not serve one vault."""
+    path = tmp_path / "lock"
+    with VaultLock(path) as lock:
+        path.unlink()
+        lock.keep()
+        assert lock.still_mine()
+        path.unlink()
+        with VaultLock(path), pytest.raises(LockHeld):
+            lock.keep()
 
 
 @pytest.mark.parametrize("text", ["", "not json", "[]", '{"pid": 3, "later_version": true}'])

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from vault_scheduler.commands.catalogue import Catalogue, Item
 from vault_scheduler.commands.outlook import Outlook, VaultOutlook, outlook, vault_outlook
 from vault_scheduler.commands.records import Waiting, approvals
-from vault_scheduler.commands.view import look
-from vault_scheduler.errors import Refused
+from vault_scheduler.commands.view import View, look, notes_alone
+from vault_scheduler.errors import LedgerCorrupt, LedgerUnavailable, Refused
 from vault_scheduler.machine.place import Place
 from vault_scheduler.platform.lock import Holder, holder
 from vault_scheduler.run import Run, RunState
@@ -18,6 +21,10 @@ from vault_scheduler.settings import Settings, resolve
 from vault_scheduler.task import Policies, Problem, Status, Task
 from vault_scheduler.triggers.schedule import Schedule
 from vault_scheduler.triggers.zones import load_zone
+
+if TYPE_CHECKING:
+    from vault_scheduler.ledger.store import Delivery
+    from vault_scheduler.ledger.trust import Trust
 
 ALIVE_WITHIN = timedelta(seconds=90)
 """A daemon that looks at its vault does so at least every 30 s."""
@@ -141,23 +148,30 @@ class StatusReport:
     tasks: int
     next_fires: tuple[tuple[datetime, str], ...]
     vault_status: str
+    troubles: tuple[str, ...] = ()
 
     @property
     def is_fine(self) -> bool:
         """Whether there is nothing to look after."""
-        return self.alive and not self.problems and not self.held
+        return self.alive and not self.problems and not self.held and not self.troubles
 
 
 async def status(place: Place) -> StatusReport:
-    """Look at everything once."""
-    now = place.clock.now()
-    async with look(place) as view:
-        store = view.store
-        last = await store.get_meta("last pass") if store else None
-        active = await store.active() if store else []
-        undelivered = len(await store.pending_deliveries()) if store else 0
-    with approvals(place) as trust:
-        spent = trust.spent(now.astimezone(ZoneInfo(place.timezone)).date()).total if trust else 0.0
+    """Look at everything once; at what is left of it if the ledger cannot be read."""
+    try:
+        async with look(place) as view:
+            with approvals(place) as trust:
+                return await _status(place, view, trust)
+    except (LedgerUnavailable, LedgerCorrupt) as error:
+        return await _status(place, notes_alone(place, str(error)), None)
+
+
+async def _status(place: Place, view: View, trust: Trust | None) -> StatusReport:
+    now, store = place.clock.now(), view.store
+    last = await store.get_meta("last pass") if store else None
+    active = await store.active() if store else []
+    undelivered = await store.pending_deliveries() if store else []
+    spent = trust.spent(now.astimezone(ZoneInfo(place.timezone)).date()).total if trust else 0.0
     held_by = holder(place.lock_path)
     last_pass = datetime.fromisoformat(last) if last else None
     recent = last_pass is not None and now - last_pass < ALIVE_WITHIN
@@ -170,12 +184,22 @@ async def status(place: Place) -> StatusReport:
         waiting=tuple(run for run in active if run not in going),
         problems=tuple(problem for problem in view.catalogue.problems if problem.is_error),
         held=tuple(item.waiting for item in view.catalogue.items if item.waiting),
-        undelivered=undelivered,
+        undelivered=len(undelivered),
         cost_today_usd=spent,
         tasks=len(view.catalogue.items),
         next_fires=_next_tasks(view.catalogue),
         vault_status=_vault_status(place.settings_in_force, now),
+        troubles=(*view.trouble, *(held_by.troubles if held_by else ()), *_put_off(undelivered)),
     )
+
+
+def _put_off(undelivered: Sequence[Delivery]) -> list[str]:
+    """Why results could not be written, each reason once."""
+    counts = Counter((delivery.target.replace("_", " "), delivery.why) for delivery in undelivered if delivery.why)
+    return [
+        f"{count} {'result' if count == 1 else 'results'} could not be written ({target}), kept and tried again: {why}"
+        for (target, why), count in counts.items()
+    ]
 
 
 def _next_tasks(catalogue: Catalogue) -> tuple[tuple[datetime, str], ...]:

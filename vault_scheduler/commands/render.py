@@ -289,7 +289,7 @@ def status_page(report: StatusReport, place: Place, now: datetime, width: int | 
         ],
         width=width,
     )
-    lines += [str(problem) for problem in report.problems]
+    lines += [*report.troubles, *(str(problem) for problem in report.problems)]
     if report.held:
         lines.append(f"{plural(len(report.held), 'task')} held: `vault-sched approve` shows what waits.")
     return lines

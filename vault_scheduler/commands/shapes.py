@@ -211,6 +211,7 @@ def status_shape(report: StatusReport, place: Place) -> Shape:
         "problems": [problem_shape(problem) for problem in report.problems],
         "held": [waiting_shape(each) for each in report.held],
         "undelivered": report.undelivered,
+        "troubles": list(report.troubles),
         "cost_today_usd": round(report.cost_today_usd, 6),
     }
 

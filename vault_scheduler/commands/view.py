@@ -24,6 +24,7 @@ class View:
     store: SqliteStore | None
     catalogue: Catalogue
     known: frozenset[str]  # task ids in the ledger
+    trouble: tuple[str, ...] = ()  # the ledger is there and cannot be read
 
     def find(self, name: str) -> Item:
         """The task of this name. Raises TaskNotFound."""
@@ -40,6 +41,11 @@ async def look(place: Place) -> AsyncIterator[View]:
         catalogue = read_catalogue(place, holds=holds, former={row.path for row in rows.values()})
         catalogue = await with_passed(place, catalogue, store)
         yield View(place=place, store=store, catalogue=catalogue, known=frozenset(rows))
+
+
+def notes_alone(place: Place, trouble: str) -> View:
+    """The vault where the ledger cannot be read, and why."""
+    return View(place=place, store=None, catalogue=read_catalogue(place), known=frozenset(), trouble=(trouble,))
 
 
 async def with_passed(place: Place, catalogue: Catalogue, store: SqliteStore | None) -> Catalogue:

@@ -77,6 +77,10 @@ class Guard:
         found = self._trust.check()
         return f"the file of approvals is {found}" if found else ""
 
+    def put_back(self) -> None:
+        """The file of approvals is missing: what we hold open of it is in its place again."""
+        self._trust.reattach()
+
     # pins
 
     def judge(self, task: Task, source: str, seen_at: datetime) -> str:

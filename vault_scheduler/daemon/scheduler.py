@@ -20,6 +20,7 @@ from vault_scheduler.daemon.roster import Roster, Tracked
 from vault_scheduler.daemon.scribe import Scribe
 from vault_scheduler.daemon.surroundings import NoteSurroundings
 from vault_scheduler.daemon.survey import Survey
+from vault_scheduler.daemon.troubles import Troubles
 from vault_scheduler.engine import AttemptEnded, AttemptStarted, Engine, EngineEvent
 from vault_scheduler.errors import LedgerCorrupt, LedgerUnavailable
 from vault_scheduler.ledger.store import Store, TaskRow
@@ -35,7 +36,8 @@ HEARTBEAT_S = 10.0
 LEASE = timedelta(seconds=60)
 """So long after our last heartbeat the runs of this ledger are still ours."""
 TRY_AGAIN_S = 1.0
-RESTART = "Restart the daemon: it begins a new one, or reads the one that is there."
+RESTART = "Restart the daemon: it reads the one that is there."
+PUT_BACK = "All that the daemon holds open is put back in its place."
 
 
 class Scheduler:
@@ -58,6 +60,8 @@ class Scheduler:
         only_requests: bool = False,
         ledger_lost: bool = False,
         grace_s: float = 10.0,
+        troubles: Troubles | None = None,
+        hold: Callable[[], None] = lambda: None,
     ) -> None:
         self._vault = vault
         self.store = store
@@ -71,9 +75,10 @@ class Scheduler:
         self._start_tasks = start_tasks
         self._only_requests = only_requests
         self._grace_s = grace_s
+        self._troubles = troubles or Troubles(tell)
+        self._hold = hold  # the vault, also if somebody removed the state folder
         self._events: deque[EngineEvent] = deque()
         self._fault = ""  # why nothing is started: the ledger is not the one that was opened
-        self._unavailable = ""
         self._started = False  # the first look is complete, on_start tasks are claimed
         self._attendance = Attendance()
         self._last_beat = float("-inf")
@@ -178,6 +183,7 @@ class Scheduler:
     async def begin(self) -> None:
         """Bring what a former daemon left to its end, before anything new starts."""
         await self._revision.begin()
+        await self._endings.begin()
         await self.store.reopen_requests()
         self._guard.recall(await self.store.started_of_type(TaskType.CLAUDE, RECALLED), self._clock.now())
         await self.dispatcher.recover(self._clock.now(), self._grace_s)
@@ -252,13 +258,10 @@ class Scheduler:
         try:
             await self.tick()
         except LedgerUnavailable as error:
-            if not self._unavailable:
-                self._tell("problem", "ledger", f"{error}. Nothing starts until it can be used again")
-            self._unavailable = str(error)
+            self._troubles.begin("ledger", f"{error}. Nothing starts until it can be used again")
             return False
-        if self._unavailable:
-            self._tell("ledger", "", "it can be used again")
-            self._unavailable = ""
+        if not self._fault:
+            self._troubles.end("ledger", "it can be used again")
         return True
 
     async def tick(self) -> None:
@@ -275,6 +278,9 @@ class Scheduler:
         if self._claims.plans.followed:  # before a rename is seen, which the ledger is told at once
             await self._claims.commit()
         await self._revision.look(now, monotonic, may_claim=self._may_claim)
+        if paused := await self._endings.recall():
+            self._revision.touch(paused)
+            await self._revision.look(now, monotonic, may_claim=False)
         if not self._fault:
             await self._inbox.take(now)
             await self._follow(now)
@@ -311,15 +317,29 @@ class Scheduler:
             await self._followers.claim(now, self._attendance.absence)
 
     async def _check_ledger(self, now: datetime) -> None:
-        """Somebody may have deleted or replaced the ledger or the approvals under us (rule 10)."""
+        """Somebody may have deleted or replaced the ledger or the approvals under us (rule 10).
+
+        Nothing starts until what we hold open is in its place again.
+        """
         found = await self.store.check()
         fault = f"the ledger is {found}" if found else self._guard.fault()
         if fault and fault != self._fault:
-            message = f"{fault}: nothing is started any more"
-            problem = Problem(path=self._survey.settings_path, line=1, key="", message=message, fix=RESTART)
-            self._tell("problem", "ledger", f"{message}. {RESTART}")
+            fix = PUT_BACK if _may_be_put_back(fault) else RESTART
+            problem = Problem(path=self._survey.settings_path, line=1, key="", message=fault, fix=fix)
+            self._troubles.begin("ledger", f"{fault}: nothing starts. {fix}")
             self._around.log_once(problem, now)
         self._fault = fault
+        self._hold()
+        if _may_be_put_back(fault):
+            await self._put_back(found)
+
+    async def _put_back(self, found: str | None) -> None:
+        if found:
+            await self.store.reattach()
+        if _may_be_put_back(self._guard.fault()):
+            self._guard.put_back()
+        fault = await self.store.check()
+        self._fault = f"the ledger is {fault}" if fault else self._guard.fault()
 
     async def _beat(self, now: datetime, monotonic: float) -> None:
         if monotonic - self._last_beat >= HEARTBEAT_S and not self._fault:
@@ -391,3 +411,8 @@ class Scheduler:
         if is_going(run):
             self._guard.run_started(run, tracked.task if tracked else None)
         self._tell(what, run.task, "")
+
+
+def _may_be_put_back(fault: str) -> bool:
+    """A ledger of a newer version belongs to that; approvals that somebody put there are not ours to overrule."""
+    return fault in ("the ledger is missing", "the ledger is replaced", "the file of approvals is missing")

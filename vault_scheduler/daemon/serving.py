@@ -17,8 +17,9 @@ from vault_scheduler.daemon.guard import Guard
 from vault_scheduler.daemon.housekeeping import Housekeeping
 from vault_scheduler.daemon.scheduler import Scheduler
 from vault_scheduler.daemon.survey import Survey
+from vault_scheduler.daemon.troubles import Troubles
 from vault_scheduler.engine import LocalEngine
-from vault_scheduler.errors import LockHeld, Refused, SettingsMissing
+from vault_scheduler.errors import LedgerCorrupt, LedgerUnavailable, LockHeld, Refused, SettingsMissing
 from vault_scheduler.executors.base import Executor, MachineEnvironment
 from vault_scheduler.executors.claude import ClaudeExecutor
 from vault_scheduler.executors.command import CommandExecutor
@@ -45,6 +46,9 @@ Tell = Callable[[str, str, str], None]
 ANSWER_WITHIN_S = 45.0
 """A daemon looks at its requests at least every 30 s, woken or not."""
 GRACE_S = 10.0
+AGAIN_S = 1.0
+DAMAGED_AGAIN_S = 60.0
+"""A ledger that is damaged once more so soon is so for a reason that a new one does not cure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,16 +69,63 @@ async def serve(place: Place, *, once: bool = False, tell: Tell, stop: asyncio.E
     """
     stop = stop or asyncio.Event()
     place.make_state()
-    async with _locked(place, tell), _scheduler(place, tell, start_tasks=not once) as scheduler:
+    async with _locked(place, tell) as lock:
+        serving = _Serving(place, lock, tell, stop)
         with _stopped_by_signals(stop):
-            tell("watching", str(place.vault.root), f"pid {os.getpid()}")
-            await scheduler.serve(stop, until_idle=once)
+            await (serving.once() if once else serving.whatever_happens())
         tell("stopping", str(place.vault.root), "")
     return 0
 
 
+class _Serving:
+    """The daemon while it holds the vault's lock; after a damage of the ledger it begins anew."""
+
+    def __init__(self, place: Place, lock: VaultLock, tell: Tell, stop: asyncio.Event) -> None:
+        self._place, self._lock, self._tell, self._stop = place, lock, tell, stop
+        self._troubles = Troubles(tell, lock.tell)
+
+    async def once(self) -> None:
+        """Until nothing is due or running."""
+        await self._serve(until_idle=True)
+
+    async def whatever_happens(self) -> None:
+        """Until told to stop. A disk that damages every new ledger ends it, too."""
+        clock, damaged_at = self._place.clock, float("-inf")
+        while not self._stop.is_set():
+            try:
+                await self._serve(until_idle=False)
+            except LedgerUnavailable as error:
+                self._troubles.begin("ledger", f"{error}. Nothing starts until it can be used")
+                await clock.wait(self._stop, AGAIN_S)
+            except LedgerCorrupt as damage:
+                if clock.monotonic() - damaged_at < DAMAGED_AGAIN_S:
+                    raise
+                damaged_at = clock.monotonic()
+                self._tell("problem", "ledger", f"{damage.path} is damaged ({damage.reason}); the daemon begins anew")
+
+    async def _serve(self, *, until_idle: bool) -> None:
+        root = str(self._place.vault.root)
+        async with _scheduler(
+            self._place, self._tell, start_tasks=not until_idle, troubles=self._troubles, hold=self._hold
+        ) as scheduler:
+            self._troubles.end("ledger", "it can be used again")
+            self._tell("watching", root, f"pid {os.getpid()}")
+            await scheduler.serve(self._stop, until_idle=until_idle)
+
+    def _hold(self) -> None:
+        """The state folder and the lock are there, and the lock is ours. Raises LockHeld, LedgerUnavailable."""
+        if self._lock.still_mine() and self._place.wake_path.parent.is_dir():
+            return
+        try:
+            self._place.make_state()
+            self._place.wake_path.parent.mkdir(exist_ok=True)
+            self._lock.keep()
+        except OSError as error:
+            raise LedgerUnavailable(str(self._place.state), error.strerror or str(error)) from error
+
+
 @asynccontextmanager
-async def _locked(place: Place, tell: Tell) -> AsyncIterator[None]:
+async def _locked(place: Place, tell: Tell) -> AsyncIterator[VaultLock]:
     """The vault's lock; a command that holds it for the time of one run is waited for (rule 10)."""
     lock = VaultLock(place.lock_path, since=place.clock.now())
     never, waited_for = asyncio.Event(), ""
@@ -91,7 +142,7 @@ async def _locked(place: Place, tell: Tell) -> AsyncIterator[None]:
                 tell("waiting", str(place.vault.root), f"for a run of {waited_for}")
             await place.clock.wait(never, 0.2)
     try:
-        yield
+        yield lock
     finally:
         lock.release()
 
@@ -177,7 +228,13 @@ async def _do_here(place: Place, verb: str, task: str, tell: Tell) -> Answer:
 
 @asynccontextmanager
 async def _scheduler(
-    place: Place, tell: Tell, *, start_tasks: bool, only_requests: bool = False
+    place: Place,
+    tell: Tell,
+    *,
+    start_tasks: bool,
+    only_requests: bool = False,
+    troubles: Troubles | None = None,
+    hold: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[Scheduler]:
     """A scheduler that has brought what a former one left to its end; taken down in order."""
     now = place.clock.now()
@@ -217,13 +274,15 @@ async def _scheduler(
             start_tasks=start_tasks,
             only_requests=only_requests,
             grace_s=GRACE_S,
+            troubles=troubles,
+            hold=hold,
         )
         await scheduler.begin()
         async with AsyncExitStack() as kept:
             if not only_requests:
                 house = Housekeeping(place, store, trust, tell)
                 await kept.enter_async_context(_kept_tidy(house))
-                check = kept.enter_context(_watching(place, scheduler, tell))
+                check = kept.enter_context(_watching(place, scheduler, troubles or Troubles(tell)))
                 survey.swept = _both(check, house.look)
             try:
                 yield scheduler
@@ -330,7 +389,7 @@ def _stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _watching(place: Place, scheduler: Scheduler, tell: Tell) -> Iterator[Callable[[], None]]:
+def _watching(place: Place, scheduler: Scheduler, troubles: Troubles) -> Iterator[Callable[[], None]]:
     """Hints come while it lasts; what it gives asks whether all that is to be watched still is."""
     loop, root = asyncio.get_running_loop(), place.vault.root
 
@@ -347,10 +406,18 @@ def _watching(place: Place, scheduler: Scheduler, tell: Tell) -> Iterator[Callab
     watcher, follower = Watcher(folders, to(scheduler.hint)), Follower(root, to(scheduler.hint_files))
     scheduler.changes.follow = follower.follow
     watcher.start()
-    if watcher.polling_reason:
-        tell("watching", str(root), f"by looking again and again: {watcher.polling_reason}")
+
+    def check() -> None:
+        for name, heard in (("watching", watcher), ("following", follower)):
+            if heard.polling_reason:
+                troubles.begin(name, heard.polling_reason)
+            else:
+                troubles.end(name, "changes are heard of at once again")
+            heard.check()
+
+    check()
     try:
-        yield _both(watcher.check, follower.check)
+        yield check
     finally:
         watcher.stop()
         follower.stop()

@@ -5,11 +5,13 @@ The kernel holds it, so a killed process leaves none behind; the text in the fil
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import socket
 import threading
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -32,6 +34,7 @@ class Holder:
     since: str = ""  # ISO 8601 with offset
     version: str = ""
     purpose: str = "daemon"  # daemon · run (a command line that executes one run)
+    troubles: tuple[str, ...] = ()  # what keeps it from its work now
 
     def __str__(self) -> str:
         who = f"process {self.pid}" if self.pid else "an unknown process"
@@ -46,6 +49,7 @@ class VaultLock:
         self.path = path
         self._since = since.isoformat(timespec="seconds") if since else ""
         self._purpose = purpose
+        self._troubles: tuple[str, ...] = ()
         self._fd: int | None = None
 
     def acquire(self) -> None:
@@ -71,6 +75,22 @@ class VaultLock:
         """Whether the file at the path is the one that we hold (somebody may have removed the state folder)."""
         return self._fd is not None and _is_file_at(self._fd, self.path)
 
+    def tell(self, troubles: Sequence[str]) -> None:
+        """Write down what is wrong, for those who ask who holds the lock.
+
+        Here, because a file that is there can mostly be written on a full disk, and whatever happens to the ledger.
+        """
+        self._troubles = tuple(troubles)
+        if self._fd is not None:
+            with contextlib.suppress(OSError):
+                self._write_holder(self._fd)
+
+    def keep(self) -> None:
+        """Take the lock again if somebody removed its file. Raises LockHeld if another process has it by now."""
+        if not self.still_mine():
+            self.release()
+            self.acquire()
+
     def _write_holder(self, fd: int) -> None:
         me = Holder(
             pid=os.getpid(),
@@ -78,6 +98,7 @@ class VaultLock:
             since=self._since,
             version=__version__,
             purpose=self._purpose,
+            troubles=self._troubles,
         )
         text = (json.dumps(asdict(me)) + "\n").encode()
         os.pwrite(fd, text, 0)  # written over the old text, then cut: a reader never finds the file empty
@@ -134,6 +155,6 @@ def _read_holder(path: Path) -> Holder | None:
     try:
         fields = json.loads(path.read_text("utf-8"))
         known = {name: fields[name] for name in Holder.__dataclass_fields__ if name in fields}
-        return Holder(**known)
+        return Holder(**{**known, "troubles": tuple(map(str, fields.get("troubles", ())))})
     except (OSError, ValueError, TypeError, AttributeError):
         return None

@@ -31,6 +31,11 @@ class Follower:
         above = {self._root / parent: False for folder in reach for parent in PurePosixPath(folder).parents}
         return {**above, **{self._root / folder: levels != 1 for folder, levels in reach.items()}}
 
+    @property
+    def polling_reason(self) -> str:
+        """Why changes are found by the sweep alone, in words; empty while they are heard of."""
+        return self._watcher.polling_reason if self._watcher is not None else ""
+
     def check(self) -> None:
         """Look soon which folders came or went."""
         if self._watcher is not None:

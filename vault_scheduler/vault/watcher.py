@@ -7,8 +7,10 @@ sweep. Only where folders are polled (see `polling_reason`) something wakes more
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -38,6 +40,7 @@ log = logging.getLogger(__name__)
 QUIET_S = 0.2  # hints are posted when none came for this long …
 LONGEST_QUIETS = 5  # … or after this many such times: a note that is typed in all the time is still looked at
 POLL_S = 5.0
+CHECKS_TO_RECOVER = 2  # so many checks after falling back it is tried again: about a minute
 HEARD: list[type[FileSystemEvent]] = [
     DirAttribEvent,
     DirCreatedEvent,
@@ -85,6 +88,8 @@ class Watcher:
         self._armed: dict[Path, tuple[ObservedWatch, Identity]] = {}
         self._seen: set[Path] = set()
         self._reason = ""
+        self._may_recover = False  # the reason is a limit that others have used up, not the kind of file system
+        self._checks = 0
 
     @property
     def alive(self) -> bool:
@@ -108,13 +113,14 @@ class Watcher:
         if self._thread is not None and self._thread.is_alive():
             return
         self._stopping.clear()
-        self._reason = self._why_poll()
+        self._reason, self._may_recover = self._why_poll(), False
         self._keep_up()
         self._thread = threading.Thread(target=self._run, name="vault-sched watcher", daemon=True)
         self._thread.start()
 
     def check(self) -> None:
         """Look soon, in the watcher's thread, whether the observer lives and which folders came or went."""
+        self._checks += 1
         self._hints.changed.set()
 
     def stop(self) -> None:
@@ -155,6 +161,9 @@ class Watcher:
 
     def _keep_up(self) -> None:
         """Replace an observer that died, and arm or disarm folders that came, went or were replaced."""
+        if self._may_recover and self._checks >= CHECKS_TO_RECOVER:
+            self._reason, self._may_recover, self._checks = "", False, 0
+            self._drop_observer()
         for _ in range(2):  # once more if the first try ended in falling back to polling
             if self._observer is None or not _is_running(self._observer):
                 self._drop_observer()
@@ -204,8 +213,8 @@ class Watcher:
             log.warning("%s cannot be watched: %s", folder, error)
             return
         said = (error.strerror or str(error)).lower()
-        self._reason = f"{folder} cannot be watched ({said}), so {self._instead}"
-        log.warning("%s", self._reason)
+        self._reason = f"{folder} cannot be watched ({said}), so {self._instead}{_cure(error)}"
+        self._may_recover, self._checks = True, 0
         self._drop_observer()
 
     def _why_poll(self) -> str:
@@ -270,6 +279,12 @@ class _Hints(FileSystemEventHandler):
         with self._lock:
             paths, self._paths = self._paths, set()
         return paths
+
+
+def _cure(error: OSError) -> str:
+    """Which limit of the kernel it is that other programs have used up."""
+    names = {errno.EMFILE: "fs.inotify.max_user_instances", errno.ENOSPC: "fs.inotify.max_user_watches"}
+    return f". Raise {names[error.errno]} with sysctl" if error.errno in names and sys.platform == "linux" else ""
 
 
 def _is_running(observer: BaseObserver) -> bool:

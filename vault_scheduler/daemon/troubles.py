@@ -1,0 +1,36 @@
+"""What keeps the daemon from its work just now: told once, and shown by `status` while it lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+Tell = Callable[[str, str, str], None]
+
+
+class Troubles:
+    """By the name of what is in trouble (`ledger`, `watching`): what is wrong, and what to do about it.
+
+    `show` gets all of them whenever one comes or goes, for those who look from outside.
+    """
+
+    def __init__(self, tell: Tell, show: Callable[[Sequence[str]], None] = lambda _: None) -> None:
+        self._tell = tell
+        self._show = show
+        self._now: dict[str, str] = {}
+
+    def begin(self, name: str, text: str) -> None:
+        """It is in this trouble; told if it was in none, for every try may fail with other words."""
+        if name not in self._now:
+            self._tell("problem", name, text)
+        self._put({**self._now, name: text})
+
+    def end(self, name: str, text: str) -> None:
+        """It is in none any more; told if it was."""
+        if name in self._now:
+            self._tell(name, "", text)
+        self._put({other: said for other, said in self._now.items() if other != name})
+
+    def _put(self, troubles: dict[str, str]) -> None:
+        if troubles != self._now:
+            self._now = troubles
+            self._show(tuple(troubles.values()))
