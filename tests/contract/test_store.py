@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from vault_scheduler.errors import Refused, RunNotFound
 from vault_scheduler.ledger.store import (
+    CANCELLED,
     DAILY_LOG,
     NOTE,
     TRANSIENT,
@@ -860,6 +861,19 @@ async def test_a_withdrawn_attempt_has_never_been(store: Store) -> None:
     assert (await store.task_rows())["briefing"].started == 0
     again = await store.withdraw_attempt(run.id, 1)
     assert again == found
+
+
+async def test_the_order_to_end_a_run_stays_with_it(store: Store) -> None:
+    """The first why stands beside what else there is to know of the run; a run that has ended takes no orders."""
+    [run] = await claimed(store, a_run(extra={"overlaps": "1"}))
+    await store.begin_attempt(run.id, 1, T)
+    await store.order_end(run.id, 'it\'s "enough"')
+    await store.order_end(run.id, "later")
+    [found] = await store.active()
+    assert found.extra == {"overlaps": "1", CANCELLED: 'it\'s "enough"'}
+    await store.finish(run.id, Outcome.CANCELLED, None, "", T)
+    with pytest.raises(Refused):
+        await store.order_end(run.id, "too late")
 
 
 async def test_the_second_attempt_can_be_withdrawn_and_the_first_stands(store: Store) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import random
 import signal
 import sqlite3
@@ -63,14 +64,13 @@ CHANGES = {
 }
 FILES = ("a note is being written", "a log is being written", "an output is being written")
 WORDS = ("a note is written", "the log is written", "an output is written")
-MOMENTS = (
-    *STATES,
-    *(f"after {name}" for name in CHANGES),
-    *FILES,
-    *WORDS,
-    *["at random"] * 8,
-    *["while it starts"] * 4,
-)
+RANDOM = ("at random",) * 8 + ("while it starts",) * 4 + ("while it stops",) * 2 + ("without a daemon",) * 2
+MOMENTS = (*STATES, *(f"after {name}" for name in CHANGES), *FILES, *WORDS, *RANDOM)
+LEFT_BEHIND = {
+    **{name: sql for name, sql in STATES.items() if name != "request open"},
+    "running": "SELECT 1 FROM attempts WHERE state = 'running'",
+    "request not answered": "SELECT 1 FROM requests WHERE state <> 'answered'",
+}
 
 
 @dataclass
@@ -80,7 +80,9 @@ class Siege:
     world: World
     random: random.Random
     kills: Counter[str] = field(default_factory=Counter)
+    left_behind: Counter[str] = field(default_factory=Counter)  # states that a dead daemon's ledger shows
     missed: int = 0  # states that did not come in time: killed all the same
+    ticks: int = 0
     orphans: int = 0
     edits: int = 0
     faults: list[str] = field(default_factory=list)
@@ -94,6 +96,14 @@ class Siege:
     def round(self, moment: str) -> None:
         """Start the daemon, let it live for a while, kill it at that moment; and what a person does meanwhile."""
         left = self._marked()
+        if moment == "without a daemon":
+            self._ask("run", self.random.choice(("two", "stays", "flees", "python")))
+            time.sleep(self.random.uniform(0.2, 2.5))
+        else:
+            self._serve(moment, left)
+        self._after_death(moment)
+
+    def _serve(self, moment: str, left: set[tuple[int, str]]) -> None:
         daemon = self.world.start(wait=False)
         if moment == "while it starts":
             time.sleep(self.random.uniform(0.05, 1.2))
@@ -103,8 +113,22 @@ class Siege:
             self._meanwhile()
             time.sleep(self.random.expovariate(1 / 0.6))
             self._wait_for(moment)
+            if moment == "while it stops":
+                daemon.send_signal(signal.SIGTERM)
+                time.sleep(self.random.uniform(0, 0.5))
         self.world.kill()
+
+    def _after_death(self, moment: str) -> None:
+        """Sometimes all that it had started dies with it, as when a machine runs out of memory."""
         self.kills[moment] += 1
+        for child in self.requests:
+            child.kill()
+            child.wait()
+        self.requests.clear()
+        if self.random.random() < 0.2:
+            for pid, _ in self._marked():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         self._remember()
         self._edit()
 
@@ -183,12 +207,23 @@ class Siege:
 
     def _remember(self) -> None:
         """Runs that the ledger says are under way: whatever becomes of them, they cannot be forgotten."""
-        for child in self.requests:
-            child.kill()
-            child.wait()
-        self.requests.clear()
         for run in self.world.rows("SELECT id, key FROM runs WHERE attempts > 0 AND state <> 'ended'"):
             self.told[run["id"]] = run["key"]
+        for state, sql in LEFT_BEHIND.items():
+            self.left_behind[state] += bool(self.world.rows(sql))
+        self.left_behind["written, not marked"] += self._has_unmarked()
+        self.left_behind["temp file"] += bool(list(self.world.vault.rglob(".vault-sched.*")))
+
+    def _has_unmarked(self) -> bool:
+        """Whether something is delivered and the ledger does not know."""
+        log = self.world.log_text()
+        pending = "SELECT r.id, r.task, d.target FROM deliveries d JOIN runs r ON r.id = d.run WHERE d.done_at IS NULL"
+        for row in self.world.rows(pending):
+            note = self.world.tasks / f"{row['task']}.md"
+            text = log if row["target"] == "daily_log" else note.read_text() if row["target"] == "note" else ""
+            if f"^{row['id']}\n" in text:
+                return True
+        return False
 
     def _edit(self) -> None:
         """While no daemon is there, a person edits a note: writes a line, or ticks `run_now`."""
@@ -199,6 +234,7 @@ class Siege:
             self.expected[name] = self.expected[name].replace("\n## Runs\n", f"{line}\n## Runs\n")
             self._rewrite(name, lambda note: note.replace("\n## Runs\n", f"{line}\n## Runs\n"))
         if self.random.random() < 0.2:
+            self.ticks += "run_now: false" in (self.world.tasks / f"{name}.md").read_text()
             self._rewrite(name, lambda note: note.replace("run_now: false", "run_now: true"))
 
     def _rewrite(self, name: str, change: Callable[[str], str]) -> None:
@@ -222,6 +258,8 @@ class Siege:
         self.faults += [f"the daemon ended with {code}"] if code else []
         self.faults += [f"a process is left: {pid} {_command(pid)}" for pid, _ in self._marked()]
         self.faults += faults(self.world, self.told, self.expected)
+        asked = self.world.rows("SELECT 1 FROM runs WHERE key LIKE task || '|req|run_now%'")
+        self.faults += [f"{len(asked)} runs of {self.ticks} ticks of run_now"] if len(asked) != self.ticks else []
 
     def _is_unticked(self) -> bool:
         return not any("run_now: true" in path.read_text() for path in self.world.tasks.glob("*.md"))
@@ -283,12 +321,15 @@ def figures(sieges: list[Siege]) -> str:
     final = [run for run in runs if run["outcome"] == "abandoned"]
     kills = sum(sum(siege.kills.values()) for siege in sieges)
     states = len(set().union(*(siege.kills for siege in sieges)))
+    left = sum((siege.left_behind for siege in sieges), Counter[str]())
     return (
         f"kill -9: {kills} kills at {states} kinds of moments ({sum(s.missed for s in sieges)} did not come), "
+        f"left behind: {', '.join(f'{state} {times} ×' for state, times in left.items())}; "
         f"{sum(run['count'] for run in runs)} fire times, {sum(1 for run in runs if run['attempts'])} runs started, "
         f"{len(attempts)} attempts, {len(abandoned)} abandoned ({len(abandoned) - len(final)} retried), "
         f"{sum(s.orphans for s in sieges)} orphans ended, {sum(len(ledger.deliveries) for ledger in ledgers)} "
-        f"deliveries, {sum(s.edits for s in sieges)} edits kept; faults: {sum(len(s.faults) for s in sieges)}"
+        f"deliveries, {sum(s.edits for s in sieges)} edits and {sum(s.ticks for s in sieges)} ticks kept; "
+        f"faults: {sum(len(s.faults) for s in sieges)}"
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from vault_scheduler.daemon.snapshots import Snapshots, cap_of, snapshot_of
 from vault_scheduler.engine import AttemptEnded, AttemptStarted, Engine
-from vault_scheduler.ledger.store import OVERLAPS, TRANSIENT, Claim, Store
+from vault_scheduler.ledger.store import CANCELLED, OVERLAPS, TRANSIENT, Claim, Store
 from vault_scheduler.planning.budget import charge
 from vault_scheduler.planning.planner import (
     Candidate,
@@ -331,7 +331,8 @@ class Dispatcher:
         if is_going(run):
             if run_id not in self._cancelling:
                 self._cancelling.add(run_id)
-                await self._engine.cancel(run_id, why)
+                await self._engine.cancel(run_id, why)  # first: what is to stop stops, with a full disk too
+                await self._store.order_end(run_id, why)
         elif run.attempts:
             await self._end_unstarted(run, Outcome.CANCELLED, why, now)
         else:
@@ -349,10 +350,11 @@ class Dispatcher:
         await asyncio.gather(
             *(self._engine.end_orphan(a.run, a.pid, a.start_ticks, a.boot_id, grace_s) for a in orphans)
         )
-        for attempt in last.values():
+        self._cancelling |= {run.id for run in found if CANCELLED in run.extra}
+        for before in found:
+            attempt = last[before.id]
             # An end that was recorded before the crash stands.
-            abandoned = Result(outcome=Outcome.ABANDONED, reason=DIED)
-            run = await self._store.end_attempt(attempt.run, attempt.number, abandoned, now)
+            run = await self._store.end_attempt(attempt.run, attempt.number, _end_of_orphan(before), now)
             # Nobody knows whether a `starting` one was spawned: what it may have cost is charged.
             await self._settle(run, spawned=True, now=attempt.ended_at or now)
 
@@ -360,6 +362,14 @@ class Dispatcher:
 def _runs_while(run: Run, view: View) -> bool:
     """Run-now works on a paused task, not on a stopped one and not in a paused vault (rule 2)."""
     return run.trigger is TriggerKind.REQUEST and view.state in (State.PAUSED, State.DONE) and not view.vault_is_off
+
+
+def _end_of_orphan(run: Run) -> Result:
+    """How an attempt ends whose daemon died during it: as it was told to, if it was told to end."""
+    why = run.extra.get(CANCELLED)
+    if why is None:
+        return Result(outcome=Outcome.ABANDONED, reason=DIED)
+    return Result(outcome=Outcome.CANCELLED, reason=why)
 
 
 def _text(result: Result | None) -> str:

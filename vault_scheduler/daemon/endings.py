@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -13,6 +14,12 @@ from vault_scheduler.daemon.survey import Survey
 from vault_scheduler.ledger.store import Store
 from vault_scheduler.planning.planner import USED_UP
 from vault_scheduler.run import Outcome, Run
+from vault_scheduler.task import Status
+
+UNWRITTEN = "pauses not written yet"
+"""Key of the ledger's meta table: tasks that paused themselves and whose notes do not say so, with the reasons."""
+RECALLED = 1000
+"""So many failures of former daemons are looked at: the last one may have been one too many."""
 
 
 class Endings:
@@ -38,6 +45,42 @@ class Endings:
         self._tell = tell
         self._ended: list[Run] = []
         self._spent: set[str] = set()  # tasks for which nothing is left to fire
+        self._unwritten: dict[str, str] = {}
+        self._to_recall: dict[str, str] = {}  # tasks that a former daemon paused; "": perhaps it had to
+
+    async def begin(self) -> None:
+        """Remember which tasks a former daemon had paused, or did not come to pause, when it ended."""
+        self._unwritten = json.loads(await self._store.get_meta(UNWRITTEN) or "{}")
+        failed = {run.task for run in await self._store.history(failed=True, limit=RECALLED)}
+        self._to_recall = dict.fromkeys(filter(self._roster.was_firing, failed), "") | self._unwritten
+
+    async def recall(self) -> set[str]:
+        """Pause them as soon as their notes are known, before anything of them starts; the ids that stand otherwise."""
+        touched: set[str] = set()
+        for task_id, why in list(self._to_recall.items()):
+            tracked = self._roster.get(task_id)
+            if tracked is None:
+                continue
+            if tracked.task.status is Status.ACTIVE and why:
+                touched |= await self._pause(tracked, why)
+            elif tracked.standing.armed and tracked.policies.pause_after:
+                touched |= await self._pause_after_failures(tracked, tracked.policies.pause_after)
+            del self._to_recall[task_id]
+        if self._survey.knows_notes:
+            self._to_recall.clear()
+            await self._forget_written()
+        return touched
+
+    async def _forget_written(self) -> None:
+        """Once the note shows that the task is not active it is up to the person: who sets it active again means it."""
+        still = {task: why for task, why in self._unwritten.items() if self._is_unwritten(task)}
+        if still != self._unwritten:
+            await self._store.set_meta(UNWRITTEN, json.dumps(still))
+            self._unwritten = still
+
+    def _is_unwritten(self, task_id: str) -> bool:
+        tracked = self._roster.get(task_id)
+        return tracked is not None and self._survey.value(tracked.task.path, "status") in (None, Status.ACTIVE.value)
 
     def add(self, run: Run) -> None:
         """This run has ended."""
@@ -72,7 +115,13 @@ class Endings:
         failures = await self._store.consecutive_failures(task.id, datetime.fromisoformat(since) if since else None)
         if failures < limit:
             return set()
-        why = f"{failures} failures in a row"
+        return await self._pause(tracked, f"{failures} failures in a row")
+
+    async def _pause(self, tracked: Tracked, why: str) -> set[str]:
+        task = tracked.task
+        unwritten = {**self._unwritten, task.id: why}
+        await self._store.set_meta(UNWRITTEN, json.dumps(unwritten))
+        self._unwritten = unwritten
         self._scribe.want(task.id, {"status": "paused", "status_reason": why})
         self._tell("paused", task.id, why)
         return self._survey.pause(task)

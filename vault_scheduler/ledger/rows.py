@@ -20,6 +20,8 @@ TRANSIENT = "transient"
 OVERLAPS = "overlaps"
 # Key in `Run.extra`: the JSON list of the vault-relative paths whose change made the run due.
 CHANGED = "changed"
+# Key in `Run.extra`: why the run, which still goes on, was told to end.
+CANCELLED = "cancelled"
 # Key in `Run.extra`: the id of the run that it comes after.
 PARENT = "parent"
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from vault_scheduler.errors import Refused, RunNotFound
 from vault_scheduler.ledger.claims import absorb
 from vault_scheduler.ledger.deliveries import demand
-from vault_scheduler.ledger.rows import TRANSIENT
+from vault_scheduler.ledger.rows import CANCELLED, TRANSIENT
 from vault_scheduler.ledger.run_rows import attempt_of, result_json, run_of
 from vault_scheduler.ledger.sqlite_file import SqliteFile, Transaction, epoch, moment
 from vault_scheduler.run import Attempt, Outcome, Result, Run, RunState
@@ -206,6 +206,16 @@ class RunTable:
                 number,
             )
             change.run("UPDATE runs SET state = 'running' WHERE id = ?", run)
+
+    async def order_end(self, run: str, why: str) -> None:
+        """See `Store.order_end`."""
+        with self._file.write(durable=True) as change:
+            _require_active(change, run)
+            change.run(
+                f"UPDATE runs SET extra = json_insert(extra, '$.{CANCELLED}', ?) WHERE id = ?",
+                why,
+                run,
+            )
 
     async def end_attempt(self, run: str, number: int, result: Result, at: datetime) -> Run:
         """See `Store.end_attempt`."""

@@ -18,6 +18,7 @@ from vault_scheduler.ledger.deliveries import DeliveryTable
 from vault_scheduler.ledger.mending import mend
 from vault_scheduler.ledger.requests import RequestTable
 from vault_scheduler.ledger.rows import (
+    CANCELLED,
     CHANGED,
     DAILY_LOG,
     NOTE,
@@ -41,6 +42,7 @@ from vault_scheduler.ledger.tasks import TaskTable, write_meta, write_task
 from vault_scheduler.run import Attempt, Outcome, Result, Run
 
 __all__ = [
+    "CANCELLED",
     "CHANGED",
     "DAILY_LOG",
     "NOTE",
@@ -200,6 +202,12 @@ class Store(Protocol):
         """The attempt's process exists; the three numbers find it again after a crash. Raises as above.
 
         Said again when another process takes the place of the first one (the gate's); it runs since the first.
+        """
+
+    async def order_end(self, run: str, why: str) -> None:
+        """The run is being cancelled (extra `CANCELLED`), so that a crash makes no retry of it; the first why stands.
+
+        Raises RunNotFound, Refused (ended).
         """
 
     async def end_attempt(self, run: str, number: int, result: Result, at: datetime) -> Run:

@@ -1,0 +1,148 @@
+"""What a crash of the daemon must not undo: orders that were given, and decisions that no note shows yet."""
+
+from __future__ import annotations
+
+from vault_scheduler.run import Outcome, Result
+from vault_scheduler.testing import Lasting
+from vault_scheduler.testing_world import World
+
+FAILURE = Result(outcome=Outcome.FAILURE, reason="exit 3", exit_code=3)
+
+
+def test_cancelled_run_is_not_retried_after_a_crash(world: World) -> None:
+    """Who cancelled a run is believed, also if the daemon dies before the run's processes have ended."""
+    world.script = lambda _: None
+    world.command("a", 'cron: "10 10 * * *"\nretries: 2\nretry_delay: 1s')
+    world.start()
+    world.advance_to("10:12")
+    (run,) = world.runs()
+    world.call(world.daemon.dispatcher.cancel(run.id, "cancelled by hand", world.clock.now()))
+    world.crash()
+    world.start()
+    world.advance(60)
+    (run,) = world.runs()
+    assert (run.outcome, run.reason, run.attempts) == (Outcome.CANCELLED, "cancelled by hand", 1)
+
+
+def test_cancelled_run_whose_attempt_had_failed_is_not_retried_after_a_crash(world: World) -> None:
+    """The attempt failed by itself while it was being cancelled, and the daemon died then: it ends as it failed."""
+    world.script = lambda _: None
+    world.command("a", 'cron: "10 10 * * *"\nretries: 2\nretry_delay: 1s')
+    world.start()
+    world.advance_to("10:12")
+    (run,) = world.runs()
+    world.call(world.daemon.dispatcher.cancel(run.id, "cancelled by hand", world.clock.now()))
+    world.call(world.store.end_attempt(run.id, 1, FAILURE, world.clock.now()))
+    world.crash()
+    world.start()
+    world.advance(60)
+    (run,) = world.runs()
+    assert (run.outcome, run.attempts) == (Outcome.FAILURE, 1)
+
+
+def test_task_that_paused_itself_stays_paused_after_a_crash(world: World) -> None:
+    """The note could not be written yet when the daemon died; nothing fires, and the note says paused afterwards."""
+    world.script = lambda _: Lasting(2, FAILURE)
+    world.command("a", "every: 1m\npause_after: 3\nstatus: active")
+    world.start()
+    world.advance_to("10:03:01")
+    world.edit("a", "command: echo", "command: echo ")
+    world.advance(2)
+    assert "status: active" in world.text("a")
+    assert world.stands("a") == "paused"
+    for _ in range(2):
+        world.crash()
+        world.clock.advance(70)
+        world.start()
+        assert world.stands("a") == "paused"
+        assert len(world.history()) == 3
+    world.advance(600)
+    assert len(world.history()) == 3
+    assert "status: paused" in world.text("a")
+    assert "3 failures in a row" in world.text("a")
+
+
+def test_task_whose_last_failure_ended_with_the_daemon_pauses_itself(world: World) -> None:
+    """The daemon died right after the failure that was one too many had been recorded."""
+    world.script = lambda request: None if len(world.engine.submitted) == 3 else FAILURE
+    world.command("a", "every: 1m\npause_after: 3\nstatus: active")
+    world.start()
+    world.advance_to("10:03:01")
+    run = world.runs()[-1]
+    world.call(world.store.end_attempt(run.id, 1, FAILURE, world.clock.now()))
+    world.call(world.store.finish(run.id, Outcome.FAILURE, FAILURE, "exit 3", world.clock.now(), ("note",)))
+    world.crash()
+    world.clock.advance(90)
+    world.start()
+    world.advance(600)
+    assert len(world.history()) == 3
+    assert "status: paused" in world.text("a")
+
+
+def test_person_who_resumes_a_task_that_paused_itself_is_believed(world: World) -> None:
+    """Once the note has said paused, setting it active again counts, whenever the daemon comes back."""
+    world.script = lambda _: FAILURE
+    world.command("a", "every: 1m\npause_after: 3\nstatus: active")
+    world.start()
+    world.advance_to("10:05")
+    assert "status: paused" in world.text("a")
+    world.crash()
+    world.edit("a", "status: paused", "status: active")
+    world.clock.advance(60)
+    world.start()
+    assert world.stands("a") == "armed"
+    world.advance(125)
+    assert len(world.history()) == 5
+
+
+def test_person_who_stops_a_task_that_was_about_to_pause_itself_is_believed(world: World) -> None:
+    """What a person wrote while no daemon was there is not overwritten by a pause that came too late."""
+    world.script = lambda _: Lasting(2, FAILURE)
+    world.command("a", "every: 1m\npause_after: 3\nstatus: active")
+    world.start()
+    world.advance_to("10:03:01")
+    world.edit("a", "command: echo", "command: echo ")
+    world.advance(2)
+    assert world.stands("a") == "paused"
+    world.crash()
+    world.edit("a", "status: active", "status: done")
+    world.clock.advance(60)
+    world.start()
+    world.advance(300)
+    assert "status: done" in world.text("a")
+    assert len(world.history()) == 3
+
+
+def test_ticked_run_is_made_once_however_often_the_daemon_dies(world: World) -> None:
+    """Until the note shows `run_now: false` again the tick counts as taken, also if it was ticked moments ago."""
+    world.command("a", 'cron: "0 12 * * *"\nrun_now: false')
+    world.start()
+    world.advance(60)
+    world.edit("a", "run_now: false", "run_now: true")
+    for _ in range(3):
+        world.advance(2)
+        world.crash()
+        world.clock.advance(1)
+        world.start()
+    assert len(world.history()) == 1
+    world.advance(60)
+    assert len(world.history()) == 1
+    assert "run_now: false" in world.text("a")
+
+
+def test_tick_and_edit_while_no_daemon_was_there_is_one_run(world: World) -> None:
+    """What a person changed besides, while the daemon was away, does not let it take the tick twice."""
+    world.command("a", 'cron: "0 12 * * *"\nrun_now: false')
+    world.start()
+    world.advance(60)
+    world.crash()
+    world.edit("a", "run_now: false", "run_now: true")
+    world.edit("a", "echo a", "echo again")
+    for _ in range(3):
+        world.start()
+        world.advance(2)
+        world.crash()
+        world.clock.advance(1)
+    world.start()
+    world.advance(60)
+    assert len(world.history()) == 1
