@@ -12,7 +12,7 @@ import pytest
 
 from vault_scheduler.errors import NoteRefused, NoteTooBig, NoteUnreadable, VaultNotFound
 from vault_scheduler.platform.late_writes import Settled
-from vault_scheduler.vault.vault import MAX_NOTE_BYTES, Vault, find_vault
+from vault_scheduler.vault.vault import MAX_TASK_BYTES, Vault, find_vault
 
 NOTE = b"---\ntype: command\n---\nbody\n"
 TASKS = "00_system/tasks"
@@ -190,15 +190,15 @@ def test_never_waits_for_a_pipe_among_the_notes(vault: Vault) -> None:
 
 
 def test_refuses_huge_notes(vault: Vault) -> None:
-    """Above 8 MiB a note is a problem, not a memory of ours."""
+    """Above 2 MiB a task note is a problem, not a memory of ours."""
     path = put(vault, f"{TASKS}/big.md")
-    os.truncate(path, MAX_NOTE_BYTES + 1)
-    with pytest.raises(NoteTooBig, match=r"00_system/tasks/big.md: it is larger than 8 MiB"):
+    os.truncate(path, MAX_TASK_BYTES + 1)
+    with pytest.raises(NoteTooBig, match=r"00_system/tasks/big.md: it is larger than 2 MiB"):
         vault.read(f"{TASKS}/big.md")
-    os.truncate(path, MAX_NOTE_BYTES)
+    os.truncate(path, MAX_TASK_BYTES)
     data = vault.read(f"{TASKS}/big.md")
     assert data is not None
-    assert len(data) == MAX_NOTE_BYTES
+    assert len(data) == MAX_TASK_BYTES
 
 
 def test_tells_a_deleted_note_from_a_vault_that_is_away(vault: Vault, tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ AWAY_S = 1.0
 """And a vault that is away this often."""
 ANEW_AT_ONCE = 250
 """So many files are judged anew in one look. When the zone changes it is all of them, and runs do not wait for that."""
+LARGE_BYTES = 256 * 1024
+"""Of files larger than this one is read in a look: reading it may take a good part of a second."""
 STILL_S = 5.0
 """A file that was last modified longer ago than this is not being written right now."""
 
@@ -94,9 +96,12 @@ class Readings:
         return self._look_at.keys()
 
     def due(self, monotonic: float) -> list[str]:
-        """The files to be read now; of those that nobody changed the first few."""
+        """The files to be read now; of those that nobody changed the first few, of large ones the first."""
         due = [path for path, at in self._look_at.items() if at <= monotonic]
-        later = set([path for path in due if path in self._again][ANEW_AT_ONCE:])
+        later = {
+            *[path for path in due if path in self._again][ANEW_AT_ONCE:],
+            *[path for path in due if path in self._stamps and self._stamps[path].size > LARGE_BYTES][1:],
+        }
         return [path for path in due if path not in later] if later else due
 
     def next_read(self, path: str | None = None) -> float:
@@ -104,6 +109,10 @@ class Readings:
         if path is not None:
             return self._look_at.get(path, float("inf"))
         return min(self._look_at.values(), default=float("inf"))
+
+    def knows(self, path: str, data: bytes) -> bool:
+        """Whether these bytes were believed, or written by us; else somebody is at the file."""
+        return digest(data) in (self._digests.get(path), self._ours.get(path))
 
     # reading
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +50,9 @@ def find_section(headings: Sequence[Heading], wanted: Heading | None, length: in
     return Section(heading=wanted, end=next((h.start for h in below), length))
 
 
+@lru_cache(maxsize=4)
 def outline(body: bytes) -> Outline:
-    """One linear pass over a body of any size."""
+    """One linear pass over a body of any size; a note that is looked at is asked for it several times in a row."""
     return _Scanner(body).scan()
 
 

@@ -23,6 +23,7 @@ from vault_scheduler.vault.ignored import is_conflict_copy, reason_to_skip
 
 LEAVES_THE_VAULT = "it is a link that leaves the vault"
 MAX_NOTE_BYTES = 8 * 2**20
+MAX_TASK_BYTES = 2 * 2**20  # the daemon reads these between two fire times: the worst of this size takes it a second
 LEFT_BEHIND_S = 60.0  # a younger temp may belong to an edit that is going on
 
 
@@ -156,14 +157,17 @@ class Vault:
         """The note's bytes, or None if it is gone for certain.
 
         Raises NoteUnreadable if it is there and cannot be read, leaves the vault, or the vault itself is away;
-        NoteTooBig above 8 MiB.
+        NoteTooBig above 8 MiB, for task notes above 2 MiB.
         """
         try:
             with _named(rel):
-                return read_regular(self._inside(rel), MAX_NOTE_BYTES).data
+                return read_regular(self._inside(rel), self._limit(rel)).data
         except FileNotFoundError:
             self._must_be_there(rel)
             return None
+
+    def _limit(self, rel: str) -> int:
+        return MAX_TASK_BYTES if self.is_task_path(rel) else MAX_NOTE_BYTES
 
     def stamp(self, rel: str) -> Stamp | None:
         """What `stat` says of a file, None if it is not there."""
@@ -182,7 +186,7 @@ class Vault:
         """
         try:
             with _named(rel):
-                return _written(normal(rel), replace_file(self._inside(rel), change, limit=MAX_NOTE_BYTES))
+                return _written(normal(rel), replace_file(self._inside(rel), change, limit=self._limit(rel)))
         except FileNotFoundError:
             self._must_be_there(rel)
             raise
