@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import signal
 import sys
 import tempfile
@@ -45,8 +46,10 @@ class Child:
     python: bool = False
 
 
-# Each `sleep` of so many seconds can be found by its command line alone, whatever it did to its environment.
-LONG = "sleep 7177"
+# Each `sleep` can be found by its command line alone, whatever it did to its environment: every attack has a number
+# of seconds of its own.
+LONG = "sleep {long}"
+NUMBERS = itertools.count(7177)
 STUBBORN = f"trap '' TERM HUP INT; while :; do {LONG} & wait; done"
 CHILDREN = (
     Child("ignores-term", STUBBORN),
@@ -63,11 +66,11 @@ CHILDREN = (
     Child("prints-a-gigabyte", "head -c 1000000000 /dev/zero", outcome="success"),
     Child("stops-itself", f"{LONG} & kill -STOP $$"),
     Child("closes-everything", f"exec 0<&- 1>&- 2>&-; exec {LONG}"),
-    Child("leaves-its-group", "import os, time\nos.fork() or os.setsid()\ntime.sleep(7177)", python=True),
+    Child("leaves-its-group", "import os, time\nos.fork() or os.setsid()\ntime.sleep({long})", python=True),
     Child(
         "forks-and-ignores",
         "import os, signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n[os.fork() for _ in range(5)]\n"
-        "time.sleep(7177)",
+        "time.sleep({long})",
         python=True,
     ),
 )
@@ -80,6 +83,7 @@ class Attack:
     world: World
     faults: list[str] = field(default_factory=list)
     figures: list[str] = field(default_factory=list)
+    long: str = field(default_factory=lambda: str(next(NUMBERS)))
 
     def fault(self, holds: object, what: str) -> None:
         if not holds:
@@ -89,7 +93,7 @@ class Attack:
         hydra, stop = self.world.outside / "hydra.sh", self.world.outside / "stop"
         hydra.write_text(f"trap '' TERM\n[ -e {stop} ] && exit\nsleep 0.05\nsetsid sh {hydra} &\n")
         for child in children:
-            script = child.script.replace("{hydra}", str(hydra))
+            script = child.script.replace("{hydra}", str(hydra)).replace("{long}", self.long)
             language = "python" if child.python else "sh"
             begun = f"open('{self._begun(child)}', 'w').close()" if child.python else f": > {self._begun(child)}"
             kind = "python" if child.python else "command"
@@ -109,7 +113,7 @@ class Attack:
     def left(self) -> list[str]:
         """Command lines of processes that carry the mark of this vault's runs, or can only be of them."""
         marker = f"VAULT_SCHED_STATE={self.world.folder}".encode()
-        return [_command(path) for path in _processes() if _holds(path, marker) or "7177" in _command(path).split()]
+        return [_command(path) for path in _processes() if _holds(path, marker) or self.long in _command(path).split()]
 
     def stop_in_time(self) -> float:
         began = time.monotonic()
