@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
+from vault_scheduler.daemon.lookout import Lookout
 from vault_scheduler.daemon.pen import Pen
 from vault_scheduler.ledger.store import DAILY_LOG, Delivery, Store
-from vault_scheduler.planning.vigil import Vigil
 from vault_scheduler.run import Run
 from vault_scheduler.telling import daily_log
 from vault_scheduler.telling.summary import log_line
-from vault_scheduler.vault.vault import Stamp, Vault
+from vault_scheduler.vault.vault import Vault
 
 TRY_AGAIN_S = 60.0
 
@@ -38,8 +38,7 @@ class LogWriter:
         self._lines: dict[str, str] = {}  # block id → line that is no run's
         self._blocked_until = float("-inf")
         self._parts: dict[date, int] = {}  # the part of a day's log that is written to
-        self._vigil = Vigil()
-        self._stamps: dict[str, Stamp | None] = {}
+        self._lookout = Lookout(vault, store, DAILY_LOG, daily_log.block_ids)
 
     def add(self, block_id: str, text: str, local_time: str) -> None:
         """Put a line that is not about a run into today's log, once; `text` is harmless markdown."""
@@ -132,22 +131,8 @@ class LogWriter:
             return last
 
         await self._pen.edit_or_create(path, change, monotonic)
-        self._vigil.wrote(path, lines, daily_log.block_ids(last), monotonic)
-        self._stamps = {p: s for p, s in self._stamps.items() if self._vigil.watches(p, monotonic)}
-        self._stamps[path] = self._vault.stamp(path)
+        self._lookout.wrote(path, lines, last, monotonic)
 
     async def look_after(self, monotonic: float) -> bool:
         """Whether lines that somebody's old copy of the log overwrote are pending again."""
-        lost = False
-        for path in self._vigil.paths(monotonic):
-            stamp = self._vault.stamp(path)
-            if stamp is None or stamp == self._stamps.get(path):
-                continue
-            self._stamps[path] = stamp
-            try:
-                standing = daily_log.block_ids(self._vault.read(path) or b"")
-            except Exception:  # looked at again when the file next changes
-                continue
-            for block in self._vigil.vanished(path, standing, monotonic):
-                lost |= await self._store.restore_delivery(block, DAILY_LOG)
-        return lost
+        return await self._lookout.look(monotonic)

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from vault_scheduler.daemon.lookout import Lookout
 from vault_scheduler.daemon.pen import Pen, Witness
 from vault_scheduler.errors import NoteRefused
 from vault_scheduler.ledger.store import OUTPUT, Store
@@ -25,6 +26,11 @@ class OutputWriter:
         self._store = store
         self._pen = pen
         self._witness = witness
+        self._lookout = Lookout(vault, store, OUTPUT, output_note.block_ids)
+
+    async def look_after(self, monotonic: float) -> bool:
+        """Whether results below a heading that somebody's old copy of the note overwrote are pending again."""
+        return await self._lookout.look(monotonic)
 
     async def deliver(self, run: Run, now: datetime, monotonic: float) -> None:
         """Put the result where the definition that ran says, also if its note is gone by now.
@@ -49,9 +55,7 @@ class OutputWriter:
     async def _put(self, place: output_note.Place, run: Run, monotonic: float) -> Written:
         text = output_text(run)
         if place.heading:
-            return await self._pen.edit_or_create(
-                place.path, lambda data: output_note.append_below(data, place.heading, text, run.id), monotonic
-            )
+            return await self._append(place, text, run.id, monotonic)
         state = await self._store.note_state(place.path)
         ours = state.base_hash if state else ""
         new = text.rstrip().encode("utf-8", "replace") + b"\n"
@@ -66,3 +70,15 @@ class OutputWriter:
         except NoteRefused:
             sibling = output_note.sibling(place.path, run.fire_time, run.id)
             return await self._pen.edit_or_create(sibling, lambda _: new, monotonic)
+
+    async def _append(self, place: output_note.Place, text: str, run: str, monotonic: float) -> Written:
+        last = b""
+
+        def change(data: bytes) -> bytes:
+            nonlocal last
+            last = output_note.append_below(data, place.heading, text, run)
+            return last
+
+        written = await self._pen.edit_or_create(place.path, change, monotonic)
+        self._lookout.wrote(place.path, [run], last, monotonic)
+        return written

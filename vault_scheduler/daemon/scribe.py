@@ -31,6 +31,7 @@ IMPATIENCE_S = 300.0
 RETRY_AFTER = timedelta(seconds=60)
 LONGEST_RETRY = timedelta(hours=1)
 GONE_AGAIN_S = 1.0
+SEEN_SOON_S = 1.0
 FREQUENT = timedelta(minutes=5)
 """The `next_run` of a task that fires more often is set together with a result, never by a write of its own: it would
 be wrong again before anybody has read it, and each write makes sync upload the note."""
@@ -66,6 +67,13 @@ class Surroundings(Witness, Protocol):
 
     def note(self, task: str) -> NoteView | None:
         """The task's note now; None if the task is gone."""
+
+    def knows(self, path: str, data: bytes) -> bool:
+        """Whether the note as it is now has been seen; if not, somebody has changed it just now."""
+
+
+class _JustEdited(Exception):
+    """Nobody has told us yet, but the note is not what it was when it was quiet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,8 +157,9 @@ class Scribe:
     async def deliver(self, pace: Pace, now: datetime, monotonic: float, *, hurry: bool = False) -> None:
         """Deliver what may be delivered now. `hurry`: the daemon stops, so the interval between writes is waived."""
         await self._pen.settle(now, monotonic)
-        if await self._log.look_after(monotonic):
-            self._dirty = True
+        for writer in (self._log, self._output):
+            if await writer.look_after(monotonic):
+                self._dirty = True
         moment = self.next_moment(monotonic)
         if hurry or (moment is not None and moment <= monotonic):
             self._dirty, self._next = False, None
@@ -279,7 +288,8 @@ class Scribe:
             return False
         if not self._may_write(note, pace, monotonic, hurry):
             return False
-        await self._write_note(task, note, deliveries, now, monotonic)
+        is_quiet = self._around.quiet_s(note.path) >= pace.note_quiet_s
+        await self._write_note(task, note, deliveries, now, monotonic, is_quiet=is_quiet)
         return True
 
     def _waits_for_run(self, note: NoteView, monotonic: float) -> bool:
@@ -308,15 +318,28 @@ class Scribe:
         return moment <= monotonic
 
     async def _write_note(
-        self, task: str, note: NoteView, deliveries: Sequence[tuple[Delivery, Run]], now: datetime, monotonic: float
+        self,
+        task: str,
+        note: NoteView,
+        deliveries: Sequence[tuple[Delivery, Run]],
+        now: datetime,
+        monotonic: float,
+        *,
+        is_quiet: bool,
     ) -> None:
+        """Write, and mark what is sure to stay: who never stops saving may overwrite it with an old copy at once."""
         runs = [run for _, run in deliveries]
         wanted = dict(self._wanted.get(task, {}))
         keys = {**keys_of(await self._store.last_run_of(task, started=True), note), **wanted}
+        stood: set[str] = set()
         last = b""
+        done = False  # later the change is only laid over what others wrote late
 
         def change(data: bytes) -> bytes:
-            nonlocal last
+            nonlocal last, stood
+            stood = run_ids(data) if not is_quiet else stood
+            if is_quiet and not done and not self._around.knows(note.path, data):
+                raise _JustEdited
             last = set_keys(data, worth_setting(data, keys))
             last = insert_runs(last, entries, note.keep_runs) if entries else last
             return last
@@ -324,8 +347,12 @@ class Scribe:
         try:
             entries = [entry_of(run, note.zone) for run in runs]
             written = await self._pen.edit(note.path, change, monotonic)
+            done = True
         except FileNotFoundError:
             self._again_at(monotonic + GONE_AGAIN_S)  # the survey will tell whether it is gone
+            return
+        except _JustEdited:
+            self._again_at(monotonic + SEEN_SOON_S)
             return
         except Exception as error:
             self._not_before[note.path] = monotonic + RETRY_AFTER.total_seconds()
@@ -338,7 +365,9 @@ class Scribe:
             self._wanted.pop(task, None)
         if entries:
             self._vigil.wrote(note.path, [run.id for run in runs], run_ids(last), monotonic)
-        for run in runs:
+        sure = [run for run in runs if is_quiet or run.id in stood]
+        self._dirty = self._dirty or len(sure) < len(runs)  # the others are written, and looked for the next time
+        for run in sure:
             await self._store.mark_delivered(run.id, NOTE, now, base_hash=written.after_hash, count=run.count)
 
 

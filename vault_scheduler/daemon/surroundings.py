@@ -70,6 +70,10 @@ class NoteSurroundings:
         """For how many seconds awake nobody but us has changed the note."""
         return self._survey.quiet_s(path, self._clock.monotonic())
 
+    def knows(self, path: str, data: bytes) -> bool:
+        """Whether the note as it is now has been seen."""
+        return self._survey.knows(path, data)
+
     def wrote(self, written: Written) -> None:
         """The scribe changed a file."""
         self._survey.wrote(written)

@@ -105,6 +105,10 @@ class Survey:
         watched = self._watched.get(path)
         return monotonic - watched.changed_at if watched else float("inf")
 
+    def knows(self, path: str, data: bytes) -> bool:
+        """Whether the note as it is now has been seen; if not, somebody has changed it just now."""
+        return self._readings.knows(path, data)
+
     def value(self, path: str, key: str) -> str | None:
         """The text that a key of ours has in the note as last believed; None if it has none."""
         watched = self._watched.get(path)

@@ -12,6 +12,7 @@ from vault_scheduler.notes.note import heading_end
 from vault_scheduler.parsing.output_path import DATE_TOKENS
 
 _FIELD = re.compile(r"\{\{\s*(?P<name>date|time|title)(?::(?P<format>[^}]*))?\s*\}\}")
+_MARKER = re.compile(rb"^\^(?P<id>r-[A-Za-z0-9-]+)[ \t]*\r?$", re.MULTILINE)
 _TOKEN = re.compile(r"\[(?P<literal>[^\]]*)\]|(?P<token>[A-Za-z]+)")
 
 
@@ -75,6 +76,11 @@ def append_below(data: bytes, heading: str, text: str, block_id: str) -> bytes:
     before, after = _on_new_line(data[:end], eol), data[end:]
     gap = b"" if before.endswith((b"\n\n", b"\n\r\n")) else eol
     return before + gap + block + (eol + after if after else b"")
+
+
+def block_ids(data: bytes) -> set[str]:
+    """The block ids of runs that stand in the note, each on a line of its own."""
+    return {match["id"].decode() for match in _MARKER.finditer(data)}
 
 
 def _on_new_line(data: bytes, eol: bytes) -> bytes:
