@@ -82,7 +82,14 @@ class Roster:
     """All tasks with their rows of the ledger; changes of rows go into the tick's plans."""
 
     def __init__(
-        self, survey: Survey, guard: Guard, host: str, rows: dict[str, TaskRow], *, ledger_lost: bool = False
+        self,
+        survey: Survey,
+        guard: Guard,
+        host: str,
+        rows: dict[str, TaskRow],
+        *,
+        ledger_lost: bool = False,
+        ran_until: datetime | None = None,
     ) -> None:
         self._survey = survey
         self._guard = guard
@@ -92,6 +99,7 @@ class Roster:
         self._tracked: dict[str, Tracked] = {}
         self.aside: dict[str, Problem] = {}  # tasks that a fault of ours keeps from being planned
         self._ledger_lost = ledger_lost  # only the notes remember what has run
+        self._ran_until = ran_until  # a damaged ledger knew of all that was due until then
         self.agenda = Agenda()
         self.chains = Chains()
 
@@ -239,8 +247,14 @@ class Roster:
             stands,
             now=now,
             written_at=self._survey.modified_at(task.path) or now,
-            last_run=self._survey.last_run(task, now) if remembers else None,
+            last_run=self._has_run_until(task, now) if remembers else None,
         )
+
+    def _has_run_until(self, task: Task, now: datetime) -> datetime | None:
+        """What the ledger would say of a task that it does not know: nothing may run a second time."""
+        known = self._ran_until if self._ledger_lost else None
+        moments = [moment for moment in (self._survey.last_run(task, now), known) if moment is not None]
+        return min(max(moments), now) if moments else None
 
     def restand(self, task_id: str, plans: Plans, now: datetime) -> Tracked:
         """A pause has run out, or the grace of an invalid note: nothing was edited, but the task stands otherwise."""

@@ -59,6 +59,7 @@ class Scheduler:
         start_tasks: bool = True,
         only_requests: bool = False,
         ledger_lost: bool = False,
+        ran_until: datetime | None = None,
         grace_s: float = 10.0,
         troubles: Troubles | None = None,
         hold: Callable[[], None] = lambda: None,
@@ -83,7 +84,7 @@ class Scheduler:
         self._attendance = Attendance()
         self._last_beat = float("-inf")
         self.wake = asyncio.Event()
-        self._roster = Roster(survey, guard, host, rows, ledger_lost=ledger_lost)
+        self._roster = Roster(survey, guard, host, rows, ledger_lost=ledger_lost, ran_until=ran_until)
         self._put_together(vault)
         guard.watch(self.dispatcher.active)
 

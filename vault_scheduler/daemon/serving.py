@@ -63,7 +63,7 @@ class Answer:
 
 
 async def serve(place: Place, *, once: bool = False, tell: Tell, stop: asyncio.Event | None = None) -> int:
-    """Serve the vault until TERM or INT (or, with `once`, until nothing is due or running). The exit code.
+    """Serve the vault until TERM, INT or HUP (or, with `once`, until nothing is due or running). The exit code.
 
     Raises LockHeld if this machine serves the vault already, SettingsMissing, LedgerTooNew, ConfigInvalid.
     """
@@ -270,6 +270,7 @@ async def _scheduler(
             start_id=start_id,
             rows=rows,
             ledger_lost=store.is_new and not trust.is_new,
+            ran_until=store.ran_until,
             tell=tell,
             start_tasks=start_tasks,
             only_requests=only_requests,
@@ -378,7 +379,9 @@ def machine_environment(place: Place) -> MachineEnvironment:
 @contextlib.contextmanager
 def _stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
     loop = asyncio.get_running_loop()
-    signals = (signal.SIGTERM, signal.SIGINT)
+    signals = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # it is ignored under `nohup`
+        signals.append(signal.SIGHUP)
     for number in signals:
         loop.add_signal_handler(number, stop.set)
     try:

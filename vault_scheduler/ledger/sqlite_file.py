@@ -48,8 +48,10 @@ class SqliteFile:
         self.path = path
         self.notices = notices  # what opening had to do that people should know
         self.is_new = is_new
+        self.lost_at: datetime | None = None  # when a damaged one was last written that had to be set aside
         self._db = db
         self._identity = _identity(path)
+        self._size = _size(path)  # it never shrinks
         self._schema = _schema_of(db)
 
     @classmethod
@@ -69,6 +71,7 @@ class SqliteFile:
         file that the daemon may hold open, and gets LedgerCorrupt. Raises LedgerTooNew, LedgerUnavailable.
         """
         notices: tuple[str, ...] = ()
+        lost_at: datetime | None = None
         try:
             is_new = _create(path, migrations, version, serving)
             try:
@@ -77,12 +80,15 @@ class SqliteFile:
                 if not serving:
                     raise
                 aside = _set_aside(Path(path))
+                lost_at = _last_written(aside)
                 is_new = _create(path, migrations, version, serving)
                 db = _connect(path, migrations, version, examine=serving)
                 notices = (_damage_told(path, damage.reason, aside, _salvage(aside, db, salvaged)),)
         except OSError as error:
             raise LedgerUnavailable(str(path), error.strerror or str(error)) from error
-        return cls(path, db, notices, is_new)
+        file = cls(path, db, notices, is_new)
+        file.lost_at = lost_at
+        return file
 
     def close(self) -> None:
         """Close the connection; the journal is folded into the file."""
@@ -95,6 +101,10 @@ class SqliteFile:
         now = _identity(self.path)
         if now != self._identity:
             return "missing" if now is None else "replaced"
+        size = _size(self.path)
+        if size < self._size:
+            raise LedgerCorrupt(str(self.path), "somebody cut it short")
+        self._size = size
         schema = self.one("PRAGMA user_version")
         return "newer" if schema is not None and schema[0] > self._schema else None
 
@@ -111,7 +121,8 @@ class SqliteFile:
             fresh.close()
             raise
         lost, self._db = self._db, fresh._db
-        self._identity, self._schema, self.notices = fresh._identity, fresh._schema, fresh.notices
+        self._identity, self._size = fresh._identity, fresh._size
+        self._schema, self.notices = fresh._schema, fresh.notices
         lost.close()
 
     def integrity(self) -> str:
@@ -276,6 +287,8 @@ def _refuse_newer(db: sqlite3.Connection, path: Path | str, known: int) -> None:
 
 
 def _refuse_damaged(db: sqlite3.Connection, path: Path | str) -> None:
+    if path != MEMORY and _schema_of(db) == 0:
+        raise LedgerCorrupt(str(path), "it is empty")  # ours appear complete
     finding = db.execute("PRAGMA quick_check(1)").fetchone()[0]
     if finding != "ok":
         raise LedgerCorrupt(str(path), str(finding).splitlines()[0])
@@ -315,6 +328,10 @@ def _set_aside(path: Path) -> Path:
     return aside
 
 
+def _last_written(path: Path) -> datetime:
+    return datetime.fromtimestamp(max(part.stat().st_mtime for part in _parts(path)[:2] if part.exists()), UTC)
+
+
 def _salvage(aside: Path, db: sqlite3.Connection, tables: Sequence[str]) -> tuple[int, bool]:
     """Carry over what can be read; the file that was set aside stays as it is."""
     with contextlib.closing(sqlite3.connect(f"file:{quote(str(aside))}?mode=ro", uri=True)) as damaged:
@@ -328,6 +345,13 @@ def _damage_told(path: Path | str, reason: str, aside: Path, salvaged: tuple[int
     return (
         f"{Path(path).name} was damaged ({reason}); it is kept as {aside.name}, a new one was begun, and {kept} in it"
     )
+
+
+def _size(path: Path | str) -> int:
+    try:
+        return os.stat(path).st_size  # noqa: PTH116 (also for plain strings)
+    except OSError:
+        return 0
 
 
 def _identity(path: Path | str) -> tuple[int, int] | None:

@@ -313,6 +313,11 @@ class SqliteStore(TaskTable, RunTable, DeliveryTable, RequestTable):
         """Whether opening began a new ledger."""
         return self._file.is_new
 
+    @property
+    def ran_until(self) -> datetime | None:
+        """When a damaged ledger, which had to be set aside, was last written: what was due until then was claimed."""
+        return self._file.lost_at
+
     async def close(self) -> None:
         """See `Store.close`."""
         self._file.close()
