@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -220,6 +220,54 @@ def int_ends_daemon_and_runs(world: World) -> None:
     _is_ended_with_its_runs(world, signal.SIGINT)
 
 
+def hangup_ends_daemon_and_runs(world: World) -> None:
+    """A terminal that is closed is the same."""
+    _is_ended_with_its_runs(world, signal.SIGHUP)
+
+
+def _started(world: World, **more: Any) -> subprocess.Popen[bytes]:
+    """A daemon whose output goes elsewhere than into the file of this world."""
+    command = [sys.executable, "-m", "vault_scheduler", "daemon", "--vault", str(world.vault)]
+    world.daemon = subprocess.Popen(command, env=world.env, cwd=world.folder, stdin=subprocess.DEVNULL, **more)
+    return world.daemon
+
+
+def hangup_is_ignored_under_nohup(world: World) -> None:
+    """Who started it so that it outlives the terminal is believed."""
+    world.note("often", "type: command\nevery: 1s\ncommand: echo hi")
+    with world.printed.open("ab") as file:
+        ignoring = ["env", "--ignore-signal=HUP", sys.executable, "-m", "vault_scheduler", "daemon"]
+        world.daemon = subprocess.Popen(
+            [*ignoring, "--vault", str(world.vault)], env=world.env, cwd=world.folder, stdout=file, stderr=file
+        )
+    world.ended("often")
+    world.daemon.send_signal(signal.SIGHUP)
+    world.ended("often", len(world.runs("often")) + 2)
+    assert world.stop() == 0
+
+
+def nobody_reads_its_log(world: World) -> None:
+    """`vault-sched daemon | tee log` goes on when `tee` is gone, and ends what runs when it is told to."""
+    world.note("often", "type: command\nevery: 1s\ncommand: echo hi")
+    daemon = _started(world, stdout=subprocess.PIPE)
+    assert daemon.stdout is not None
+    daemon.stdout.close()
+    world.ended("often", 3)
+    world.note("long", f"type: command\ncommand: sleep 9313\n{NOW}")
+    world.until(lambda: world.runs("long") and world.runs("long")[0]["state"] == "running", "it runs")
+    assert world.stop() == 0
+    assert world.runs("long")[0]["outcome"] == "abandoned"
+
+
+def no_room_for_its_log(world: World) -> None:
+    """A disk that is full where its log goes does not end a daemon."""
+    world.note("often", "type: command\nevery: 1s\ncommand: echo hi")
+    with Path("/dev/full").open("wb") as full:
+        _started(world, stdout=full, stderr=full)
+    world.ended("often", 3)
+    assert world.stop() == 0
+
+
 def once_runs_what_is_due_and_ends(world: World) -> None:
     """`--once` is for those who have a cron already."""
     world.note("due", f'type: command\ncommand: "echo hi"\n{NOW}')
@@ -357,6 +405,10 @@ def spoil(ledger: Path) -> None:
 SCENES = [
     term_ends_daemon_and_runs,
     int_ends_daemon_and_runs,
+    hangup_ends_daemon_and_runs,
+    hangup_is_ignored_under_nohup,
+    nobody_reads_its_log,
+    no_room_for_its_log,
     once_runs_what_is_due_and_ends,
     no_settings_note,
     a_command_that_runs_a_task,
@@ -373,6 +425,8 @@ def test_daemon(scene: Callable[[World], None], play: Callable[[Callable[[World]
 
 
 def test_no_run_outlives_its_daemon(alive: Callable[[str], list[int]]) -> None:
-    """After TERM and INT."""
+    """After TERM, INT and HUP."""
+    assert not alive("sleep\x009011")
     assert not alive("sleep\x009021")
+    assert not alive("sleep\x009313")
     assert not alive("sleep\x009151")

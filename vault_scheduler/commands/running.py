@@ -10,6 +10,7 @@ import typer
 
 from vault_scheduler.commands.console import (
     VaultOption,
+    announce,
     complain,
     finish,
     finished,
@@ -33,14 +34,14 @@ def daemon(
     log_format: Annotated[LogFormat, typer.Option(help="One line an event.")] = LogFormat.TEXT,
     vault: VaultOption = None,
 ) -> None:
-    """Run what is due, in the foreground. Ends at TERM or INT, and ends what runs with it."""
+    """Run what is due, in the foreground. Ends at TERM, INT or HUP, and ends what runs with it."""
     from vault_scheduler.commands.render import event_line
     from vault_scheduler.daemon import serving
 
     place = writing_place(vault, "daemon")
 
     def tell(event: str, subject: str, message: str) -> None:
-        print(event_line(place, event, subject, message, as_json=log_format is LogFormat.JSON), flush=True)
+        announce(event_line(place, event, subject, message, as_json=log_format is LogFormat.JSON))
 
     raise typer.Exit(finished(serving.serve(place, once=once, tell=tell)))
 
