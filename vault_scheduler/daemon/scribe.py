@@ -57,6 +57,7 @@ class NoteView:
     keep_runs: int
     untick: bool  # `run_now` was taken
     busy: bool  # the note's own Claude run is active
+    elsewhere: bool = False  # another machine runs the task now, and the keys are that one's to write
     expects_run: bool = False  # a run of the task has not ended
     frequent: bool = False  # it fires again less than FREQUENT after `next_run`
     stands: Mapping[str, str | None] = field(default_factory=dict)  # the values of OURS that the note holds now
@@ -244,7 +245,7 @@ class Scribe:
             note = self._around.note(task)
         except Exception:
             return True  # told by the write that this leads to
-        if note is None or note.frequent:
+        if note is None or note.frequent or note.elsewhere:
             return False
         keys = keys_of(await self._store.last_run_of(task, started=True), note)
         return any(keys.get(key) != note.stands.get(key) for key in OURS if key in keys)
@@ -282,6 +283,7 @@ class Scribe:
         note = self._around.note(task)
         if note is None:
             await self._give_up(deliveries, now)
+        if note is None or (note.elsewhere and not deliveries):
             self._wanted.pop(task, None)
             return False
         if not deliveries and note.expects_run and not hurry and self._waits_for_run(note, monotonic):
@@ -380,6 +382,8 @@ def why(error: Exception) -> str:
 def keys_of(last: Run | None, note: NoteView) -> dict[str, Value]:
     """The scheduler's own keys as they are to stand in the note; `last` is the task's last run that started."""
     keys: dict[str, Value] = {}
+    if note.elsewhere:
+        return keys
     if last is not None:
         keys["last_run"] = local_text(last.started_at or last.fire_time, note.zone)
         keys["last_status"] = last.outcome.value if last.outcome else None

@@ -10,7 +10,7 @@ from vault_scheduler.clock import Clock
 from vault_scheduler.daemon.roster import Roster
 from vault_scheduler.daemon.scribe import FREQUENT, OURS, NoteView, Pace, Scribe
 from vault_scheduler.daemon.survey import Survey
-from vault_scheduler.planning.planner import is_going
+from vault_scheduler.planning.planner import State, is_going
 from vault_scheduler.run import Run
 from vault_scheduler.task import Problem, fingerprint
 from vault_scheduler.telling.summary import problem_line
@@ -63,6 +63,7 @@ class NoteSurroundings:
             keep_runs=tracked.policies.keep_runs,
             untick=row.latched and tracked.task.run_now,
             busy=any(is_going(run) and run.reserved_usd for run in self._runs_of(task)),
+            elsewhere=tracked.standing.state is State.OTHER_HOST,
             expects_run=bool(self._runs_of(task)),
         )
 
