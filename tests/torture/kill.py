@@ -83,6 +83,7 @@ class Siege:
     left_behind: Counter[str] = field(default_factory=Counter)  # states that a dead daemon's ledger shows
     missed: int = 0  # states that did not come in time: killed all the same
     ticks: int = 0
+    watched: int = 0  # so often daemons have said that they watch
     orphans: int = 0
     edits: int = 0
     faults: list[str] = field(default_factory=list)
@@ -107,15 +108,17 @@ class Siege:
         daemon = self.world.start(wait=False)
         if moment == "while it starts":
             time.sleep(self.random.uniform(0.05, 1.2))
-        else:
-            self._watching(daemon)
-            self._look_for_orphans(left)
-            self._meanwhile()
-            time.sleep(self.random.expovariate(1 / 0.6))
-            self._wait_for(moment)
-            if moment == "while it stops":
-                daemon.send_signal(signal.SIGTERM)
-                time.sleep(self.random.uniform(0, 0.5))
+            self.world.kill()
+            self.watched = self.world.told().count("  watching  ")
+            return
+        self._watching(daemon)
+        self._look_for_orphans(left)
+        self._meanwhile()
+        time.sleep(self.random.expovariate(1 / 0.6))
+        self._wait_for(moment)
+        if moment == "while it stops":
+            daemon.send_signal(signal.SIGTERM)
+            time.sleep(self.random.uniform(0, 0.5))
         self.world.kill()
 
     def _after_death(self, moment: str) -> None:
@@ -134,11 +137,12 @@ class Siege:
 
     def _watching(self, daemon: subprocess.Popen[bytes]) -> None:
         def watches() -> bool:
-            return daemon.poll() is not None or f"pid {daemon.pid}" in self.world.told()
+            return daemon.poll() is not None or self.world.told().count("  watching  ") > self.watched
 
         wait_until(watches, "the daemon watches", 40)
         if daemon.poll() is not None:
             raise AssertionError(f"the daemon ended by itself: {self.world.told()[-2000:]}")
+        self.watched = self.world.told().count("  watching  ")
 
     def _look_for_orphans(self, left: set[tuple[int, str]]) -> None:
         """When the daemon watches, nothing that its former one started lives any more."""
