@@ -173,7 +173,8 @@ class _Replacement:
         temp = write_temp(self._target, new, content.data, content.stat)
         written_ns = temp.stat().st_mtime_ns
         try:
-            if not even_if_busy and written_ns - content.stat.st_mtime_ns < BUSY_S * 1e9:  # the file system's clock
+            age_ns = written_ns - content.stat.st_mtime_ns  # by the file system's clock; a wrong one may be ahead
+            if not even_if_busy and abs(age_ns) < BUSY_S * 1e9:
                 raise Overtaken
             self._expect(content.data)  # nearly every collision is seen here, before anything moved
             displaced = self._swap(temp, content.data, new)
