@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+from tests.torture.retention import attack
 from vault_scheduler.daemon.housekeeping import Housekeeping
 from vault_scheduler.ledger.store import TRIM_LIMIT, Batch, Claim, SqliteStore
 from vault_scheduler.ledger.trust import Trust
@@ -72,3 +73,14 @@ async def test_what_is_old_goes_and_what_is_going_on_stays(tmp_path: Path) -> No
     assert len(await store.history(limit=5000)) == 2  # the one that is going on, and the task's newest
     trust.close()
     await store.close()
+
+
+def test_a_short_year_leaves_nothing_that_grows() -> None:
+    """Rows, facts about tasks that went, outputs, temp files and note sections are bounded, and no row is an orphan."""
+    figures = attack(91, 3, Retain(ledger=timedelta(days=50), outputs_size=20 * 10**6))
+    assert figures.faults == []
+    sizes = figures.sizes[90]
+    assert sizes["tasks"] < 50 + 10 + 25
+    assert sizes["pins"] == sizes["tasks"]
+    assert sizes["output bytes"] <= 20 * 10**6
+    assert 0 < sizes["set aside"] < 35

@@ -21,6 +21,7 @@ EVERY = timedelta(days=1)
 BETWEEN_S = 0.05
 """Between two bounded steps the loop gets its turn, so that a year of rows does not delay a start."""
 SPEND_KEPT = timedelta(days=400)
+SET_ASIDE_KEPT = timedelta(days=30)
 
 _LOG_NAME = re.compile(r"(\d{4}-\d\d-\d\d)(-[A-Za-z0-9._-]+)?\.md")
 
@@ -84,25 +85,44 @@ class Housekeeping:
         What cannot be done is told and left for the next time: no run waits for a tidy folder.
         """
         now = self._place.clock.now()
-        try:
-            await self._tidy(now)
-        except LedgerUnavailable:
-            return  # locked, or the disk is full: once more in a moment
-        except (VaultSchedError, OSError) as error:
-            self._tell("problem", "housekeeping", str(error))
+        for work in (self._tidy_vault, self._tidy_files, self._tidy_ledger):  # a vault that cannot be written, say
+            try:
+                await work(now)
+            except LedgerUnavailable:
+                return  # locked, or the disk is full: once more in a moment
+            except (VaultSchedError, OSError) as error:
+                self._tell("problem", "housekeeping", str(error))
         self._last = now
 
-    async def _tidy(self, now: datetime) -> None:
-        retain = self._place.machine.retain
+    async def _tidy_vault(self, now: datetime) -> None:
         tidied = await asyncio.to_thread(self._place.vault.tidy, now)
         for copy in tidied.copies:
             self._tell("problem", copy, "it holds another program's text, found in a file that had been replaced")
+
+    async def _tidy_files(self, now: datetime) -> None:
         going = {run.id for run in await self._store.active()}
-        await asyncio.to_thread(self._remove_files, going, now, retain)
+        await asyncio.to_thread(self._remove_files, going, now, self._place.machine.retain)
+        await asyncio.to_thread(self._remove_set_aside, now)
+
+    async def _tidy_ledger(self, now: datetime) -> None:
         self._trust.trim(now.date(), SPEND_KEPT)
-        if retain.ledger is not None:
-            while await self._store.trim(now, retain.ledger) >= TRIM_LIMIT:
-                await self._place.clock.wait(self._never, BETWEEN_S)
+        keep = self._place.machine.retain.ledger
+        if keep is None:
+            return
+        for task, path in (await self._store.idle_tasks(now, keep)).items():
+            vault = self._place.vault
+            if vault.stamp(path) is None and vault.is_there():
+                await self._store.forget_all_of(task)
+                self._trust.forget(task)
+        while await self._store.trim(now, keep) >= TRIM_LIMIT:
+            await self._place.clock.wait(self._never, BETWEEN_S)
+
+    def _remove_set_aside(self, now: datetime) -> None:
+        """Damaged ledgers that nobody has looked at for a month, and what a start that was killed left of a new one."""
+        for pattern, kept in (("*-corrupt-*", SET_ASIDE_KEPT), (".*.new*", EVERY)):
+            for path in self._place.state.glob(pattern):
+                if now.timestamp() - path.stat().st_mtime > kept.total_seconds():
+                    path.unlink(missing_ok=True)
 
     def _remove_files(self, going: Collection[str], now: datetime, retain: Retain) -> None:
         folder = self._place.runs_folder

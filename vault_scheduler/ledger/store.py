@@ -49,6 +49,7 @@ __all__ = [
     "OUTPUT",
     "OVERLAPS",
     "PARENT",
+    "TASK_FACTS",
     "TRANSIENT",
     "TRIM_LIMIT",
     "Batch",
@@ -65,6 +66,8 @@ __all__ = [
 
 
 TRIM_LIMIT = 1000
+TASK_FACTS = ("armed since", "started at", "follows since")
+"""Keys of the meta table that end with the id of a task."""
 _FORGET_RUN = (
     "DELETE FROM attempts WHERE run = ?",
     "DELETE FROM deliveries WHERE run = ?",
@@ -100,6 +103,12 @@ class Store(Protocol):
 
         Every task keeps its newest run. At most `TRIM_LIMIT` a call, so that nothing waits long for it.
         """
+
+    async def idle_tasks(self, now: datetime, keep: timedelta) -> dict[str, str]:
+        """Tasks that neither fire nor have run for so long, with the paths of their notes: are those still there?"""
+
+    async def forget_all_of(self, task: str) -> None:
+        """The task's note went long ago: its row, its last runs and the facts about it go, too (rule 12)."""
 
     async def save(self, batch: Batch) -> dict[str, Run]:
         """Commit a batch: the runs that were really claimed, by run key.
@@ -377,7 +386,28 @@ class SqliteStore(TaskTable, RunTable, DeliveryTable, RequestTable):
                     change.run(statement, run)
             change.run("DELETE FROM snapshots WHERE hash NOT IN (SELECT snapshot FROM runs)")
             change.run("DELETE FROM requests WHERE made_at < ?", oldest)
+            # A whole note is replaced only if it is what we last wrote: one that is written once a year, too.
+            change.run("DELETE FROM notes WHERE written_at < ?", epoch(now - 2 * keep))
         return len(gone)
+
+    async def idle_tasks(self, now: datetime, keep: timedelta) -> dict[str, str]:
+        """See `Store.idle_tasks`."""
+        rows = self._file.rows(
+            "SELECT task, path FROM tasks WHERE NOT fires AND watermark < ? AND task NOT IN "
+            "(SELECT task FROM runs WHERE ended_at IS NULL OR ended_at >= ?)",
+            epoch(now - keep),
+            epoch(now - keep),
+        )
+        return {row["task"]: row["path"] for row in rows}
+
+    async def forget_all_of(self, task: str) -> None:
+        """See `Store.forget_all_of`."""
+        with self._file.write(durable=False) as change:
+            for (run,) in change.rows("SELECT id FROM runs WHERE task = ?", task):
+                for statement in _FORGET_RUN:
+                    change.run(statement, run)
+            change.run("DELETE FROM tasks WHERE task = ?", task)
+            change.run("DELETE FROM meta WHERE key IN (?, ?, ?)", *(f"{kind}: {task}" for kind in TASK_FACTS))
 
 
 def _implements(store: SqliteStore) -> Store:

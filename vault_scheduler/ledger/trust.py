@@ -172,6 +172,12 @@ class Trust:
             for table in ("pins", "holds", "spend"):
                 change.run(f"UPDATE OR REPLACE {table} SET task = ? WHERE task = ?", new, old)
 
+    def forget(self, task: str) -> None:
+        """The task's note went long ago; should it come again, it is a new one."""
+        with self._file.write(durable=False) as change:
+            for table in ("pins", "holds"):
+                change.run(f"DELETE FROM {table} WHERE task = ?", task)
+
     # spend
 
     def add_spend(self, run: str, attempt: int, task: str, day: date, usd: float) -> None:
