@@ -104,8 +104,9 @@ class Scene:
     def judge(self, *, lost_history: bool = False) -> Seen:
         """End the daemon and look at every fire time."""
         world, faults = self.world, self.seen.faults
-        if world.sched("pause", "often").returncode:
-            faults.append("it could not be paused")
+        paused = world.sched("pause", "often")
+        if paused.returncode:
+            faults.append(f"it could not be paused: {paused.stderr}")
         world.until(lambda: not world.rows("SELECT 1 FROM runs WHERE state <> 'ended'"), "the last run ends", 30)
         world.delivered("often")
         if code := world.stop():
@@ -462,7 +463,7 @@ def play(scene: Callable[[Scene], Seen]) -> Seen | str:
         except CannotBeShown as reason:
             return str(reason)
         except (AssertionError, OSError, subprocess.SubprocessError) as error:
-            on.seen.faults.append(str(error)[-1500:])
+            on.seen.faults.append(f"{str(error)[:300]} … {str(error)[-1200:]}")
             return on.seen
         finally:
             end(on.world)

@@ -32,7 +32,7 @@ from vault_scheduler.telling.summary import entry_of
 from vault_scheduler.testing import FakeClock
 from vault_scheduler.vault.vault import Vault
 
-BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
+BEGIN = datetime(2040, 1, 1, tzinfo=UTC)  # later than the files of this simulation are made
 ALWAYS = 10  # tasks that are there all the time
 LIFE_DAYS = 20  # of those that come, one a day, and go again
 SECTION_LIMIT = 10 * 1024
