@@ -39,12 +39,17 @@ def task(every: str, marks: Path, word: str = "ran", more: str = "") -> str:
 class Scene:
     """A vault, what ran in it, and chance."""
 
-    def __init__(self, world: Stage, tally: Tally, seed: int, name: str) -> None:
+    def __init__(self, world: Stage, tally: Tally, seed: int, name: str, *, short: bool = False) -> None:
         self.world = world
         self.tally = tally
         self.dice = random.Random(f"{name} {seed}")
         self.name = name
         self.marks = world.outside / "marks"
+        self._short = short
+
+    def times(self, number: int) -> int:
+        """How often something is done; only a third as often in the suite."""
+        return max(1, number // 3) if self._short else number
 
     def write(self, name: str, text: str) -> Path:
         """A task note, renamed into its place as sync programs do."""
@@ -105,7 +110,7 @@ def conflict_copies(scene: Scene) -> None:
         "counter (conflicted copy 2026-11-20)", "counter (Anna's conflicted copy 2026-11-20)",
         "counter.sync-conflict-20261120-070000-ABCDEF", "counter 1", "counter copy", "counter (1)",
     ]  # fmt: skip
-    for _ in range(12):
+    for _ in range(scene.times(12)):
         name = scene.dice.choice(names)
         plain = name in ("counter 1", "counter copy", "counter (1)")
         scene.write(name, text if plain else text.replace("echo ran", "echo COPY").replace("every: 1s", "every: 2s"))
@@ -122,18 +127,19 @@ def conflict_copies(scene: Scene) -> None:
 def created_on_two_machines(scene: Scene) -> None:
     """Two versions of a new note, one of which wins: from then on that one runs alone."""
     scene.world.start()
-    for number in range(4):
+    count = 1 + scene.times(3)
+    for number in range(count):
         name = f"new{number}"
         scene.write(name, task("1s", scene.marks, f"first{number}"))
         time.sleep(scene.dice.uniform(0.1, 2.5))
         scene.write(name, task("1s", scene.marks, f"second{number}"))
         scene.write(f"{name} (conflicted copy)", task("1s", scene.marks, f"first{number}"))
         scene.tally.count(events=2)
-    for number in range(4):
+    for number in range(count):
         scene.more_runs(1, f"second{number}")
-    before = [len(scene.ran(f"first{number}")) for number in range(4)]
-    scene.more_runs(3, "second3")
-    scene.check([len(scene.ran(f"first{number}")) for number in range(4)] == before, "the loser still runs")
+    before = [len(scene.ran(f"first{number}")) for number in range(count)]
+    scene.more_runs(3, f"second{count - 1}")
+    scene.check([len(scene.ran(f"first{number}")) for number in range(count)] == before, "the loser still runs")
 
 
 def merged_away(scene: Scene) -> None:
@@ -178,7 +184,7 @@ def garbage_in_settings(scene: Scene) -> None:
     world.settings.write_text(whole)
     world.start()
     time.sleep(2.0)  # what was never read cannot be remembered
-    until = time.monotonic() + 14
+    until = time.monotonic() + scene.times(14)
     while time.monotonic() < until:
         world.settings.write_text(_garbled(whole, scene.dice))
         scene.tally.count(events=1)
@@ -211,7 +217,7 @@ def garbage_in_tasks(scene: Scene) -> None:
     world = scene.world
     scene.write("held", whole)
     world.start()
-    until = time.monotonic() + 10
+    until = time.monotonic() + scene.times(10)
     while time.monotonic() < until:
         word = scene.dice.choice(["faok", "pauactive", "pausedactive", "ok", "activepaused", ""])
         text = whole.replace("status: paused", f"status: {word}") if word else whole[: scene.dice.randrange(60)]
@@ -251,7 +257,7 @@ def git_checkout(scene: Scene) -> None:
     run("checkout", "-q", "main")
     world.start()
     scene.more_runs(5)
-    for branch in ("other", "main") * 2:
+    for branch in ("other", "main") * scene.times(2):
         run("add", "-A")
         run("commit", "-q", "--allow-empty", "-m", "as it is")
         run("checkout", "-q", "-f", branch)
@@ -283,7 +289,7 @@ def _away(scene: Scene, folder: Path) -> None:
         scene.write(name, task("1s", scene.marks))
     scene.world.start()
     scene.more_runs(3)
-    for _ in range(3):
+    for _ in range(scene.times(3)):
         elsewhere = folder.with_name("elsewhere")
         folder.rename(elsewhere)
         scene.tally.count(events=1)
@@ -359,11 +365,11 @@ SCENES = [
 ]  # fmt: skip
 
 
-def play(act: Callable[[Scene], None], tally: Tally, seed: int) -> None:
+def play(act: Callable[[Scene], None], tally: Tally, seed: int, *, short: bool = False) -> None:
     """One scene in a vault of its own."""
     try:
         with stage(SETTINGS, waits=WAITS) as world:
-            scene = Scene(world, tally, seed, act.__name__)
+            scene = Scene(world, tally, seed, act.__name__, short=short)
             act(scene)
             scene.finish()
     except Exception as error:
