@@ -30,6 +30,7 @@ from vault_scheduler.executors.gate import GATE_EDGE, GATE_OUTPUT, gate_launch, 
 from vault_scheduler.executors.handed import GATE_FILE, GATE_VARIABLE, hand_over, write_privately
 from vault_scheduler.executors.process import GRACE_S, PIPE_GRACE_S, StopOrder, end_orphan, run_process
 from vault_scheduler.platform.containment import Household, Mark, become_subreaper
+from vault_scheduler.platform.exchange import sync_folder
 from vault_scheduler.run import Outcome, Result
 from vault_scheduler.text.harmless import clean
 
@@ -310,6 +311,7 @@ def _keep(said: Path, output: Path, result: Result) -> None:
     if result.outcome is not Outcome.SKIPPED:
         with contextlib.suppress(FileNotFoundError):
             said.replace(output)
+            sync_folder(output.parent)
 
 
 def _with_result(ended: Ended, launch: Launch, folder: Path, masker: StreamMasker) -> Ended:

@@ -100,6 +100,20 @@ def test_exit_code_and_both_streams_are_returned_in_order(bench: Bench) -> None:
     assert bench.output.stat().st_mode & 0o777 == 0o600
 
 
+def test_output_is_on_the_disk_before_the_end_is_told(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file first, then the folder that it is in, then the folder of that: it may be new, too."""
+    durable: list[Path] = []
+    fsync = os.fsync
+
+    def remember(fd: int) -> None:
+        durable.append(Path(f"/proc/self/fd/{fd}").readlink())
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", remember)
+    asyncio.run(bench.run("echo one"))
+    assert durable == [bench.output, bench.folder, bench.folder.parent]
+
+
 def test_silence_leaves_no_output_file(bench: Bench) -> None:
     """A run that prints nothing costs no file."""
     assert asyncio.run(bench.run("true")).total_bytes == 0

@@ -11,6 +11,7 @@ from io import FileIO
 from pathlib import Path
 
 from vault_scheduler.executors.base import StreamMasker
+from vault_scheduler.platform.exchange import sync_folder
 
 OUTPUT_CAP = 64 * 1024 * 1024  # bytes of a full-output file
 EDGE = 4096  # bytes of the head, and of the tail, that are kept in memory
@@ -87,6 +88,8 @@ class Capture:
             self._file.write(b"\n[more than %d bytes: the rest was dropped]\n" % self._cap)
         os.fsync(self._file.fileno())
         self._file.close()
+        for folder in self._path.parents[:2]:  # the run's own one is as new as the file
+            sync_folder(folder)
 
 
 class Pump:
