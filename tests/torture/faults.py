@@ -428,9 +428,7 @@ def no_open_files(scene: Scene) -> Seen:
     for spare in (0, 3, 8):
         number = max(int(path.name) for path in Path(f"/proc/{pid}/fd").iterdir()) + 1 + spare
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (number, before[1]))
-        time.sleep(5)
-        if spare == 0:
-            scene.shown("Too many open files|unable to open")
+        scene.shown("too many open files", 50)
         resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
         scene.recovers(90)
     return scene.judge()

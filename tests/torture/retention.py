@@ -104,7 +104,7 @@ class Year:
             settings=None,
         )
         self.sections = {f"task {number}": b"---\ntype: command\n---\n" for number in range(ALWAYS)}
-        self.full_after = (retain.ledger or timedelta(0)).days
+        self.full_after = (retain.ledger or timedelta(0)).days + LIFE_DAYS
         self.longest = 0
         self.count = 0
 

@@ -31,6 +31,7 @@ from vault_scheduler.machine.place import Place
 from vault_scheduler.parsing.parser import ParseContext, rebuild
 from vault_scheduler.planning.approvals import TrustMode
 from vault_scheduler.planning.known import Former
+from vault_scheduler.platform.limits import files_problem
 from vault_scheduler.platform.lock import VaultLock, holder
 from vault_scheduler.platform.paths import config_folder
 from vault_scheduler.run import Outcome, Run
@@ -411,6 +412,10 @@ def _watching(place: Place, scheduler: Scheduler, troubles: Troubles) -> Iterato
     watcher.start()
 
     def check() -> None:
+        if cramped := files_problem():
+            troubles.begin("files", cramped)
+        else:
+            troubles.end("files", "there is room for open files again")
         for name, heard in (("watching", watcher), ("following", follower)):
             if heard.polling_reason:
                 troubles.begin(name, heard.polling_reason)
