@@ -47,3 +47,32 @@ def test_settings_that_were_never_read_give_no_right_to_write(make_world: Callab
     world.start()
     world.advance(1200)
     assert sorted(path for path in world.root.rglob("*") if path.is_file()) == before
+
+
+def test_owner_stops_at_once_and_the_new_one_waits(world: World) -> None:
+    """A take-over by hand: who is not named any more stops as with a pause, who is named waits for `note_quiet`."""
+    world.command("a", "every: 2s")
+    world.start()
+    world.advance(10)
+    assert len(world.history()) == 5
+    world.write_settings("host: there")
+    world.advance(8)
+    assert len(world.history()) <= 6
+    world.advance(60)
+    count = len(world.history())
+    world.write_settings("host: here")
+    world.advance(8)
+    assert len(world.history()) == count
+    world.advance(10)
+    assert len(world.history()) > count
+
+
+def test_name_that_is_typed_anew_costs_no_more_than_the_typing(world: World) -> None:
+    """The owner's name, half deleted and written again, is the owner's at once."""
+    world.command("a", 'cron: "* * * * *"')
+    world.start()
+    world.write_settings("host: her")
+    world.advance(3)
+    world.write_settings("host: here")
+    world.advance(120)
+    assert world.history() == ["10:01 success", "10:02 success"]

@@ -65,7 +65,7 @@ class SettingsNote:
             parsed = ParsedSettings(settings=settings, problems=problems)
         self._pending = (parsed, source)
         if parsed.settings is not None and self.settings is not None:
-            self._use(_held_back(self.settings, parsed.settings))
+            self._use(_held_back(self.settings, parsed.settings, self._good_host))
 
     def _missing(self, mapping: Mapping[str, Any], now: datetime) -> dict[str, Any]:
         """What was good and holds the vault back, and is not in the note any more.
@@ -83,6 +83,12 @@ class SettingsNote:
             "vault_max_usd_day": was.vault_max_usd_day < usual.vault_max_usd_day,
         }
         return {key: before[key] for key, holds in holds_back.items() if holds and key in before and key not in mapping}
+
+    @property
+    def _good_host(self) -> str | None:
+        """The owner as the note said when it was last left alone."""
+        host = json.loads(self.source)["mapping"].get("host") if self.source else None
+        return str(host) if host is not None else None
 
     def complain(self, problem: Problem) -> None:
         """The note cannot be read, or is not there: the last good settings stay in force."""
@@ -105,11 +111,15 @@ class SettingsNote:
             self.revision += 1
 
 
-def _held_back(before: Settings, now: Settings) -> Settings:
-    """`before` with the switches of `now` that pause or stop the vault."""
+def _held_back(before: Settings, now: Settings, owner: str | None) -> Settings:
+    """`before` with the switches of `now` that pause or stop the vault.
+
+    When another machine is named, the owner stops at once and the new one waits: not both run for a while.
+    """
     status = now.status if now.status is not Status.ACTIVE else before.status
     pauses = [moment for moment in (before.paused_until, now.paused_until) if moment]
-    return replace(before, status=status, paused_until=max(pauses, default=None))
+    host = before.host if owner is None else owner if now.host == owner else f"{owner} → {now.host}"
+    return replace(before, status=status, paused_until=max(pauses, default=None), host=host)
 
 
 def _stays(path: str, key: str, value: object) -> Problem:
