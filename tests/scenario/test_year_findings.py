@@ -81,5 +81,5 @@ def test_note_of_a_clock_that_is_ahead_is_not_being_saved(tmp_path: Path) -> Non
         tries.append(data)
         return b"two"
 
-    replace_file(note, change)
+    replace_file(note, change, limit=1000)
     assert (tries, note.read_bytes()) == ([b"one"], b"two")
