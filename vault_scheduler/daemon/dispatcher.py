@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from vault_scheduler.daemon.snapshots import Snapshots, cap_of, snapshot_of
+from vault_scheduler.daemon.active_runs import ActiveRuns
+from vault_scheduler.daemon.snapshots import Snapshots, cap_of, late_limit, snapshot_of
 from vault_scheduler.engine import AttemptEnded, AttemptStarted, Engine
 from vault_scheduler.ledger.store import CANCELLED, OVERLAPS, TRANSIENT, Claim, Store
 from vault_scheduler.planning.budget import charge
@@ -22,7 +23,7 @@ from vault_scheduler.planning.planner import (
     superseded,
     take_turns,
 )
-from vault_scheduler.run import Outcome, Result, Run, RunState, TriggerKind, fire_key, run_id, run_key
+from vault_scheduler.run import Outcome, Result, Run, RunState, TriggerKind, counts_as_run, fire_key, run_id, run_key
 from vault_scheduler.settings import Settings
 from vault_scheduler.task import Overlap, Policies, Task, TaskType, fingerprint
 from vault_scheduler.telling.summary import duration_words
@@ -94,7 +95,8 @@ class Dispatcher:
         self._budget = budget
         self._view = view
         self._report = report
-        self._active: dict[str, Run] = {}
+        self.serves: Callable[[Run], bool] = lambda run: True  # which runs are started; the others stay as they are
+        self._active = ActiveRuns()
         self._cancelling: set[str] = set()
         self._snapshots = Snapshots(store, vault=vault, system_folder=system_folder, named_files=named_files)
 
@@ -104,9 +106,14 @@ class Dispatcher:
         """All runs that have not ended."""
         return list(self._active.values())
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether anything goes on, or waits and is to be started."""
+        return any(is_going(run) or self.serves(run) for run in self._active.values())
+
     def of_task(self, task: str) -> list[Run]:
         """The runs of a task that have not ended."""
-        return [run for run in self._active.values() if run.task == task]
+        return self._active.of_task(task)
 
     def next_moment(self) -> datetime | None:
         """When a waiting run is to be looked at again."""
@@ -161,9 +168,10 @@ class Dispatcher:
 
     async def _take_turns(self, settings: Settings, now: datetime) -> bool:
         """Whether one whose turn it was ended without having started."""
-        for run in [r for r in self._active.values() if not is_going(r)]:
+        for run in [r for r in self._active.values() if not is_going(r) and self.serves(r)]:
             await self._give_up_if_pointless(run, now)
-        candidates = [await self._candidate(run) for run in self._active.values()]
+        ours = [run for run in self._active.values() if is_going(run) or self.serves(run)]
+        candidates = [await self._candidate(run) for run in ours]
         for candidate in superseded(candidates):
             await self._give_way(candidate.run, now)
         candidates = [candidate for candidate in candidates if candidate.run.id in self._active]
@@ -204,8 +212,18 @@ class Dispatcher:
         elif view.state is not State.ARMED and not _runs_while(run, view):
             await self._end_unstarted(run, Outcome.SKIPPED, view.reason, now)
 
+    async def give_up_late(self, away: timedelta, why: str, now: datetime) -> None:
+        """Nobody was there for so long: what waited meanwhile is as late as that, and perhaps too late (rule 5).
+
+        Waiting while somebody is there never makes a run late, and what a person asked for is never too late.
+        """
+        for run in [r for r in self._active.values() if not is_going(r) and counts_as_run(r.trigger)]:
+            limit = late_limit(await self._snapshots.of(run))
+            if limit is not None and min(away, now - run.claimed_at) > limit:
+                await self._end_unstarted(run, Outcome.MISSED, why, now)
+
     async def _end_unstarted(self, run: Run, outcome: Outcome, reason: str, now: datetime) -> None:
-        """A run that waits will not go on: skipped or blocked, or as its last attempt ended if it had one."""
+        """A run that waits will not go on: skipped, missed or blocked, or as its last attempt ended if it had one."""
         if run.attempts:
             outcome = run.result.outcome if run.result else Outcome.ABANDONED
             reason = f"{run.result.reason if run.result else ''} (not retried: {reason})".strip()
@@ -243,8 +261,8 @@ class Dispatcher:
         await self._engine.submit(await self._snapshots.request(run, max_usd=cap, now=now))
 
     async def _follow_edit(self, run: Run, view: View) -> Run:
-        """A first attempt that waited for an edit to settle runs what the note says now."""
-        if run.waiting_for != "edit" or run.attempts or view.task is None:
+        """A first attempt that had to wait, for an edit to settle or its turn, runs what the note says now (rule 5)."""
+        if run.state is not RunState.WAITING or run.attempts or view.task is None:
             return run
         snapshot = snapshot_of(view.task, view.policies)
         digest = fingerprint(snapshot)

@@ -105,6 +105,7 @@ class Scribe:
         self._waiting_since: dict[str, float] = {}
         self._not_before: dict[str, float] = {}  # path that could not be written → awake second of the next try
         self._changed: set[str] = set()  # notes that somebody changed since the last pass
+        self._runs: dict[str, Run] = {}  # of the deliveries that wait
         self._dirty = True
         self._next: float | None = None
 
@@ -178,13 +179,14 @@ class Scribe:
             self._not_before.pop(path, None)
             await self._look_after(path, monotonic)
         by_target: dict[str, list[tuple[Delivery, Run]]] = defaultdict(list)
-        for delivery in await self._store.pending_deliveries():
+        pending = await self._store.pending_deliveries()
+        waiting = {delivery.run for delivery in pending}
+        self._runs = {name: run for name, run in self._runs.items() if name in waiting}
+        for delivery in pending:
             if delivery.not_before is not None and delivery.path in changed:
                 await self._store.defer_delivery(delivery.run, delivery.target, now, delivery.why)
             if delivery.not_before is None or delivery.not_before <= now or delivery.path in changed:
-                run = await self._store.run(delivery.run)
-                assert run is not None, "a delivery without its run"
-                by_target[delivery.target].append((delivery, run))
+                by_target[delivery.target].append((delivery, await self._run_of(delivery)))
             else:
                 self._again_at(monotonic + (delivery.not_before - now).total_seconds())
         for failure in await self._log.deliver(by_target[DAILY_LOG], pace.zone, pace.foreign_host, now, monotonic):
@@ -198,6 +200,15 @@ class Scribe:
                 await self._put_off([delivery], run.path, why(error), now)
         await self._take_registered(monotonic)
         await self._deliver_notes(by_target[NOTE], pace, now, monotonic, hurry)
+
+    async def _run_of(self, delivery: Delivery) -> Run:
+        """Its run, read once while it waits: an ended one changes no more, unless it is a range row or is renamed."""
+        run = self._runs.get(delivery.run)
+        if run is None or (run.task, run.path, run.count) != (delivery.task, delivery.path, delivery.count):
+            run = await self._store.run(delivery.run)
+            assert run is not None, "a delivery without its run"
+            self._runs[run.id] = run
+        return run
 
     def _again_at(self, monotonic: float) -> None:
         self._next = monotonic if self._next is None else min(self._next, monotonic)

@@ -9,7 +9,7 @@ from datetime import datetime
 from vault_scheduler.ledger.rows import Delivery, NoteState
 from vault_scheduler.ledger.sqlite_file import SqliteFile, Transaction, certain, epoch, moment
 
-_JOINED = "SELECT d.*, r.task, r.path, r.fire_time FROM deliveries d JOIN runs r ON r.id = d.run"
+_JOINED = "SELECT d.*, r.task, r.path, r.fire_time, r.count FROM deliveries d JOIN runs r ON r.id = d.run"
 
 
 def demand(change: Transaction, run: str, targets: Sequence[str]) -> None:
@@ -24,6 +24,7 @@ def _delivery(row: sqlite3.Row) -> Delivery:
         run=row["run"],
         task=row["task"],
         path=row["path"],
+        count=row["count"],
         target=row["target"],
         tries=row["tries"],
         not_before=moment(row["not_before"]),

@@ -91,6 +91,7 @@ class Delivery:
     task: str
     path: str  # of the task's note now (it follows a rename)
     target: str  # note · daily_log · output
+    count: int = 1  # fire times of a range row
     tries: int = 0
     not_before: datetime | None = None
     why: str = ""  # it was put off
