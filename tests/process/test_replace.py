@@ -266,6 +266,21 @@ def test_a_text_that_is_being_written_is_left_to_its_writer(note: Path, cut: int
     assert done.base == NOTE
 
 
+@pytest.mark.parametrize("ahead", [-3600, 3600])
+def test_a_file_from_another_time_is_not_being_written(note: Path, ahead: int) -> None:
+    """Its change is laid over it with the first try, also if another machine's clock is ahead."""
+    moment = datetime.now(UTC).timestamp() + ahead
+    os.utime(note, (moment, moment))
+    calls: list[bytes] = []
+
+    def change(data: bytes) -> bytes:
+        calls.append(data)
+        return data + b"ours\n"
+
+    replace_file(note, change, limit=LIMIT)
+    assert len(calls) == 1
+
+
 def test_an_empty_file_that_stays_empty_is_written(note: Path) -> None:
     """Nobody comes to fill it."""
     note.write_bytes(b"")

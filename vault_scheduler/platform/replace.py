@@ -173,8 +173,7 @@ class _Replacement:
         temp = write_temp(self._target, new, content.data, content.stat)
         written_ns = temp.stat().st_mtime_ns
         try:
-            age_ns = written_ns - content.stat.st_mtime_ns  # by the file system's clock; a wrong one may be ahead
-            if not even_if_busy and abs(age_ns) < BUSY_S * 1e9:
+            if not even_if_busy and _is_busy(content, temp):
                 raise Overtaken
             self._expect(content.data)  # nearly every collision is seen here, before anything moved
             displaced = self._swap(temp, content.data, new)
@@ -254,6 +253,14 @@ def _link(target: Path, second_name: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def _is_busy(content: Content, temp: Path) -> bool:
+    """Whether the file was modified a moment ago; `temp`, just written, tells the time of its file system.
+
+    Not by its mtime, which is always later than that of the file, also where another machine's clock was ahead.
+    """
+    return 0 <= temp.stat().st_ctime_ns - content.stat.st_mtime_ns < BUSY_S * 1e9
 
 
 def _holds(temp: Path, data: bytes) -> bool:
