@@ -190,10 +190,10 @@ def test_never_waits_for_a_pipe_among_the_notes(vault: Vault) -> None:
 
 
 def test_refuses_huge_notes(vault: Vault) -> None:
-    """Above 2 MiB a task note is a problem, not a memory of ours."""
+    """Above 1 MiB a task note is a problem, not a memory of ours."""
     path = put(vault, f"{TASKS}/big.md")
     os.truncate(path, MAX_TASK_BYTES + 1)
-    with pytest.raises(NoteTooBig, match=r"00_system/tasks/big.md: it is larger than 2 MiB"):
+    with pytest.raises(NoteTooBig, match=r"00_system/tasks/big.md: it is larger than 1 MiB"):
         vault.read(f"{TASKS}/big.md")
     os.truncate(path, MAX_TASK_BYTES)
     data = vault.read(f"{TASKS}/big.md")

@@ -1,11 +1,13 @@
 """Output that wants to be more than text, and what is wrong with the notes that it has come into."""
 
+# ruff: noqa: E501  tables of odd texts
+
 from __future__ import annotations
 
 import base64
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote, quote_plus
 from zoneinfo import ZoneInfo
@@ -73,7 +75,7 @@ def faults(text: str, reason: str, *, markdown: bool) -> list[str]:
     note = insert_runs(NOTE.encode(), [entry], 20)
     log = put_lines(new_file(NOW.date()), {ID: log_line(run, ZONE)})
     output = append_below(b"## Log\nmine\n\n## Below\nstays\n", "Log", output_text(run), ID)
-    found = [*_note_faults(note), *_acts("note", note.decode().split("---\n", 2)[2], 2)]
+    found = [*_note_faults(note), *acts("note", note.decode().split("---\n", 2)[2], 2)]
     if insert_runs(note, [entry], 20) != note:
         found.append("note: a second time is not nothing")
     if block_ids(log) != {ID} or log.count(b"\n") != 3:
@@ -87,9 +89,9 @@ def faults(text: str, reason: str, *, markdown: bool) -> list[str]:
         found.append("output: it begins with frontmatter")
     return [
         *found,
-        *_acts("log", log.decode(), 1),
-        *_acts("output", output.decode(), 2),
-        *_acts("whole output", whole, 0),
+        *acts("log", log.decode(), 1),
+        *acts("output", output.decode(), 2),
+        *acts("whole output", whole, 0),
     ]
 
 
@@ -109,8 +111,8 @@ def _note_faults(note: bytes) -> Iterator[str]:
         yield "note: text of its person's is gone"
 
 
-def _acts(where: str, markdown: str, headings: int) -> Iterator[str]:
-    """What would do something in Obsidian, or reach out of it."""
+def acts(where: str, markdown: str, headings: int, known: Set[str] | None = frozenset({ID})) -> Iterator[str]:
+    """What would do something in Obsidian, or reach out of it. `known`: the block ids that may stand in it; None: any."""
     tokens = _MARKDOWN.parse(markdown)
     inner = [child for token in tokens for child in (token.children or [])]
     kinds = [token.type for token in (*tokens, *inner)]
@@ -132,7 +134,7 @@ def _acts(where: str, markdown: str, headings: int) -> Iterator[str]:
     if "<%" in markdown or re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e]", markdown):
         yield f"{where}: a template tag or a control character"
     ids = re.findall(r"\^(r-\d{8}T\d{6}Z-[0-9a-f]{6})", markdown)
-    if set(ids) - {ID} or len(ids) > 1:
+    if known is not None and (set(ids) - known or len(ids) > 1):
         yield f"{where}: block ids {ids}"
 
 
@@ -149,8 +151,8 @@ def promised_forms(secret: str) -> set[bytes]:
     forms = {text.encode() for text in texts_}
     for before in range(3):
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
-            encoded = encode(b"x" * before + raw)
-            forms.add(encoded[-(-8 * before // 6) : (8 * (before + len(raw))) // 6])
+            whole = encode(b"x" * before + raw)
+            forms.add(whole[-(-8 * before // 6) : (8 * (before + len(raw))) // 6])
     return {form for form in forms if len(form) >= 8}
 
 

@@ -460,6 +460,13 @@ def test_bounds_that_leave_nothing_are_a_problem(lines: tuple[str, str], key: st
     assert message in problem.message
 
 
+def test_hundreds_of_cron_expressions_are_refused() -> None:
+    """What is due is asked of each of them, so a list of thousands would keep all other tasks waiting."""
+    expressions = ", ".join(['"0 7 * * *"'] * 101)
+    problem = only_problem(note("type: claude", f"cron: [{expressions}]"))
+    assert (problem.key, problem.message) == ("cron", "more than 100 expressions")
+
+
 def test_odd_cron_step_only_warns() -> None:
     """A step that does not divide its field is legal, and seldom meant."""
     parsed = parse(note("type: claude", 'cron: "*/7 * * * *"'))

@@ -298,7 +298,7 @@ def _sources(doc: Document, spans: MappingSpans | None, without: Mapping[str, Va
 
 def find_runs_heading(body: bytes) -> Heading | None:
     """The last `## Runs` that is a heading (not in code, comments, math, quotes, lists or HTML)."""
-    return last_runs(outline(body))
+    return last_runs(outline(body)) if b"Runs" in body else None
 
 
 def last_runs(found: Outline) -> Heading | None:

@@ -32,6 +32,8 @@ from vault_scheduler.triggers.schedule import (
 )
 from vault_scheduler.triggers.zones import load_zone, local_to_utc
 
+MOST_CRONS = 100
+"""Expressions of one task. What is due is asked of each, and no other task fires meanwhile."""
 _SECOND = timedelta(seconds=1)
 _LAST_MOMENT = timedelta(microseconds=1)
 
@@ -113,7 +115,10 @@ def _crons(fields: Fields, zone: ZoneInfo, task_id: str) -> list[CronTrigger]:
 
 
 def _expressions(value: object, key: str) -> tuple[str, ...]:
-    for item in value if isinstance(value, list) else [value]:
+    items = value if isinstance(value, list) else [value]
+    if len(items) > MOST_CRONS:
+        raise BadValue(f"more than {MOST_CRONS} expressions", "Write fewer, or several notes")
+    for item in items:
         if isinstance(item, (bool, float)):
             raise BadValue(f"{shown(item)} is no cron expression", f'Write `{key}: "0 7 * * *"`')
     return text_list(value, key)

@@ -15,7 +15,7 @@ SHORTEST_SECRET = 8
 _LONGEST_CHAIN = 64 * 1024
 _LINE_ENDS = b"\r\n"
 _LEFT_AS_THEY_ARE = ("", "/", "!'()*", "!'()*;,/?:@&=+$#", "$&+=:@", "*")
-"""What URL encoders do not encode: RFC 3986's, Python's, JavaScript's for components and for whole URLs, Go's, Java's."""
+"""What URL encoders leave: RFC 3986, Python, JavaScript (a component, a whole URL), Go, Java."""
 _SEED = 4  # bytes that are searched for before more is compared
 
 

@@ -23,7 +23,7 @@ from vault_scheduler.vault.ignored import is_conflict_copy, reason_to_skip
 
 LEAVES_THE_VAULT = "it is a link that leaves the vault"
 MAX_NOTE_BYTES = 8 * 2**20
-MAX_TASK_BYTES = 2 * 2**20  # the daemon reads these between two fire times: the worst of this size takes it a second
+MAX_TASK_BYTES = 2**20  # the daemon reads these between two fire times: the worst of this size takes it a second
 LEFT_BEHIND_S = 60.0  # a younger temp may belong to an edit that is going on
 
 
@@ -157,7 +157,7 @@ class Vault:
         """The note's bytes, or None if it is gone for certain.
 
         Raises NoteUnreadable if it is there and cannot be read, leaves the vault, or the vault itself is away;
-        NoteTooBig above 8 MiB, for task notes above 2 MiB.
+        NoteTooBig above 8 MiB, for task notes above 1 MiB.
         """
         try:
             with _named(rel):
