@@ -99,6 +99,18 @@ def _of_ledger(world: World, ledger: Ledger, told: Mapping[str, str]) -> Iterato
     for row in ledger.deliveries:
         if row["done_at"] is None:
             yield f"{row['run']} is not delivered to {row['target']}: {row['why']}"
+    yield from _of_orders(ledger)
+
+
+def _of_orders(ledger: Ledger) -> Iterator[str]:
+    """What was cancelled, and told to be, is not tried again, whoever died after it."""
+    runs = {run["id"]: run for run in ledger.runs}
+    for request in ledger.requests:
+        cancelled = json.loads(request["answer"] or "{}").get("cancelled", ())
+        for run in cancelled:
+            later = [row for row in ledger.attempts if row["run"] == run and row["started_at"] > request["answered_at"]]
+            if run in runs and (later or runs[run]["outcome"] == "abandoned"):
+                yield f"{runs[run]['key']} was cancelled: {runs[run]['outcome']}, {len(later)} attempts after that"
 
 
 def _of_attempts(ledger: Ledger, marks: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -142,7 +154,7 @@ def _of_fire_times(ledger: Ledger) -> Iterator[str]:
             if step != kind.every:
                 yield f"{following['key']} ({following['outcome']}) is {step} s after {row['key']} ({row['outcome']})"
         started = sum(1 for row in rows if row["attempts"])
-        if started > int(str(kind.more.get("max_runs", started))):
+        if started > int(str(kind.more.get("max_runs", kind.more.get("pause_after", started)))):
             yield f"{kind.name}: {started} runs were started"
 
 

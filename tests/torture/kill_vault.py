@@ -125,6 +125,7 @@ KINDS = (
     Kind("group-b", 2, "sleep 0.7", {"group": "g", "overlap": "queue"}),
     Kind("prints", 4, "much"),
     Kind("ends", 2, "say", {"max_runs": 40}),
+    Kind("gives-up", 2, "fail", {"pause_after": 3}),
     Kind("child", 0, "say", {"after": "[[two]]", "overlap": "allow"}, alone=False),
     Kind("grandchild", 0, "say", {"after": "[[child]]"}),
     Kind("mourner", 0, "say", {"after": "[[fails]] [[is-left]] [[stays]]", "after_outcome": "failure"}),
