@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
 
-from vault_scheduler.platform.replace import replace_file
 from vault_scheduler.testing_world import World
 
 
@@ -67,19 +63,3 @@ def test_missed_after_an_hour_that_came_again(world: World) -> None:
     world.suspend(3 * 3600)
     assert world.history()[:6] == [f"{time} success" for time in ("10:10", "10:20", "10:30", "10:40", "10:50", "11:00")]
     assert world.history()[6:] == ["11:10-12:50 missed 11: asleep", "13:00 success"]
-
-
-def test_note_of_a_clock_that_is_ahead_is_not_being_saved(tmp_path: Path) -> None:
-    """A file whose mtime lies far ahead was written by a wrong clock: it is replaced at the first try."""
-    note = tmp_path / "a.md"
-    note.write_bytes(b"one")
-    ahead = note.stat().st_mtime + 86_400
-    os.utime(note, (ahead, ahead))
-    tries: list[bytes] = []
-
-    def change(data: bytes) -> bytes:
-        tries.append(data)
-        return b"two"
-
-    replace_file(note, change, limit=1000)
-    assert (tries, note.read_bytes()) == ([b"one"], b"two")
