@@ -279,7 +279,7 @@ class Attack:
         for _ in range(60):
             name = "d" * 100
             with contextlib.suppress(FileExistsError):
-                os.mkdir(name, dir_fd=folder)  # noqa: PTH102
+                os.mkdir(name, dir_fd=folder)
             below = os.open(name, os.O_RDONLY, dir_fd=folder)
             os.close(folder)
             folder = below
