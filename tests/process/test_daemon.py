@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
 import re
+import resource
 import signal
 import sqlite3
 import subprocess
@@ -366,6 +368,25 @@ sys.stdin.read()
 """
 
 
+def a_full_disk(world: World) -> None:
+    """Neither a ledger nor a log that cannot be written ends the daemon; `status` shows both, and nothing is lost."""
+    world.note("often", 'type: command\nevery: 1s\ncommand: "true"')
+    world.logs.write_text("a file where the folder should be")
+    daemon = world.start()
+    world.ended("often", 2)
+    world.until(lambda: "could not be written (daily log)" in world.sched("status").stdout, "status shows the log")
+    before = resource.prlimit(daemon.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(daemon.pid, resource.RLIMIT_FSIZE, (8192, before[1]))
+    world.until(lambda: "ledger.db cannot be used now" in world.sched("status").stdout, "status shows the ledger")
+    resource.prlimit(daemon.pid, resource.RLIMIT_FSIZE, before)
+    world.until(lambda: "it can be used again" in world.told(), "it goes on")
+    world.ended("often", len(world.ended("often")) + 2)
+    assert "ledger.db" not in world.sched("status").stdout
+    assert json.loads(world.sched("status", "--json").stdout)["troubles"]
+    runs = world.runs("often")
+    assert sum(run["count"] for run in runs) == runs[-1]["last_fire_time"] - runs[0]["fire_time"] + 1
+
+
 def a_damaged_ledger(world: World) -> None:
     """It is kept aside, a new one is begun, and nothing runs twice: at the start, and while the daemon runs."""
     world.note("often", 'type: command\nevery: 1s\ncommand: "echo $VAULT_SCHED_FIRE_TIME >> $HOME/ran"')
@@ -415,6 +436,7 @@ SCENES = [
     a_deleted_ledger,
     a_locked_ledger,
     a_damaged_ledger,
+    a_full_disk,
 ]
 
 
