@@ -305,3 +305,16 @@ def test_a_start_of_the_daemon_counts_and_knows_the_bounds(world: World, keys: s
         world.advance(20)
         world.down_until(moment)
     assert len(world.runs("a")) == started
+
+
+def test_the_newest_takes_the_room_of_the_one_whose_place_it_takes(world: World) -> None:
+    """`overlap: queue` with `max_runs`: one of two runs was made, so the newest waits, not the oldest."""
+    world.command("a", "every: 10m\noverlap: queue\nmax_runs: 2")
+    slow(world)
+    world.start()
+    world.advance_to("10:45")
+    assert world.history() == [
+        "10:10 running",
+        "10:20-10:30 skipped 2: a later fire time took its place",
+        "10:40 waiting",
+    ]

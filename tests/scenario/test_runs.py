@@ -480,3 +480,93 @@ def test_a_run_that_is_refused_leaves_its_place_to_the_next_at_once(make_world: 
     world.call(world.daemon.tick())
     assert world.history("b") == ["10:11 starting"]
     assert world.runs("a")[0].outcome is Outcome.SKIPPED
+
+
+ONE_AT_A_TIME = "host: here\ntimezone: Europe/Berlin\nmax_parallel: 1"
+
+
+@pytest.mark.parametrize("gone", ["down", "asleep"])
+@pytest.mark.parametrize(
+    ("keys", "outcome"),
+    [
+        ("max_late: 1h", Outcome.MISSED),
+        ("max_late: 3d", Outcome.SUCCESS),
+        ("catch_up: skip", Outcome.MISSED),
+        ("max_late: 1h\ncatch_up: all", Outcome.SUCCESS),
+    ],
+)
+def test_a_run_that_waits_is_as_late_as_nobody_was_there(
+    make_world: Callable[..., World], gone: str, keys: str, outcome: Outcome
+) -> None:
+    """It goes on or ends missed, and is never in the way of what is due now (rule 5)."""
+    world = make_world(settings=ONE_AT_A_TIME)
+    world.command("a", f'cron: "10 10 * * *"\n{keys}')
+    world.command("long", "at: 2026-11-20T10:05\ntimeout: 10d\nmax_late: 2h")
+    world.script = lambda request: None if request.task == "long" else SUCCESS
+    world.start()
+    world.advance_to("10:20")
+    assert world.history("a") == ["10:10 waiting"]
+    if gone == "down":
+        world.down_until("2026-11-22 10:45")
+    else:
+        world.suspend(2 * 86_400 + 1500)
+        world.engine.finish("long")
+    world.advance(60)
+    runs = world.runs("a")
+    assert runs[0].outcome is outcome
+    if keys == "max_late: 1h":
+        assert runs[-1].outcome is Outcome.SUCCESS
+
+
+def test_waiting_while_somebody_is_there_never_makes_a_run_late(make_world: Callable[..., World]) -> None:
+    """Five hours in line, then a restart of a minute: it goes on, whatever `max_late` says."""
+    world = make_world(settings=ONE_AT_A_TIME)
+    world.command("a", 'cron: "10 10 * * *"\nmax_late: 10m')
+    world.command("long", "at: 2026-11-20T10:05\ntimeout: 10d")
+    world.script = lambda request: None if request.task == "long" else SUCCESS
+    world.start()
+    world.advance_to("15:20")
+    world.restart(after_s=60)
+    world.advance(60)
+    assert world.history("a") == ["10:10 success"]
+
+
+def test_a_retry_that_nobody_was_there_for_is_not_made_days_later(world: World) -> None:
+    """The run ends as its last attempt did, and today's fire time runs."""
+    world.command("a", 'cron: "0 11 * * *"\nretries: 1\nretry_delay: 30m\nmax_late: 1h')
+    world.script = lambda _: FAILURE
+    world.start()
+    world.advance_to("11:10")
+    world.script = lambda _: SUCCESS
+    world.suspend(3 * 86_400 - 540)
+    world.advance(60)
+    first, *_, last = world.runs("a")
+    assert (first.outcome, first.attempts) == (Outcome.FAILURE, 1)
+    assert "not retried: asleep" in first.reason
+    assert last.outcome is Outcome.SUCCESS
+
+
+def test_nothing_starts_once_there_were_too_many_failures(world: World) -> None:
+    """`pause_after` counts before the next run of a backlog, or of a queue, is started."""
+    world.command("a", "every: 10m\ncatch_up: all\npause_after: 3")
+    world.script = lambda _: FAILURE
+    world.start()
+    world.down_until("11:05")
+    world.advance(60)
+    assert [run.outcome for run in world.runs("a")].count(Outcome.FAILURE) == 3
+    assert world.stands("a") == "paused"
+
+
+def test_a_run_that_waited_for_its_turn_runs_what_the_note_says_then(make_world: Callable[..., World]) -> None:
+    """An edit counts for what has not begun; a retry goes on with what its run began with."""
+    world = make_world(settings=ONE_AT_A_TIME)
+    world.command("a", 'cron: "10 10 * * *"\ntimeout: 5m')
+    world.command("long", "at: 2026-11-20T10:05")
+    world.script = lambda request: None if request.task == "long" else SUCCESS
+    world.start()
+    world.advance_to("10:15")
+    world.edit("a", "timeout: 5m", "timeout: 7m")
+    world.advance_to("10:20")
+    world.engine.finish("long")
+    world.settle()
+    assert world.engine.submitted[-1].timeout_s == 420

@@ -26,7 +26,7 @@ from vault_scheduler.errors import LedgerCorrupt, LedgerUnavailable
 from vault_scheduler.ledger.store import Store, TaskRow
 from vault_scheduler.planning.attendance import Attendance
 from vault_scheduler.planning.planner import State, is_going
-from vault_scheduler.run import Run, RunState
+from vault_scheduler.run import Run, RunState, TriggerKind
 from vault_scheduler.task import Problem, TaskType
 from vault_scheduler.vault.vault import Vault
 
@@ -188,6 +188,15 @@ class Scheduler:
         await self.store.reopen_requests()
         self._guard.recall(await self.store.started_of_type(TaskType.CLAUDE, RECALLED), self._clock.now())
         await self.dispatcher.recover(self._clock.now(), self._grace_s)
+        await self._give_up_late()
+
+    async def _give_up_late(self) -> None:
+        """What waited when the former daemon ended is as late as nobody was there since."""
+        now, last = self._clock.now(), await self.store.get_meta("last pass")
+        if self._only_requests:
+            self.dispatcher.serves = lambda run: run.trigger is TriggerKind.REQUEST and run.claimed_at >= now
+        elif last is not None:
+            await self.dispatcher.give_up_late(now - datetime.fromisoformat(last), self._attendance.why_gone, now)
 
     async def serve(self, stop: asyncio.Event, *, until_idle: bool = False) -> None:
         """Tick until `stop` is set, or (`until_idle`) until nothing is going on any more."""
@@ -244,7 +253,7 @@ class Scheduler:
         return (
             self._knows_notes
             and not self._survey.unsettled
-            and not (self.dispatcher.active() or self._events or self._inbox)
+            and not (self.dispatcher.is_busy or self._events or self._inbox)
             and not (self._followers.pending and self._may_follow)
         )
 
@@ -275,9 +284,12 @@ class Scheduler:
             self._revision.touch(self._survey.registry.ids())  # the clock was set back
         await self._check_ledger(now)
         await self._take_events()
+        if self._attendance.gone:
+            await self.dispatcher.give_up_late(self._attendance.gone, self._attendance.why_gone, now)
         await self._follow(now)  # as the notes were when the runs ended
         if self._claims.plans.followed:  # before a rename is seen, which the ledger is told at once
             await self._claims.commit()
+        self._revision.touch(await self._endings.follow_up(now))  # a task that is paused now starts nothing more
         await self._revision.look(now, monotonic, may_claim=self._may_claim)
         if paused := await self._endings.recall():
             self._revision.touch(paused)

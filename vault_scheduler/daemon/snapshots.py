@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from vault_scheduler.executors.base import RunRequest, action_to_json
 from vault_scheduler.ledger.store import CHANGED, PARENT, Store
+from vault_scheduler.planning.planner import ON_TIME
 from vault_scheduler.run import Run
-from vault_scheduler.task import ClaudeAction, Policies, Task, TaskType
+from vault_scheduler.task import CatchUp, ClaudeAction, Policies, Task, TaskType
 
 KEPT = 1000
 """So many snapshots are kept in memory."""
@@ -34,6 +35,8 @@ def snapshot_of(task: Task, policies: Policies) -> dict[str, Any]:
         "output": policies.output,
         "log": policies.log,
         "overlap": policies.overlap.value,
+        "catch_up": policies.catch_up.value,
+        "max_late_s": policies.max_late.total_seconds() if policies.max_late is not None else 0.0,
         "group": policies.group,
         "gate": list(task.gate) if isinstance(task.gate, tuple) else task.gate,
     }
@@ -42,6 +45,16 @@ def snapshot_of(task: Task, policies: Policies) -> dict[str, Any]:
 def cap_of(task: Task) -> float:
     """What one run of the task may cost at most, in US dollars."""
     return task.action.max_usd if isinstance(task.action, ClaudeAction) else 0.0
+
+
+def late_limit(snapshot: Mapping[str, Any]) -> timedelta | None:
+    """How late a run may start that was claimed with this; None: however late."""
+    catch_up = CatchUp(snapshot.get("catch_up", CatchUp.LATEST))
+    if catch_up is CatchUp.ALL:
+        return None
+    late_s = 0.0 if catch_up is CatchUp.SKIP else snapshot.get("max_late_s", 12 * 3600)
+    late = timedelta(seconds=late_s)
+    return max(late, ON_TIME)
 
 
 class Snapshots:

@@ -19,6 +19,7 @@ class Attendance:
         self._back_since: datetime | None = None
         self._why = "not running"
         self._away = False
+        self.gone = timedelta(0)  # how long nobody was there before the newest look
 
     def notice(self, now: datetime, monotonic: float) -> bool:
         """We look at `now` (UTC), at this awake second. Whether the clock was set back since we last did."""
@@ -28,10 +29,13 @@ class Attendance:
             return False
         awake = timedelta(seconds=monotonic - last[1])
         jump = (now - last[0]) - awake
+        self.gone = timedelta(0)
         if jump > JUMP:
             self._back(now, "asleep")
+            self.gone = jump
         elif awake > LONGEST_TICK:
             self._back(now, "the scheduler stood still")
+            self.gone = awake
         return jump < -JUMP
 
     def vault_is(self, there: bool, now: datetime) -> None:
@@ -46,6 +50,11 @@ class Attendance:
 
     def _back(self, now: datetime, why: str) -> None:
         self._back_since, self._why = now, why
+
+    @property
+    def why_gone(self) -> str:
+        """Why nobody was there the last time that nobody was."""
+        return self._why
 
     def absence(self, moment: datetime) -> str:
         """Why what was due at `moment` (UTC) was not looked at then."""
