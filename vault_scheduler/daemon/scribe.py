@@ -7,9 +7,10 @@ changes nothing, because the block id of the run is looked for first.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
@@ -19,7 +20,7 @@ from vault_scheduler.daemon.pen import Pen, Witness
 from vault_scheduler.errors import LedgerCorrupt, LedgerUnavailable, VaultSchedError, internal
 from vault_scheduler.ledger.store import DAILY_LOG, NOTE, OUTPUT, Delivery, Store
 from vault_scheduler.notes.note import Document, set_keys
-from vault_scheduler.notes.runs_section import insert_runs, run_ids
+from vault_scheduler.notes.runs_section import RunEntry, insert_runs, run_ids
 from vault_scheduler.planning.vigil import Vigil
 from vault_scheduler.run import Run
 from vault_scheduler.telling.summary import entry_of
@@ -344,23 +345,12 @@ class Scribe:
         runs = [run for _, run in deliveries]
         wanted = dict(self._wanted.get(task, {}))
         keys = {**keys_of(await self._store.last_run_of(task, started=True), note), **wanted}
-        stood: set[str] = set()
-        last = b""
-        done = False  # later the change is only laid over what others wrote late
-
-        def change(data: bytes) -> bytes:
-            nonlocal last, stood
-            stood = run_ids(data) if not is_quiet else stood
-            if is_quiet and not done and not self._around.knows(note.path, data):
-                raise _JustEdited
-            last = set_keys(data, worth_setting(data, keys))
-            last = insert_runs(last, entries, note.keep_runs) if entries else last
-            return last
-
         try:
             entries = [entry_of(run, note.zone) for run in runs]
+            change = _NoteChange(keys, entries, note.keep_runs)
+            change.may_write = partial(self._around.knows, note.path) if is_quiet else _at_any_time
             written = await self._pen.edit(note.path, change, monotonic)
-            done = True
+            change.may_write = _at_any_time
         except FileNotFoundError:
             self._again_at(monotonic + GONE_AGAIN_S)  # the survey will tell whether it is gone
             return
@@ -376,12 +366,37 @@ class Scribe:
         self._not_before.pop(note.path, None)
         if self._wanted.get(task) == wanted:
             self._wanted.pop(task, None)
-        if entries:
-            self._vigil.wrote(note.path, [run.id for run in runs], run_ids(last), monotonic)
-        sure = [run for run in runs if is_quiet or run.id in stood]
+        sure = runs if is_quiet else [run for run in runs if run.id in change.stood]
         self._dirty = self._dirty or len(sure) < len(runs)  # the others are written, and looked for the next time
+        if entries:
+            self._vigil.wrote(note.path, [run.id for run in runs], change.left, monotonic)
         for run in sure:
             await self._store.mark_delivered(run.id, NOTE, now, base_hash=written.after_hash, count=run.count)
+
+
+def _at_any_time(_: bytes) -> bool:
+    return True
+
+
+@dataclass(slots=True)
+class _NoteChange:
+    """Keys and runs for a task's note. It can be laid over the note again, over what others wrote late for example."""
+
+    keys: Mapping[str, Value]
+    entries: Sequence[RunEntry]
+    keep_runs: int
+    may_write: Callable[[bytes], bool] = _at_any_time
+    stood: set[str] = field(default_factory=set)  # the runs in the note before
+    left: set[str] = field(default_factory=set)  # and after it
+
+    def __call__(self, data: bytes) -> bytes:
+        if not self.may_write(data):
+            raise _JustEdited
+        new = set_keys(data, worth_setting(data, self.keys))
+        if self.entries:
+            new = insert_runs(new, self.entries, self.keep_runs)
+            self.stood, self.left = run_ids(data), run_ids(new)
+        return new
 
 
 def why(error: Exception) -> str:
