@@ -268,10 +268,10 @@ def git_checkout(scene: Scene) -> None:
     scene.check(listed.count('"armed"') == 200, f"{listed.count(chr(34) + 'armed' + chr(34))} of 200 tasks are armed")
     rare = world.rows("SELECT task, outcome FROM runs WHERE task NOT IN ('t0', 't1', 't2', 't3', 't4')")
     scene.check(not rare, f"a checkout made something run: {rare[:3]}")
-    bad = world.rows(
-        "SELECT task, outcome, reason FROM runs WHERE outcome != 'success' AND reason NOT LIKE '%previous%'"
-    )
-    scene.check(not [row for row in bad if row["outcome"] != "skipped"], f"{bad[:3]}")
+    late = ("missed", "a later one was due too")  # on a busy machine
+    for row in world.rows("SELECT DISTINCT outcome, reason FROM runs WHERE outcome != 'success'"):
+        fine = row["outcome"] == "skipped" or (row["outcome"], row["reason"]) == late
+        scene.check(fine, f"a fire time ended {row['outcome']}: {row['reason']}")
 
 
 def vault_away(scene: Scene) -> None:
