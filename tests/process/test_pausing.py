@@ -27,7 +27,7 @@ def pause(world: World, *what: str) -> float:
 
 def armed(world: World) -> bool:
     # While `paused_until` alone keeps it from firing, a task is not armed either.
-    return bool(world.rows("SELECT armed FROM tasks WHERE task = 'often'")[0]["armed"])
+    return bool(world.rows("SELECT fires FROM tasks WHERE task = 'often'")[0]["fires"])
 
 
 def goes_on(world: World, paused_at: float, resumed_at: float) -> None:
