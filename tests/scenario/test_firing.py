@@ -255,6 +255,73 @@ def test_time_long_past_is_a_problem_and_no_run(world: World) -> None:
     assert world.daemon.problems() == []
 
 
+def test_time_beside_a_cron_of_a_note_that_arrives_late(world: World) -> None:
+    """A phone's note that names an instant besides other triggers runs late for that instant, and for no other."""
+    world.start()
+    world.command("a", 'at: 2026-11-20T09:59\ncron: "*/10 9 * * *"', age_s=600)
+    world.advance(60)
+    assert world.history() == ["09:59 success"]
+    world.restart(after_s=60)
+    assert world.history() == ["09:59 success"]
+
+
+def test_time_moved_on_a_phone_arrives_late(world: World) -> None:
+    """An instant that an edit names in time and that arrives after it runs late; the task is done."""
+    world.command("a", "at: 2026-11-20T12:00")
+    world.start()
+    world.advance_to("10:35")
+    world.put("a", world.text("a").replace("12:00", "10:30", 1).encode(), age_s=600)
+    world.advance(60)
+    assert world.history() == ["10:30 success"]
+    assert "status: done" in world.text("a")
+    assert world.daemon.problems() == []
+
+
+def test_time_added_on_a_phone_arrives_late(world: World) -> None:
+    """Only the instant that is new to the task runs late, not those that it has named before."""
+    world.command("a", "at: [2026-11-20T10:10, 2026-11-20T10:32, 2026-11-20T14:00]")
+    world.start()
+    world.advance_to("10:35")
+    world.put("a", world.text("a").replace("10:10,", "10:10, 2026-11-20T10:30,", 1).encode(), age_s=600)
+    world.advance(60)
+    assert world.history() == ["10:10 success", "10:30 success", "10:32 success"]
+    world.advance_to("14:01")
+    assert world.history()[3:] == ["14:00 success"]
+
+
+def test_times_that_arrive_late_obey_catch_up(world: World) -> None:
+    """Of several instants that arrive late the newest runs, and the others are told as missed."""
+    world.command("a", "every: 1h")
+    world.start()
+    world.advance_to("11:05")
+    added = "every: 1h\nat: [2026-11-20T10:20, 2026-11-20T10:40]"
+    world.put("a", world.text("a").replace("every: 1h", added).encode(), age_s=7200)
+    world.advance(60)
+    assert world.history() == ["10:20 missed 1: its note said so too late", "10:40 success", "11:00 success"]
+
+
+def test_one_of_several_times_that_is_long_past_is_a_problem(world: World) -> None:
+    """An instant of a list that was over when the note was written is named in a problem; the others fire."""
+    world.start()
+    world.command("a", "at: [2025-11-21T10:10, 2026-11-20T11:00]", age_s=0)
+    world.advance(60)
+    problems = [(problem.key, problem.message) for problem in world.daemon.problems()]
+    assert problems == [("at", "2025-11-21T10:10 has passed already, so it never runs")]
+    world.advance_to("11:01")
+    assert world.history() == ["11:00 success"]
+
+
+def test_another_zone_names_no_instant_anew(world: World) -> None:
+    """With another zone all local times are other instants; to write one fires nothing."""
+    world.command("a", "at: [2026-11-20T10:10, 2026-11-20T14:00]")
+    world.start()
+    world.advance_to("10:35")
+    world.edit("a", "type: command", "type: command\ntimezone: Europe/Helsinki")
+    world.advance(120)
+    assert world.history() == ["10:10 success"]
+    assert world.daemon.problems() == []
+
+
 def test_done_is_no_problem(world: World) -> None:
     """A one-shot of the past that says `status: done` says nothing else."""
     world.command("a", "at: 2025-11-20T12:00\nstatus: done")

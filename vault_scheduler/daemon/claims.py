@@ -11,12 +11,13 @@ from vault_scheduler.daemon.dispatcher import Dispatcher
 from vault_scheduler.daemon.roster import Plans, Roster, Tracked
 from vault_scheduler.daemon.scribe import Scribe
 from vault_scheduler.daemon.survey import Survey
-from vault_scheduler.ledger.store import CHANGED, DAILY_LOG, NOTE, OVERLAPS, Claim, Request, Store, Unstarted
+from vault_scheduler.ledger.store import CHANGED, DAILY_LOG, NOTE, OVERLAPS, PARENT, Claim, Request, Store, Unstarted
 from vault_scheduler.planning.planner import FirePlan, Standing, State, plan_fire_times, vault_off
 from vault_scheduler.run import Outcome, Run, RunState, TriggerKind, counts_as_run, run_id, run_key
 from vault_scheduler.task import Task
 
 CRASH_LOOP = timedelta(minutes=10)
+NOTED_LATE = "its note said so too late"
 STARTED_AT = "started at: "  # key of the ledger's meta table, with the task's id
 
 Answer = Mapping[str, str | list[str]]
@@ -80,6 +81,7 @@ class Claims:
         """Claim what is due, record what does not start; whether anything was claimed."""
         row = self._roster.row(task_id)
         overlapping = self.is_busy(task_id)
+        self._fire_late(task_id, tracked, now, overlapping=overlapping)
         plan: FirePlan = plan_fire_times(
             tracked.task.schedule,
             watermark=row.watermark,
@@ -113,6 +115,48 @@ class Claims:
             self._scribe.poke()
         self._roster.keep(replace(row, watermark=plan.watermark), self.plans)
         return bool(plan.claims)
+
+    def _fire_late(self, task_id: str, tracked: Tracked, now: datetime, *, overlapping: bool) -> None:
+        """Claim what the note named too late; what of it does not start has rows of its own, as no watermark tells."""
+        found = self._roster.take_late(task_id)
+        if not found.late:
+            return
+        plan = plan_fire_times(
+            found.schedule,
+            watermark=found.late[0] - timedelta(seconds=1),
+            now=now,
+            standing=tracked.standing,
+            policies=tracked.policies,
+            overlapping=overlapping,
+            absence=lambda _: NOTED_LATE,
+            room=self.room(tracked),
+        )
+        for fire_time in plan.claims:
+            self._claim(task_id, TriggerKind.AT, "", fire_time, now, {OVERLAPS: "1"} if overlapping else None)
+        for gap in plan.ranges:
+            for fire_time in found.schedule.fires(gap.first - timedelta(seconds=1), gap.last):
+                claim, _ = self._dispatcher.new_claim(
+                    tracked.task, tracked.policies, TriggerKind.AT, "", fire_time, now
+                )
+                self.end_unstarted(claim.run, tracked, gap.outcome, gap.reason, now)
+
+    def end_unstarted(self, run: Run, tracked: Tracked, outcome: Outcome, reason: str, now: datetime) -> None:
+        """Claim a run that ends as it is claimed, where people see it."""
+        self._tell(outcome.value, tracked.task.id, reason)
+        self._scribe.poke()
+        extra = {PARENT: run.extra[PARENT]} if PARENT in run.extra else {}
+        ended = replace(
+            run,
+            state=RunState.ENDED,
+            outcome=outcome,
+            reason=reason,
+            ended_at=now,
+            snapshot="",
+            reserved_usd=0.0,
+            extra=extra,
+        )
+        deliveries = () if tracked.policies.log == "none" else (NOTE, DAILY_LOG)
+        self.plans.claims.append(Claim(run=ended, deliveries=deliveries))
 
     def is_busy(self, task_id: str) -> bool:
         """Whether a run of the task has not ended, or is about to be claimed."""

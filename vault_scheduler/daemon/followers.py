@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 
 from vault_scheduler.daemon.claims import Claims
 from vault_scheduler.daemon.dispatcher import Dispatcher
 from vault_scheduler.daemon.roster import FOLLOWS_SINCE, Roster, Tracked
 from vault_scheduler.daemon.scribe import Scribe
-from vault_scheduler.ledger.store import DAILY_LOG, NOTE, OVERLAPS, PARENT, Claim, Store
+from vault_scheduler.ledger.store import OVERLAPS, PARENT, Store
 from vault_scheduler.planning.chains import is_due, qualifies, why_not
-from vault_scheduler.run import Outcome, Run, RunState, TriggerKind
+from vault_scheduler.run import Outcome, Run, TriggerKind
 
 Absence = Callable[[datetime], str]
 
@@ -106,23 +105,7 @@ class Followers:
             child.task, child.policies, TriggerKind.AFTER, parent.key, ended_at, now, extra
         )
         if verdict is not None:
-            claim = self._unstarted(claim.run, child, *verdict, now)
-        else:
-            self._claims.plans.snapshots.update(snapshots)
+            self._claims.end_unstarted(claim.run, child, *verdict, now)
+            return
+        self._claims.plans.snapshots.update(snapshots)
         self._claims.plans.claims.append(claim)
-
-    def _unstarted(self, run: Run, child: Tracked, outcome: Outcome, reason: str, now: datetime) -> Claim:
-        """It ends as it is claimed, where people see it."""
-        self._tell(outcome.value, child.task.id, reason)
-        self._scribe.poke()
-        run = replace(
-            run,
-            state=RunState.ENDED,
-            outcome=outcome,
-            reason=reason,
-            ended_at=now,
-            snapshot="",
-            reserved_usd=0.0,
-            extra={PARENT: run.extra[PARENT]},
-        )
-        return Claim(run=run, deliveries=() if child.policies.log == "none" else (NOTE, DAILY_LOG))

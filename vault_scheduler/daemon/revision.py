@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from vault_scheduler.daemon.changes import Changes
 from vault_scheduler.daemon.claims import Claims
@@ -143,6 +144,10 @@ class Revision:
         self._changes.reconsider(task_id)
         if tracked is None:
             return
+        if passed := self._roster.passed(task_id):
+            zone = ZoneInfo(tracked.task.timezone)
+            which = ", ".join(moment.astimezone(zone).strftime("%Y-%m-%dT%H:%M") for moment in passed)
+            self._around.has_passed(task_id, tracked.task.path, which)
         if tracked.task.run_now and not self._only_requests:
             self._claims.run_now(task_id, tracked, now)
         self._endings.schedule_look(task_id, now)

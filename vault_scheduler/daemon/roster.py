@@ -14,6 +14,7 @@ from vault_scheduler.errors import LedgerCorrupt, LedgerUnavailable
 from vault_scheduler.ledger.rows import Batch, Claim, TaskRow, Unstarted
 from vault_scheduler.planning.chains import Chains
 from vault_scheduler.planning.known import internal_problem
+from vault_scheduler.planning.named_times import NamedLate, floor_of, named_late
 from vault_scheduler.planning.planner import Agenda, Standing, State, standing, vault_off
 from vault_scheduler.run import Run, counts_as_run
 from vault_scheduler.settings import Settings, resolve
@@ -97,6 +98,7 @@ class Roster:
         self._rows = rows
         self._settled = {task: row.watermark for task, row in rows.items() if row.fires}
         self._tracked: dict[str, Tracked] = {}
+        self._named_late: dict[str, NamedLate] = {}
         self.aside: dict[str, Problem] = {}  # tasks that a fault of ours keeps from being planned
         self._ledger_lost = ledger_lost  # only the notes remember what has run
         self._ran_until = ran_until  # a damaged ledger knew of all that was due until then
@@ -211,6 +213,7 @@ class Roster:
             quiet_s = min(self._survey.quiet_s(entry.path, monotonic), 1e9)
             held = self._guard.judge(task, source, now - timedelta(seconds=quiet_s))
         stands = self._stand(task, held, entry.invalid_since, now)
+        self._notice_named(row, task, stands, now)
         new_row = TaskRow(
             task=task_id,
             path=task.path,
@@ -250,6 +253,37 @@ class Roster:
             last_run=self._has_run_until(task, now) if remembers else None,
         )
 
+    def _notice_named(self, row: TaskRow | None, task: Task, stands: Standing, now: datetime) -> None:
+        """Instants of `at` that a note brought late; to create or edit a task fires nothing else (rule 1.4)."""
+        if row is not None and row.fingerprint == task.trigger_fingerprint:
+            return
+        self._named_late.pop(task.id, None)
+        before = self._survey.rebuilt(row.source, row.path) if row is not None else None
+        if not stands.armed or (row is not None and before is None):
+            return
+        found = named_late(
+            task,
+            resolve(task, self._settings),
+            before,
+            now=now,
+            written_at=self._survey.modified_at(task.path) or now,
+            last_run=self._has_run_until(task, now) if row is None else None,
+        )
+        if row is None and task.schedule.is_one_shot:
+            found = replace(found, late=())  # its first watermark lies before them
+        self._named_late[task.id] = found
+
+    def passed(self, task_id: str) -> tuple[datetime, ...]:
+        """The instants of its `at` that will never run: a problem."""
+        return self._named_late.get(task_id, NamedLate()).passed
+
+    def take_late(self, task_id: str) -> NamedLate:
+        """What its note brought late, once: whoever asks plans it."""
+        found = self._named_late.get(task_id, NamedLate())
+        if found.late:
+            self._named_late[task_id] = replace(found, late=())
+        return found
+
     def _has_run_until(self, task: Task, now: datetime) -> datetime | None:
         """What the ledger would say of a task that it does not know: nothing may run a second time."""
         known = self._ran_until if self._ledger_lost else None
@@ -271,6 +305,8 @@ class Roster:
             self._rows[new] = replace(self._rows.pop(old), task=new, path=path)
         if old in self._settled:
             self._settled[new] = self._settled.pop(old)
+        if old in self._named_late:
+            self._named_late[new] = self._named_late.pop(old)
         self._tracked.pop(old, None)
         self.agenda.put(old, None)
 
@@ -283,11 +319,13 @@ class Roster:
         if until is not None and until >= now:
             moments.append(until + _SECOND)  # to tell that it is done
         fire_time = task.schedule.next_after(row.watermark) if tracked.fires and not spent else None
+        late = self._named_late.get(task_id, NamedLate()).late
+        moments += late[:1]
         if fire_time is not None:
             moments.append(fire_time)
         self.agenda.put(task_id, min(moments, default=None))
         may_react = task.reacts and not spent and (until is None or now <= until)
-        return fire_time is not None or not tracked.standing.armed or may_react
+        return bool(late) or fire_time is not None or not tracked.standing.armed or may_react
 
     def has_started(self, run: Run, number: int = 1) -> None:
         """A run has begun its first attempt (or, with -1, never came to its work): the ledger has counted it."""
@@ -359,7 +397,7 @@ def first_watermark(
         return now
     if not task.schedule.is_one_shot:
         return min(last_run or now, now)
-    floor = min(now - (policies.max_late or timedelta(0)), written_at) - _SECOND
+    floor = floor_of(policies, now=now, written_at=written_at)
     floor = max(floor, last_run) if last_run else floor
     first = task.schedule.next_after(floor)
     return first - _SECOND if first is not None and first <= now else now

@@ -98,9 +98,9 @@ class NoteSurroundings:
 
     # problems
 
-    def has_passed(self, task: str, path: str) -> None:
-        """A one-shot whose time had passed, too long ago to run it late, when it was first seen (rule 1.4)."""
-        message = "the time has passed already, so it never runs"
+    def has_passed(self, task: str, path: str, which: str = "the time") -> None:
+        """An instant of `at` had passed, too long ago to run it late, when it was first seen (rule 1.4)."""
+        message = f"{which} has passed already, so it never runs"
         fix = "Write a time that is still to come, or `status: done`."
         line = self._survey.line_of(path, "at")
         self._passed[task] = Problem(path=path, line=line, key="at", message=message, fix=fix)

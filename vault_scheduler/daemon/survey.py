@@ -123,6 +123,10 @@ class Survey:
         except VaultSchedError:
             return 1
 
+    def rebuilt(self, source: str, path: str) -> Task | None:
+        """The task that a stored definition (JSON) declares; None if it declares none today."""
+        return rebuild(json.loads(source), path, self._context(check=False)).task if source else None
+
     def modified_at(self, path: str) -> datetime | None:
         """The note's mtime, in UTC."""
         return self._readings.modified_at(path)
@@ -378,7 +382,7 @@ class Survey:
         if former is None or not former.source or self.registry.entry(path) is not None:
             return
         try:
-            task = rebuild(json.loads(former.source), path, self._context(check=False)).task
+            task = self.rebuilt(former.source, path)
         except Exception as error:
             seen.touched |= self.registry.put(path, None, (internal_problem(path, error),), now)
             return
