@@ -22,12 +22,16 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from vault_scheduler.cli import main
+from vault_scheduler.daemon.snapshots import snapshot_of
 from vault_scheduler.engine import output_path
 from vault_scheduler.ledger.store import NOTE, Batch, Claim, SqliteStore, TaskRow, Unstarted
 from vault_scheduler.ledger.trust import Trust
+from vault_scheduler.notes.note import Document
+from vault_scheduler.parsing.parser import ParseContext, parse_task
 from vault_scheduler.platform.lock import VaultLock
 from vault_scheduler.platform.paths import vault_label
 from vault_scheduler.run import Outcome, Result, Run, TriggerKind, fire_key, run_id
+from vault_scheduler.settings import Settings, resolve
 
 T = TypeVar("T")
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -981,6 +985,23 @@ def test_run_without_a_daemon_runs_here_and_now(shell: Shell) -> None:
     assert f"^{row['run']}" in (shell.tasks / "hello.md").read_text()
     shell.write("bad", HELLO.replace("echo hello", "exit 3"))
     assert "exit 3" in shell("run", "bad", "--wait", code=1).out
+
+
+def test_run_without_a_daemon_leaves_the_runs_of_other_tasks_alone(shell: Shell) -> None:
+    """What waits for the daemon goes on waiting: who runs one task does not want to pay for another."""
+    path = "00_system/tasks/other.md"
+    shell.write("other", HELLO.replace("echo hello", "touch other-ran"))
+    shell.write("quick", HELLO.replace("echo hello", "echo quick"))
+    task = parse_task(Document.parse((shell.vault / path).read_bytes()), path, ParseContext()).task
+    assert task is not None
+    snapshot = snapshot_of(task, resolve(task, Settings()))
+    run = a_run("other", NOW, snapshot="s")
+    batch = Batch(claims=(Claim(run=run),), snapshots={"s": json.dumps(snapshot)})
+    shell.ledger(lambda store: store.save(batch))
+    assert "quick: success" in shell("run", "quick", "--wait").out
+    assert not (shell.vault / "other-ran").exists()
+    [left] = shell.ledger(lambda store: store.active())
+    assert left.task == "other"
 
 
 @pytest.mark.parametrize("verb", ["run", "cancel"])
