@@ -30,7 +30,8 @@ RUN_ENDS_SOON_S = 3.0
 IMPATIENCE_S = 300.0
 """A note that is never left alone is written anyway, by compare and replace, at most this often."""
 RETRY_AFTER = timedelta(seconds=60)
-LONGEST_RETRY = timedelta(hours=1)
+LONGEST_RETRY = timedelta(minutes=5)
+"""A disk that has room again, a folder that may be written again: nobody tells of it."""
 GONE_AGAIN_S = 1.0
 SEEN_SOON_S = 1.0
 FREQUENT = timedelta(minutes=5)
