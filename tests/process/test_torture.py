@@ -29,7 +29,7 @@ def attacks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Futu
         yield begun
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("attack", ["siege", *PROCESSES])
 def test_attack_finds_no_fault(attacks: dict[str, Future[list[str]]], attack: str) -> None:
     """Whatever is killed, refuses to end or comes at once: nothing is lost, run twice or left over."""

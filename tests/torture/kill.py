@@ -309,8 +309,8 @@ def _command(pid: int) -> str:
     return ""
 
 
-def besiege(folder: Path, kills: int, seed: int) -> Siege:
-    """Kill a daemon so many times, each moment as often as the others, and examine what is left."""
+def besiege(folder: Path, kills: int, seed: int, seconds: float = float("inf")) -> Siege:
+    """Kill a daemon so many times, but no longer than for so many seconds, and examine what is left."""
     chance = random.Random(seed)
     siege = Siege(build(folder), chance)
     moments = [moment for _ in range(kills // len(MOMENTS) + 1) for moment in chance.sample(MOMENTS, len(MOMENTS))]
@@ -318,8 +318,10 @@ def besiege(folder: Path, kills: int, seed: int) -> Siege:
         siege._watching(siege.world.start(wait=False))
         time.sleep(2)
         siege.world.kill()
+        deadline = time.monotonic() + seconds
         for moment in moments[:kills]:
-            siege.round(moment)
+            if time.monotonic() < deadline:
+                siege.round(moment)
         siege.end()
     except AssertionError as error:
         siege.faults.append(str(error))
@@ -354,6 +356,7 @@ def main() -> int:
     """So many kills, shared out among some vaults that are besieged side by side."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--kills", type=int, default=KILLS)
+    arguments.add_argument("--minutes", type=float, default=float("inf"), help="no kill after so many minutes")
     arguments.add_argument("--vaults", type=int, default=2)
     arguments.add_argument("--seed", type=int, default=random.randrange(1_000_000))
     arguments.add_argument("--keep", type=Path, help="a new folder for the vaults, which is kept")
@@ -361,7 +364,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary, ThreadPoolExecutor(given.vaults) as pool:
         folder = given.keep or Path(temporary)
         each = -(-given.kills // given.vaults)
-        begun = [pool.submit(besiege, folder / f"{n}", each, given.seed + n) for n in range(given.vaults)]
+        begun = [
+            pool.submit(besiege, folder / f"{n}", each, given.seed + n, given.minutes * 60) for n in range(given.vaults)
+        ]
         sieges = [future.result() for future in begun]
         found = [fault for siege in sieges for fault in siege.faults]
         for fault in found[:50]:
