@@ -32,7 +32,7 @@ max_parallel: 16
 ---
 """
 PERIOD_S = 10
-GRACE_S = 60.0
+GRACE_S = 180.0
 """So long after the load the last runs may take to end."""
 GROWTH_MB = 25.0
 """What caches may take; a leak of 1 kB a run would be 30 MB after ten minutes of 50 a second."""
