@@ -10,7 +10,7 @@ from vault_scheduler.daemon import survey as survey_module
 from vault_scheduler.executors.base import RunRequest
 from vault_scheduler.notes.note import Document
 from vault_scheduler.parsing.parser import ParseContext, Parsed, parse_task
-from vault_scheduler.run import Outcome
+from vault_scheduler.run import Outcome, Result
 from vault_scheduler.testing_world import SETTINGS, World
 
 MakeWorld = Callable[..., World]
@@ -334,6 +334,33 @@ def test_rename_keeps_identity(world: World, down: bool) -> None:
     world.advance_to("13:10")
     assert world.history() == ["11:00 success", "12:00 success", "13:00 success"]
     assert world.stands("a") == ""
+
+
+def test_a_renamed_task_that_was_set_going_again_has_no_failures(world: World) -> None:
+    """Failures before a person set the task active again do not count, whatever its note is called now."""
+    world.command("a", "every: 10m\npause_after: 3\nstatus: active")
+    world.script = lambda request: Result(outcome=Outcome.FAILURE, reason="exit 1")
+    world.start()
+    world.advance_to("10:35")
+    world.edit("a", "status: paused", "status: active")
+    world.advance(30)
+    world.rename("a", "b")
+    world.advance_to("10:55")
+    assert world.stands("b") == "armed"
+    world.advance_to("11:05")
+    assert world.stands("b") == "paused"
+
+
+def test_a_renamed_task_is_not_started_again_by_a_restart_at_once(world: World) -> None:
+    """The ten minutes between two starts with the daemon follow a rename."""
+    world.command("a", "on_start: true")
+    world.start()
+    world.advance(60)
+    world.rename("a", "b")
+    world.advance(60)
+    world.restart()
+    world.advance(5)
+    assert world.history() == ["10:00 success"]
 
 
 def test_renamed_folder_of_equal_notes(world: World) -> None:

@@ -150,7 +150,7 @@ class Year:
             source="{}",
             seen_definition="d",
         )
-        await self.store.save(Batch(tasks=(row,), meta={f"{fact}: {task}": now.isoformat() for fact in TASK_FACTS}))
+        await self.store.save(Batch(tasks=(row,), meta={f"{fact}{task}": now.isoformat() for fact in TASK_FACTS}))
         self.trust.pin(task, "hash", now, source="{}")
         (self.place.vault.root / path).write_text("x")
 

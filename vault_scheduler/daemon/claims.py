@@ -11,14 +11,14 @@ from vault_scheduler.daemon.dispatcher import Dispatcher
 from vault_scheduler.daemon.roster import Plans, Roster, Tracked
 from vault_scheduler.daemon.scribe import Scribe
 from vault_scheduler.daemon.survey import Survey
+from vault_scheduler.ledger.rows import STARTED_AT
 from vault_scheduler.ledger.store import CHANGED, DAILY_LOG, NOTE, OVERLAPS, PARENT, Claim, Request, Store, Unstarted
 from vault_scheduler.planning.planner import FirePlan, Standing, State, plan_fire_times, vault_off
 from vault_scheduler.run import Outcome, Run, RunState, TriggerKind, counts_as_run, run_id, run_key
-from vault_scheduler.task import Task
+from vault_scheduler.task import Overlap, Task
 
 CRASH_LOOP = timedelta(minutes=10)
 NOTED_LATE = "its note said so too late"
-STARTED_AT = "started at: "  # key of the ledger's meta table, with the task's id
 
 Answer = Mapping[str, str | list[str]]
 
@@ -167,7 +167,7 @@ class Claims:
         task = tracked.task
         if task.max_runs is None:
             return None
-        waiting = sum(run.never_started and counts_as_run(run.trigger) for run in self._dispatcher.of_task(task.id))
+        waiting = sum(_takes_room(run, tracked.policies.overlap) for run in self._dispatcher.of_task(task.id))
         planned = sum(
             claim.run.task == task.id and claim.run.outcome is None and counts_as_run(claim.run.trigger)
             for claim in self.plans.claims
@@ -254,6 +254,12 @@ class Claims:
         self._claim(request.task, TriggerKind.REQUEST, request.id, now, now)
         claimed = await self.commit()  # the answer says that it is claimed, so it has to be
         return {"run": claimed[key].id}
+
+
+def _takes_room(run: Run, overlap: Overlap) -> bool:
+    """Whether a run that has not started may yet do so when the next one is claimed, and does not give way to it."""
+    gives_way = overlap is Overlap.CANCEL or (overlap is Overlap.QUEUE and OVERLAPS in run.extra)
+    return run.never_started and counts_as_run(run.trigger) and not gives_way
 
 
 def _blocked_claim(task: Task, detail: str, refusal: str, now: datetime) -> Claim:

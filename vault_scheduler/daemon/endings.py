@@ -7,10 +7,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from vault_scheduler.daemon.dispatcher import Dispatcher
-from vault_scheduler.daemon.roster import ARMED_SINCE, Roster, Tracked
+from vault_scheduler.daemon.roster import Roster, Tracked
 from vault_scheduler.daemon.scribe import Scribe
 from vault_scheduler.daemon.surroundings import NoteSurroundings
 from vault_scheduler.daemon.survey import Survey
+from vault_scheduler.ledger.rows import ARMED_SINCE
 from vault_scheduler.ledger.store import Store
 from vault_scheduler.planning.planner import USED_UP
 from vault_scheduler.run import Outcome, Run

@@ -7,8 +7,9 @@ from datetime import datetime
 
 from vault_scheduler.daemon.claims import Claims
 from vault_scheduler.daemon.dispatcher import Dispatcher
-from vault_scheduler.daemon.roster import FOLLOWS_SINCE, Roster, Tracked
+from vault_scheduler.daemon.roster import Roster, Tracked
 from vault_scheduler.daemon.scribe import Scribe
+from vault_scheduler.ledger.rows import FOLLOWS_SINCE
 from vault_scheduler.ledger.store import OVERLAPS, PARENT, Store
 from vault_scheduler.planning.chains import is_due, qualifies, why_not
 from vault_scheduler.run import Outcome, Run, TriggerKind

@@ -11,7 +11,7 @@ from vault_scheduler.daemon.dispatcher import View
 from vault_scheduler.daemon.guard import Guard, named_files
 from vault_scheduler.daemon.survey import Survey
 from vault_scheduler.errors import LedgerCorrupt, LedgerUnavailable
-from vault_scheduler.ledger.rows import Batch, Claim, TaskRow, Unstarted
+from vault_scheduler.ledger.rows import ARMED_SINCE, FOLLOWS_SINCE, Batch, Claim, TaskRow, Unstarted
 from vault_scheduler.planning.chains import Chains
 from vault_scheduler.planning.known import internal_problem
 from vault_scheduler.planning.named_times import NamedLate, floor_of, named_late
@@ -21,8 +21,6 @@ from vault_scheduler.settings import Settings, resolve
 from vault_scheduler.task import Policies, Problem, Status, Task
 from vault_scheduler.vault.vault import Vault
 
-ARMED_SINCE = "armed since: "  # key of the ledger's meta table, with the task's id
-FOLLOWS_SINCE = "follows since: "  # the same: ends of runs at or before it do not start a task with `after`
 SET_BACK = timedelta(days=1)
 """A watermark that lies further ahead was set by a wrong clock, and holds nothing back. One that lies nearer does: what
 the hour that comes again names has been settled the first time (rule 11)."""

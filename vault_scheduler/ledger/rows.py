@@ -14,6 +14,12 @@ NOTE = "note"
 DAILY_LOG = "daily_log"
 OUTPUT = "output"
 
+# Keys of the table `meta`, each with the task's id: they follow a rename.
+ARMED_SINCE = "armed since: "
+FOLLOWS_SINCE = "follows since: "  # ends of runs at or before it do not start a task with `after`
+STARTED_AT = "started at: "  # the last time that it was started with the daemon
+TASK_FACTS = (ARMED_SINCE, FOLLOWS_SINCE, STARTED_AT)
+
 # Key in `Run.extra`: the failure was the network's or the provider's, so `pause_after` does not count it (rule 5).
 TRANSIENT = "transient"
 # Key in `Run.extra`: it was claimed while another run of its task had not ended (`overlap` queue and cancel).

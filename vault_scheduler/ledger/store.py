@@ -25,6 +25,7 @@ from vault_scheduler.ledger.rows import (
     OUTPUT,
     OVERLAPS,
     PARENT,
+    TASK_FACTS,
     TRANSIENT,
     Batch,
     Claim,
@@ -66,8 +67,6 @@ __all__ = [
 
 
 TRIM_LIMIT = 1000
-TASK_FACTS = ("armed since", "started at", "follows since")
-"""Keys of the meta table that end with the id of a task."""
 _FORGET_RUN = (
     "DELETE FROM attempts WHERE run = ?",
     "DELETE FROM deliveries WHERE run = ?",
@@ -407,7 +406,7 @@ class SqliteStore(TaskTable, RunTable, DeliveryTable, RequestTable):
                 for statement in _FORGET_RUN:
                     change.run(statement, run)
             change.run("DELETE FROM tasks WHERE task = ?", task)
-            change.run("DELETE FROM meta WHERE key IN (?, ?, ?)", *(f"{kind}: {task}" for kind in TASK_FACTS))
+            change.run("DELETE FROM meta WHERE key IN (?, ?, ?)", *(f"{fact}{task}" for fact in TASK_FACTS))
 
 
 def _implements(store: SqliteStore) -> Store:

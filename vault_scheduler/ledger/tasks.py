@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from datetime import datetime
 
-from vault_scheduler.ledger.rows import TaskRow
+from vault_scheduler.ledger.rows import TASK_FACTS, TaskRow
 from vault_scheduler.ledger.sqlite_file import SqliteFile, Transaction, certain, epoch, moment
 
 
@@ -111,3 +111,5 @@ def _rename(change: Transaction, old: str, new: str) -> None:
         old + "|",
     )
     change.run("UPDATE runs SET task = ? WHERE task = ?", new, old)
+    for fact in TASK_FACTS:
+        change.run("UPDATE OR REPLACE meta SET key = ? WHERE key = ?", fact + new, fact + old)
