@@ -120,6 +120,18 @@ def test_delivering_twice_changes_nothing() -> None:
     assert one_by_one == once
 
 
+def test_a_run_with_a_longer_id_is_one_of_ours() -> None:
+    """Of two runs of one second whose ids would be the same the second one has some digits more."""
+    runs = [
+        RunEntry(id=f"r-20261120T060000Z-3f9a1c{more}", when="2026-11-20 07:00", outcome=Outcome.SUCCESS, text="done")
+        for more in ("", "77", "77b0f2")
+    ]
+    once = insert_runs(b"---\na: 1\n---\nBody\n", runs[:2], 5)
+    assert run_ids(once) == {run.id for run in runs[:2]}
+    assert insert_runs(once, runs[:2], 5) == once
+    assert run_ids(insert_runs(once, runs[2:], 5)) == {run.id for run in runs}
+
+
 def test_a_grown_range_replaces_its_line() -> None:
     """The same block id with other facts is replaced where it stands."""
     missed = run(1, Outcome.MISSED, "missed 2 ×", when="2026-11-01 … 02")

@@ -40,7 +40,7 @@ _OUTCOME_OF_CALLOUT = {name: outcome for outcome, name in reversed(CALLOUTS.item
 _FAILED_SIGNS = tuple(sign for outcome, sign in SIGNS.items() if outcome.is_failed)
 _STARTED_SIGNS = tuple(SIGNS[o] for o in SIGNS if o not in (Outcome.BLOCKED, Outcome.SKIPPED, Outcome.MISSED))
 
-_ID = r"\^(r-\d{8}T\d{6}Z-[0-9a-f]{6})[ \t]*"
+_ID = r"\^(r-\d{8}T\d{6}Z-[0-9a-f]{6,64})[ \t]*"  # six digits, more where they would be those of another run
 _LINE = re.compile(rf"- (\d{{4}}-\d\d-\d\d [^\r\n]*) {_ID}")
 _HEADER = re.compile(r"> \[!([a-z]+)\]- (\d{4}-\d\d-\d\d [^\r\n]*?)[ \t]*")
 _FOOTER = re.compile(_ID)
