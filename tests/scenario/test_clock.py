@@ -12,6 +12,7 @@ from vault_scheduler.run import Outcome, Result
 from vault_scheduler.testing_world import World
 
 YEAR_S = 365 * 86400
+BERLIN = "host: here\ntimezone: Europe/Berlin\n"
 MakeWorld = Callable[..., World]
 FAILURE = Result(outcome=Outcome.FAILURE, reason="exit 1", exit_code=1)
 
@@ -123,6 +124,47 @@ def test_pause_that_comes_again(world: World) -> None:
     assert world.stands("a") == "paused"
     world.advance_to("11:01")
     assert fired(world) == ["20 09:30:00", "20 09:40:00", "20 09:50:00", "20 10:00:00"]
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_vault_that_was_stopped_meanwhile(world: World, told: bool) -> None:
+    """What was due while the process stood still does not start before the settings note has been looked at."""
+    world.command("a", "every: 10m")
+    world.start()
+    world.advance_to("10:15")
+    world.clock.suspend(1800)
+    if told:
+        world.write_settings(BERLIN + "status: stopped")
+    else:  # no watcher has seen it
+        world.settings_file.write_text(f"---\n{BERLIN}status: stopped\n---\n")
+    world.advance(60)
+    assert world.stands("a") == "stopped"
+    assert world.history() == ["10:10 success"]
+
+
+def test_stall_of_some_seconds(world: World) -> None:
+    """A process that was stopped for less than a minute looks at the settings first, too."""
+    world.command("a", "every: 10m")
+    world.start()
+    world.advance_to("10:09:58")
+    world.clock.advance(9)
+    world.settings_file.write_text(f"---\n{BERLIN}status: paused\n---\n")
+    world.advance(60)
+    assert world.history() == []
+
+
+def test_settings_that_never_rest_hold_nothing_up_for_long(world: World) -> None:
+    """What is due waits some seconds for settings that can be believed, and then goes on with those in force."""
+    world.command("a", "every: 10m")
+    world.start()
+    world.advance_to("10:09:59")
+    started: list[float] = []
+    for number in range(40):
+        world.write_settings(f"{BERLIN}status: active\nnumber: {number}")
+        world.advance(0.2)
+        started += [number * 0.2 for _ in world.runs()][:1]
+    assert 4 < started[0] < 6
+    assert world.history() == ["10:10 success"]
 
 
 # a clock that was wrong by a year

@@ -77,8 +77,12 @@ class Readings:
         self.hint([written.path])
 
     def sweep(self, monotonic: float, former: Iterable[str]) -> None:
-        """Compare the folder with what is known of it, and with what the ledger knew."""
+        """Compare the folder with what is known of it, and with what the ledger knew; the next time in 30 s."""
         self.next_sweep = monotonic + SWEEP_S
+        self.compare(former)
+
+    def compare(self, former: Iterable[str] = ()) -> None:
+        """Compare the folder with what is known of it: what differs is to be read."""
         sweep = self._vault.sweep()
         changed = {path for path, stamp in sweep.notes.items() if self._stamps.get(path) != stamp}
         known = {*self._stamps, *self._digests, *former}

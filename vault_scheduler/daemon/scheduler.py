@@ -36,6 +36,8 @@ HEARTBEAT_S = 10.0
 LEASE = timedelta(seconds=60)
 """So long after our last heartbeat the runs of this ledger are still ours."""
 TRY_AGAIN_S = 1.0
+STALL = timedelta(seconds=5)
+"""A look that comes so much later than it was asked for: the machine slept, or the process was stopped or starved."""
 RESTART = "Restart the daemon: it reads the one that is there."
 PUT_BACK = "All that the daemon holds open is put back in its place."
 
@@ -83,6 +85,7 @@ class Scheduler:
         self._started = False  # the first look is complete, on_start tasks are claimed
         self._attendance = Attendance()
         self._last_beat = float("-inf")
+        self._look_by: datetime | None = None  # when the next tick is to be
         self.wake = asyncio.Event()
         self._roster = Roster(survey, guard, host, rows, ledger_lost=ledger_lost, ran_until=ran_until)
         self._put_together(vault)
@@ -236,9 +239,9 @@ class Scheduler:
         if self._followers.pending and self._may_follow:
             return 0.0
         moments = [monotonic + LONGEST_WAIT_S, self._survey.next_look()]
-        # What cannot be done now is no reason to look again at once: a vault that is away, a ledger that is gone.
+        # What cannot be done now is no reason to look again at once: the vault is away, the ledger gone, settings new.
         walls = [self._roster.agenda.next_moment()] if self._may_claim else []
-        walls += self._run_moments(now) if self._knows_notes and not self._fault else []
+        walls += self._run_moments(now) if self._knows_notes and self._may_start else []
         moments += [monotonic + (wall - now).total_seconds() for wall in walls if wall is not None]
         delivery = self.scribe.next_moment(monotonic) if self._knows_notes else None
         change = self.changes.next_moment() if self._may_claim and self._knows_notes else None
@@ -280,8 +283,7 @@ class Scheduler:
         Raises LedgerUnavailable; what was decided until then is not forgotten, and the next tick goes on with it.
         """
         now, monotonic = self._clock.now(), self._clock.monotonic()
-        if self._attendance.notice(now, monotonic):
-            self._revision.touch(self._survey.registry.ids())  # the clock was set back
+        self._notice_time(now, monotonic)
         await self._check_ledger(now)
         await self._take_events()
         if self._attendance.gone:
@@ -304,7 +306,7 @@ class Scheduler:
             await self._claims.commit()
         if self._knows_notes:
             await self._stop_runs(now)
-            if not self._fault:
+            if self._may_start:
                 await self.dispatcher.start_what_may(self._survey.settings_note.in_force, now)
         self._revision.touch(await self._endings.follow_up(now))
         if self._knows_notes:
@@ -312,10 +314,22 @@ class Scheduler:
             await self.scribe.deliver(self._around.pace(), now, monotonic)
         self._around.tell_problems(now)
         await self._beat(now, monotonic)
+        self._look_by = self._clock.now() + timedelta(seconds=self.pause_s())
+
+    def _notice_time(self, now: datetime, monotonic: float) -> None:
+        if self._attendance.notice(now, monotonic):
+            self._revision.touch(self._survey.registry.ids())  # the clock was set back
+        if self._look_by is not None and now - self._look_by > STALL:
+            self._survey.miss_hints()  # what changed meanwhile, of the settings above all, is seen before any claim
+        self._look_by = None
+
+    @property
+    def _may_start(self) -> bool:
+        return not self._fault and not self._survey.doubts_settings
 
     @property
     def _may_claim(self) -> bool:
-        return self._survey.present and not self._only_requests and not self._fault
+        return self._survey.present and not self._only_requests and self._may_start
 
     @property
     def _knows_notes(self) -> bool:

@@ -20,6 +20,9 @@ from vault_scheduler.settings import Settings
 from vault_scheduler.task import Problem, Status, Task
 from vault_scheduler.vault.vault import Vault, Written
 
+LONGEST_DOUBT_S = 5.0
+"""A settings note that never is the same twice holds nothing up for longer than this, in seconds awake."""
+
 
 class Survey:
     """Turns hints and sweeps into believed definitions. Owns the registry and the settings in force.
@@ -43,6 +46,9 @@ class Survey:
         self._look_up_zone, self._machine_timezone = machine_timezone, machine_timezone()
         self.settings_note = SettingsNote(self.settings_path, self._machine_timezone, settings_source)
         self.present = True
+        self.doubts_settings = False  # the settings note differs, and cannot be believed yet: it may stop the vault
+        self._doubts_since: float | None = None
+        self._missed_hints = False
         self.swept: Callable[[], None] = lambda: None
         self._callable_check = callable_check
         self._former = dict(former)
@@ -166,6 +172,10 @@ class Survey:
         """Something may have happened to these files; a path that is no note's asks for a sweep."""
         self._readings.hint(paths)
 
+    def miss_hints(self) -> None:
+        """Nobody could tell what has changed just now: the next look compares the folder, whenever the sweep is due."""
+        self._missed_hints = True
+
     def wrote(self, written: Written) -> None:
         """The daemon changed the file: no edit of anybody's."""
         self._readings.wrote(written)
@@ -222,6 +232,9 @@ class Survey:
         if monotonic >= self._readings.next_sweep:
             self._departures.forget(monotonic)
             self._readings.sweep(monotonic, self._former if self._first_look else ())
+        elif self._missed_hints:
+            self._readings.compare()
+        self._missed_hints = False
         self._look_at_settings(now, monotonic, seen)
         if self.timezone != zone and not self._first_look:
             self._readings.judge_anew([path for path in self._watched if path != self.settings_path])
@@ -442,11 +455,17 @@ class Survey:
         reading = self._read(path, now, monotonic, seen) if self._readings.next_read(path) <= monotonic else None
         if reading is not None:
             self._take_settings(reading, now, monotonic)
+        self._doubt_settings(monotonic)
         watched = self._watched.get(path)
         if note.is_pending and watched and (note.settings is None or monotonic - watched.changed_at >= self._quiet):
             note.settle()
         seen.settings_changed = note.revision != self._settings_seen
         self._settings_seen = note.revision
+
+    def _doubt_settings(self, monotonic: float) -> None:
+        waits, since = self._readings.waits(self.settings_path), self._doubts_since
+        self._doubts_since = since = (monotonic if since is None else since) if waits else None
+        self.doubts_settings = since is not None and monotonic - since < LONGEST_DOUBT_S
 
     def _take_settings(self, reading: Reading, now: datetime, monotonic: float) -> None:
         path, data = self.settings_path, reading.data
