@@ -623,3 +623,19 @@ def test_watching_wakes_nobody_while_nothing_changes(make_world: MakeWorld) -> N
         world.advance(3600)
         ticks.append(world.ticks - before)
     assert ticks[0] == ticks[1]
+
+
+def test_changes_that_the_gate_refuses_are_one_row(world: World) -> None:
+    """Runs for changes that do not start, one after the other and for the same reason, are counted in one row."""
+    world.command("a", f"{WATCHES}\ndebounce: 5s\ngate: check")
+    world.script = lambda request: Result(outcome=Outcome.SKIPPED, reason="gate: exit 1")
+    world.start()
+    world.advance(30)
+    for number in range(4):
+        change(world, "Inbox/new.md", text="new" * number)
+        world.advance(60)
+    assert world.history() == ["10:00:35-10:03:35 skipped 4: gate: exit 1"]
+    world.script = lambda request: SUCCESS
+    change(world, "Inbox/new.md", text="newer")
+    world.advance(60)
+    assert world.history()[1:] == ["10:04:35 success"]

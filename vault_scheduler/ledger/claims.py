@@ -13,6 +13,8 @@ from vault_scheduler.ledger.run_rows import run_of, run_values
 from vault_scheduler.ledger.sqlite_file import Transaction, certain
 from vault_scheduler.run import Outcome, Run, RunState, TriggerKind, fire_key, run_id
 
+_BY_CLAIM = (TriggerKind.AFTER, TriggerKind.CHANGE, TriggerKind.START)
+"""Runs of no fire time of their own: those that do not start are counted in the order of their claims."""
 CLOCK_ERROR_S = 86_400
 """What a clock decided that was further ahead than this was never true, and settles nothing (rule 11)."""
 
@@ -33,7 +35,7 @@ def claim(change: Transaction, wish: Claim, owner: str) -> Run | None:
 
 def _joins(change: Transaction, run: Run, targets: Sequence[str]) -> bool:
     """Whether a run that ended at its claim has become part of the row before it; fire times were counted already."""
-    return run.trigger is TriggerKind.AFTER and absorb(change, run.id, targets) is not None
+    return run.trigger in _BY_CLAIM and absorb(change, run.id, targets) is not None
 
 
 def _free_key(change: Transaction, run: Run) -> None:
@@ -135,8 +137,8 @@ def absorb(change: Transaction, run: str, targets: Sequence[str]) -> Run | None:
     """Let a run that ended without an attempt become part of the row right before it, if they are alike.
 
     A budget that is used up, say, ends every claim of a task that fires each minute: one row, not a thousand. Fire
-    times and the runs that come after other tasks' runs are counted apart. Returns the row that grew; None if the run
-    stays a row of its own.
+    times, the runs that come after other tasks' runs, and those for changes and starts of the daemon are counted apart.
+    Returns the row that grew; None if the run stays a row of its own.
     """
     row = change.one("SELECT * FROM runs WHERE id = ?", run)
     if row is None or row["attempts"]:
@@ -156,11 +158,12 @@ def _row_before(change: Transaction, row: sqlite3.Row) -> sqlite3.Row | None:
     """The row that this one may become a part of: of its task, and made due by the same kind of trigger."""
     if row["trigger"] == TriggerKind.AT:
         return newest_fire(change, row["task"], row["fire_time"])
-    if row["trigger"] != TriggerKind.AFTER:
+    if row["trigger"] not in _BY_CLAIM:
         return None  # what somebody asked for is told for itself
     # Parents may end in the same second, and the clock may be set back: only the order of the claims tells.
     return change.one(
-        "SELECT * FROM runs WHERE task = ? AND trigger = 'after' AND seq < ? ORDER BY seq DESC LIMIT 1",
+        "SELECT * FROM runs WHERE task = ? AND trigger = ? AND seq < ? ORDER BY seq DESC LIMIT 1",
         row["task"],
+        row["trigger"],
         row["seq"],
     )
