@@ -65,3 +65,17 @@ def test_a_heading_grows_at_its_end(data: bytes, expected: bytes) -> None:
     """The section is made if it is missing; a run is put there once."""
     assert append_below(data, "Log", "text\n", "r-1") == expected
     assert append_below(expected, "Log", "text\n", "r-1") == expected
+
+
+@pytest.mark.parametrize(
+    "there", [b"See [[Log#^r-1]].\n", b"text ^r-1a\n", b"^r-1-2\n"], ids=["a link", "a longer id", "another run"]
+)
+def test_what_only_looks_like_the_runs_mark_keeps_no_result_out(there: bytes) -> None:
+    """A mark stands at the end of a line; a link to it, and the mark of another run, are something else."""
+    assert append_below(there, "Log", "result", "r-1").endswith(b"result\n\n^r-1\n")
+
+
+@pytest.mark.parametrize("there", [b"mine ^r-1\n", b"^r-1  \r\n", b"^r-1"])
+def test_a_mark_that_was_moved_is_the_mark(there: bytes) -> None:
+    """Who joins it to the line before has the result in the note all the same."""
+    assert append_below(there, "Log", "result", "r-1") == there

@@ -65,8 +65,8 @@ def sibling(path: str, fire_time: datetime, run: str) -> str:
 def append_below(data: bytes, heading: str, text: str, block_id: str) -> bytes:
     """`text` at the end of the heading's section (made at the end of the note if missing), once per block id."""
     marker = f"^{block_id}"
-    if marker.encode() in data:
-        return data
+    if re.search(rb"(?:^|[ \t])" + re.escape(marker.encode()) + rb"[ \t]*\r?$", data, re.MULTILINE):
+        return data  # not a link to it, nor the longer id of another run
     eol = b"\r\n" if b"\r\n" in data else b"\n"
     block = f"{text.strip()}\n\n{marker}\n".encode("utf-8", "replace").replace(b"\n", eol)
     end = heading_end(data, heading)
