@@ -639,3 +639,20 @@ def test_changes_that_the_gate_refuses_are_one_row(world: World) -> None:
     change(world, "Inbox/new.md", text="newer")
     world.advance(60)
     assert world.history()[1:] == ["10:04:35 success"]
+
+
+def test_changes_of_an_invalid_task_end_blocked(watching: World) -> None:
+    """What would have started a task whose note is invalid is told, in one row; its last good globs say what."""
+    watching.edit("a", "type: command", "type: nonsense")
+    watching.advance(120)
+    for number in range(3):
+        change(watching, "Inbox/new.md", text="new" * number)
+        watching.advance(60)
+    (row,) = watching.runs()
+    assert (row.outcome, row.count) == (Outcome.BLOCKED, 3)
+    watching.edit("a", "type: nonsense", "type: command")
+    watching.advance(120)
+    assert len(watching.runs()) == 1
+    change(watching, "Inbox/new.md", text="newer")
+    watching.advance(60)
+    assert watching.runs()[1].outcome is Outcome.SUCCESS

@@ -318,3 +318,43 @@ def test_the_newest_takes_the_room_of_the_one_whose_place_it_takes(world: World)
         "10:20-10:30 skipped 2: a later fire time took its place",
         "10:40 waiting",
     ]
+
+
+@pytest.mark.parametrize(
+    ("overlap", "expected"),
+    [
+        ("skip", ["10:00 waiting", "10:11:45-10:23:26 skipped 2: still running"]),
+        ("queue", ["10:00 waiting", "10:11:45 skipped 1: a later fire time took its place", "10:23:26 waiting"]),
+        ("cancel", ["10:00 failure", "10:11:45 failure", "10:23:26 waiting"]),
+    ],
+)
+def test_overlap_holds_for_starts_of_the_daemon(world: World, overlap: str, expected: list[str]) -> None:
+    """A start of the daemon while a run of the task has not ended is one that overlaps."""
+    world.command("a", f"on_start: true\nretries: 3\nretry_delay: 1h\noverlap: {overlap}")
+    world.script = lambda request: FAILURE
+    world.start()
+    world.advance(5)
+    for _ in range(2):
+        world.crash()
+        world.clock.advance(700)
+        world.start()
+        world.advance(1)
+    assert world.history() == expected
+
+
+def test_a_start_of_the_daemon_ends_blocked_for_a_task_that_is_invalid(world: World) -> None:
+    """Once for each start, as fire times do; the task starts when the daemon does after it was put right."""
+    world.command("a", "on_start: true")
+    world.start()
+    world.advance(700)
+    world.edit("a", "type: command", "type: nonsense")
+    world.advance(120)
+    world.restart()
+    world.restart(after_s=60)
+    outcomes = [(run.outcome, run.count) for run in world.runs()]
+    assert outcomes == [(Outcome.SUCCESS, 1), (Outcome.BLOCKED, 2)]
+    world.edit("a", "type: nonsense", "type: command")
+    world.advance(120)
+    assert len(world.runs()) == 2
+    world.restart()
+    assert world.runs()[-1].outcome is Outcome.SUCCESS

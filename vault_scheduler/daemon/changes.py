@@ -40,7 +40,7 @@ class _Attempt:
 
 
 class Changes:
-    """Knows the files within reach of the armed tasks' globs, and which changes no run has been started for."""
+    """Knows the files within reach of the globs of tasks that fire, and which changes no run has been started for."""
 
     def __init__(self, *, vault: Vault, roster: Roster, claims: Claims, start_id: str) -> None:
         self._vault = vault
@@ -130,9 +130,9 @@ class Changes:
             self._scan(now_s)
 
     def _watching(self, task: str, now: datetime) -> Tracked | None:
-        """The task, if changes count for it now."""
+        """The task, if changes count for it now: start it, or end `blocked`."""
         tracked = self._roster.get(task)
-        if tracked is None or not tracked.standing.armed or tracked.is_used_up(self._roster.row(task)):
+        if tracked is None or not tracked.fires or tracked.is_used_up(self._roster.row(task)):
             return None
         return tracked if tracked.task.schedule.covers(now) else None
 

@@ -13,7 +13,7 @@ from vault_scheduler.daemon.scribe import Scribe
 from vault_scheduler.daemon.survey import Survey
 from vault_scheduler.ledger.rows import STARTED_AT
 from vault_scheduler.ledger.store import CHANGED, DAILY_LOG, NOTE, OVERLAPS, PARENT, Claim, Request, Store, Unstarted
-from vault_scheduler.planning.planner import FirePlan, Standing, State, plan_fire_times, vault_off
+from vault_scheduler.planning.planner import STILL_RUNNING, FirePlan, Standing, State, plan_fire_times, vault_off
 from vault_scheduler.run import Outcome, Run, RunState, TriggerKind, counts_as_run, run_id, run_key
 from vault_scheduler.task import Overlap, Task
 
@@ -209,23 +209,48 @@ class Claims:
             tracked = self._roster.get(task_id)
             with self._roster.alone(task_id):
                 if tracked is not None and self._starts_with_daemon(tracked, now):
-                    await self._claim_start(task_id, start_id, now)
+                    await self._claim_start(task_id, tracked, start_id, now)
 
-    async def _claim_start(self, task_id: str, start_id: str, now: datetime) -> None:
+    async def _claim_start(self, task_id: str, tracked: Tracked, start_id: str, now: datetime) -> None:
         last = await self._store.get_meta(STARTED_AT + task_id)
-        if last is None or abs(now - datetime.fromisoformat(last)) >= CRASH_LOOP:
-            self._claim(task_id, TriggerKind.START, start_id, now, now)
+        if last is not None and abs(now - datetime.fromisoformat(last)) < CRASH_LOOP:
+            return
+        if self._claim_reaction(task_id, tracked, TriggerKind.START, start_id, now):
             self.plans.meta[STARTED_AT + task_id] = now.isoformat()
 
     def _starts_with_daemon(self, tracked: Tracked, now: datetime) -> bool:
         task = tracked.task
-        return task.on_start and tracked.standing.armed and task.schedule.covers(now) and self.room(tracked) != 0
+        return task.on_start and tracked.fires and task.schedule.covers(now) and self.room(tracked) != 0
+
+    def _claim_reaction(
+        self,
+        task_id: str,
+        tracked: Tracked,
+        kind: TriggerKind,
+        detail: str,
+        now: datetime,
+        extra: Mapping[str, str] | None = None,
+    ) -> bool:
+        """Claim a run for what happened just now; False if it ends at once, visibly: blocked, or skipped (rule 4)."""
+        overlapping = self.is_busy(task_id)
+        if tracked.standing.state.blocks:
+            refusal = Outcome.BLOCKED, tracked.standing.reason
+        elif overlapping and tracked.policies.overlap is Overlap.SKIP:
+            refusal = Outcome.SKIPPED, STILL_RUNNING
+        else:
+            self._claim(task_id, kind, detail, now, now, {**(extra or {}), **({OVERLAPS: "1"} if overlapping else {})})
+            return True
+        claim, _ = self._dispatcher.new_claim(tracked.task, tracked.policies, kind, detail, now, now)
+        self.end_unstarted(claim.run, tracked, *refusal, now)
+        return False
 
     # on_change
 
     def change(self, task_id: str, batch: str, paths: Sequence[str], now: datetime) -> None:
         """These files have changed and rest now (rule 1.6)."""
-        self._claim(task_id, TriggerKind.CHANGE, batch, now, now, {CHANGED: json.dumps(paths)})
+        tracked = self._roster.get(task_id)
+        assert tracked is not None, "only a task on the roster watches"
+        self._claim_reaction(task_id, tracked, TriggerKind.CHANGE, batch, now, {CHANGED: json.dumps(paths)})
 
     # requests
 
