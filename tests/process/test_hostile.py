@@ -15,7 +15,7 @@ from tests.torture.stage import Stage, Tally, stop
 ATTACKS: dict[str, tuple[str, Callable[[Stage, Tally], None]]] = {
     "notes": (
         notes.SETTINGS,
-        lambda world, tally: notes.attack(world, 8, random.Random(1), tally, examples=60),
+        lambda world, tally: notes.attack(world, 4, random.Random(1), tally, examples=60),
     ),
     "output": (
         output.SETTINGS,

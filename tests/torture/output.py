@@ -207,20 +207,20 @@ class Attack:
         for fault in acts(where, text, headings, known=None if ids else set()):
             self.tally.check(False, fault)
 
-    def search(self) -> None:
+    def search(self, *, short: bool) -> None:
         """No secret stands in anything that was written or is said."""
-        for where, data in self._written():
+        for where, data in self._written(["secrets"] if short else list(self.tasks)):
             self.tally.count(places_searched=1)
             for form in self.forms:
                 self.tally.check(form not in data, f"{where} tells {form[:60]!r}")
 
-    def _written(self) -> Iterator[tuple[str, bytes]]:
+    def _written(self, tasks: list[str]) -> Iterator[tuple[str, bytes]]:
         for folder in (self.world.vault, self.world.state):
             for path in sorted(folder.rglob("*")):
                 if path.is_file():
                     yield str(path.relative_to(self.world.folder)), path.read_bytes()
         yield "what the daemon printed", self.world.told().encode()
-        for name in self.tasks:
+        for name in tasks:
             for words in (["history", name], ["history", name, "--json"], ["show", name], ["logs", name]):
                 yield " ".join(words), self._said(words, () if words[0] == "logs" else (0,))
         for words in (["list", "--json"], ["status", "--json"], ["check"]):
@@ -282,7 +282,7 @@ def in_process(examples: int, start: int, tally: Tally) -> None:
 
 
 def attack(world: Stage, seconds: float, chance: random.Random, tally: Tally, *, big: bool) -> None:
-    """Play the attack on this vault."""
+    """Play the attack on this vault; without seconds, one round."""
     made = Attack(world, chance, tally)
     world.start()
     until = time.monotonic() + seconds
@@ -293,7 +293,7 @@ def attack(world: Stage, seconds: float, chance: random.Random, tally: Tally, *,
         if big:
             made.big()
             made.look()
-        made.search()
+        made.search(short=not seconds)
         tally.check("internal error" not in world.told(), "an internal error")
     except AssertionError as error:
         tally.check(False, str(error))
