@@ -100,7 +100,9 @@ class Masker:
             at = data.find(form)
             while at >= 0:
                 yield at, at + len(form)
-                at = data.find(form, at + 1)
+                # Of those that overlap this one the last is enough: all between are joined with both.
+                last = data.rfind(form, at + 1, at + 2 * len(form) - 1)
+                at = last if last >= 0 else data.find(form, at + len(form))
 
     def _base64_spans(self, data: bytes) -> Iterator[tuple[int, int]]:
         squeezed = data.translate(None, _LINE_ENDS)
