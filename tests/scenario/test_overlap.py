@@ -358,3 +358,20 @@ def test_a_start_of_the_daemon_ends_blocked_for_a_task_that_is_invalid(world: Wo
     assert len(world.runs()) == 2
     world.restart()
     assert world.runs()[-1].outcome is Outcome.SUCCESS
+
+
+def test_a_fire_time_is_skipped_because_the_run_before_it_waits(world: World) -> None:
+    """Nothing of the task runs while it waits for a slot: that is what its note says, and not that it still runs."""
+    world.write_settings("host: here\nmax_parallel: 1", age_s=3600)
+    world.command("a", "every: 10m")
+    world.command("b", "at: 2026-11-20T10:05")
+    slow(world)
+    world.start()
+    world.advance_to("10:35")
+    assert world.history("a") == ["10:10 waiting", "10:20-10:30 skipped 2: the run before it still waits"]
+    world.engine.finish("b")
+    world.advance_to("10:45")
+    assert world.history("a")[1:] == [
+        "10:20-10:30 skipped 2: the run before it still waits",
+        "10:40 skipped 1: still running",
+    ]

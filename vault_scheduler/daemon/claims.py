@@ -13,7 +13,15 @@ from vault_scheduler.daemon.scribe import Scribe
 from vault_scheduler.daemon.survey import Survey
 from vault_scheduler.ledger.rows import STARTED_AT
 from vault_scheduler.ledger.store import CHANGED, DAILY_LOG, NOTE, OVERLAPS, PARENT, Claim, Request, Store, Unstarted
-from vault_scheduler.planning.planner import STILL_RUNNING, FirePlan, Standing, State, plan_fire_times, vault_off
+from vault_scheduler.planning.planner import (
+    STILL_RUNNING,
+    STILL_WAITS,
+    FirePlan,
+    Standing,
+    State,
+    plan_fire_times,
+    vault_off,
+)
 from vault_scheduler.run import Outcome, Run, RunState, TriggerKind, counts_as_run, run_id, run_key
 from vault_scheduler.task import Overlap, Task
 
@@ -91,6 +99,7 @@ class Claims:
             overlapping=overlapping,
             absence=absence,
             room=self.room(tracked),
+            overlap_reason=self.overlap_reason(task_id),
         )
         if plan.watermark == row.watermark:
             return False
@@ -130,6 +139,7 @@ class Claims:
             overlapping=overlapping,
             absence=lambda _: NOTED_LATE,
             room=self.room(tracked),
+            overlap_reason=self.overlap_reason(task_id),
         )
         for fire_time in plan.claims:
             self._claim(task_id, TriggerKind.AT, "", fire_time, now, {OVERLAPS: "1"} if overlapping else None)
@@ -161,6 +171,11 @@ class Claims:
     def is_busy(self, task_id: str) -> bool:
         """Whether a run of the task has not ended, or is about to be claimed."""
         return bool(self._dispatcher.of_task(task_id)) or self.plans.claims_of(task_id)
+
+    def overlap_reason(self, task_id: str) -> str:
+        """What is told of a fire time that overlaps: runs that wait for a slot, say, may have begun none."""
+        runs = self._dispatcher.of_task(task_id)
+        return STILL_WAITS if runs and all(run.never_started for run in runs) else STILL_RUNNING
 
     def room(self, tracked: Tracked) -> int | None:
         """How many runs more may be claimed before `max_runs` is reached; None: no limit."""
@@ -236,7 +251,7 @@ class Claims:
         if tracked.standing.state.blocks:
             refusal = Outcome.BLOCKED, tracked.standing.reason
         elif overlapping and tracked.policies.overlap is Overlap.SKIP:
-            refusal = Outcome.SKIPPED, STILL_RUNNING
+            refusal = Outcome.SKIPPED, self.overlap_reason(task_id)
         else:
             self._claim(task_id, kind, detail, now, now, {**(extra or {}), **({OVERLAPS: "1"} if overlapping else {})})
             return True

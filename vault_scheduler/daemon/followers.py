@@ -88,6 +88,7 @@ class Followers:
             overlapping=overlapping,
             room=self._claims.room(tracked),
             absence=absence,
+            overlap_reason=self._claims.overlap_reason(child),
         )
         self._plan(parent, tracked, ended_at, now, overlapping=overlapping, verdict=verdict)
 

@@ -344,6 +344,7 @@ def why_not(
     overlapping: bool,
     room: int | None,
     absence: Callable[[datetime], str],
+    overlap_reason: str = STILL_RUNNING,
 ) -> tuple[Outcome, str] | None:
     """How a child ends that does not start, though it is due since its parent's run ended; None: it is claimed.
 
@@ -356,7 +357,7 @@ def why_not(
     if late > limit and policy is not CatchUp.ALL:
         return Outcome.MISSED, absence(ended_at)
     if overlapping and policies.overlap is Overlap.SKIP:
-        return Outcome.SKIPPED, STILL_RUNNING
+        return Outcome.SKIPPED, overlap_reason
     if room == 0:
         return Outcome.SKIPPED, USED_UP
     return None

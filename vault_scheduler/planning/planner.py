@@ -22,6 +22,7 @@ CATCH_UP_LIMIT = 100
 
 
 STILL_RUNNING = "still running"
+STILL_WAITS = "the run before it still waits"
 USED_UP = "max_runs is used up"
 
 
@@ -142,10 +143,11 @@ def plan_fire_times(
     overlapping: bool,
     absence: Callable[[datetime], str],
     room: int | None = None,
+    overlap_reason: str = STILL_RUNNING,
 ) -> FirePlan:
     """Rule 4 up to the claim, for one task: collapse by `catch_up`, judge `max_late` once, then overlap.
 
-    `overlapping`: a run of this task has not ended. `room`: how many runs `max_runs` leaves.
+    `overlapping`: a run of this task has not ended, as `overlap_reason` says. `room`: how many runs `max_runs` leaves.
     `absence` tells why a fire time may have gone by unseen ("asleep", "not running"): the reason of what is missed.
     The fire times of one catch-up never overlap each other: they wait their turn.
     """
@@ -164,7 +166,7 @@ def plan_fire_times(
         reason = absence(due.first) if now - due.first > ON_TIME else "a later one was due too"
         ranges.append(Range(first=due.first, last=last_missed, count=missed, outcome=Outcome.MISSED, reason=reason))
     if chosen and overlapping and policies.overlap is Overlap.SKIP:
-        ranges.append(_skipped(chosen, STILL_RUNNING))
+        ranges.append(_skipped(chosen, overlap_reason))
         chosen = ()
     if room is not None and len(chosen) > room:
         ranges.append(_skipped(chosen[room:], USED_UP))
