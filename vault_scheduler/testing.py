@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from vault_scheduler.engine import STOPPING, AttemptEnded, AttemptStarted, EngineEvent
@@ -61,19 +62,29 @@ class FakeClock:
 SUCCESS = Result(outcome=Outcome.SUCCESS, exit_code=0)
 
 
+@dataclass(frozen=True, slots=True)
+class Lasting:
+    """An attempt that goes on for so many seconds awake, or until its `timeout`, and then ends like this."""
+
+    seconds: float
+    result: Result = SUCCESS
+
+
 class FakeEngine:
     """An engine that executes nothing: it records what is submitted, and the test says how and when it ends.
 
-    `script` decides at once about each request: a Result ends the attempt, None lets it run until `finish`.
+    `script` decides at once about each request: a Result ends the attempt, None lets it run until `finish`, and
+    Lasting until `end_what_lasted` is called at its time.
     """
 
     def __init__(
         self,
         clock: FakeClock,
         post: Callable[[EngineEvent], None],
-        script: Callable[[RunRequest], Result | None] = lambda _: SUCCESS,
+        script: Callable[[RunRequest], Result | Lasting | None] = lambda _: SUCCESS,
     ) -> None:
         self.script = script
+        self._ends: dict[str, tuple[float, Result]] = {}  # run → awake second at which it ends, and how
         self.submitted: list[RunRequest] = []
         self.running: dict[str, RunRequest] = {}
         self.orphans: list[str] = []
@@ -97,7 +108,11 @@ class FakeEngine:
         )
         self._post(started)
         result = self.script(request)
-        if result is not None:
+        if isinstance(result, Lasting):
+            is_too_long = result.seconds > request.timeout_s
+            end = Result(outcome=Outcome.TIMEOUT, reason="timeout") if is_too_long else result.result
+            self._ends[request.run] = (self._clock.monotonic() + min(result.seconds, request.timeout_s), end)
+        elif result is not None:
             self.finish(request.run, result)
 
     async def cancel(self, run: str, why: str) -> None:
@@ -119,11 +134,23 @@ class FakeEngine:
             self.orphans.append(run)
         return False
 
+    def next_end(self) -> float | None:
+        """The awake second at which the next lasting attempt ends."""
+        return min((at for at, _ in self._ends.values()), default=None)
+
+    def end_what_lasted(self) -> None:
+        """End the attempts whose time has come."""
+        now = self._clock.monotonic()
+        for run, (at, result) in sorted(self._ends.items()):
+            if at <= now:
+                self.finish(run, result)
+
     def finish(self, run: str, result: Result = SUCCESS) -> None:
         """The attempt of this run (its id, or its task's if only one runs) ends like this."""
         names = [name for name, request in self.running.items() if run in (name, request.task)]
         assert len(names) == 1, f"{run} runs {len(names)} times"
         request = self.running.pop(names[0])
+        self._ends.pop(request.run, None)
         self._post(AttemptEnded(run=request.run, number=request.attempt, result=result, at=self._clock.now()))
 
 

@@ -21,7 +21,7 @@ from vault_scheduler.parsing.parser import ParseContext, rebuild
 from vault_scheduler.planning.approvals import TrustMode
 from vault_scheduler.planning.known import Former
 from vault_scheduler.run import Result, Run
-from vault_scheduler.testing import SUCCESS, FakeClock, FakeEngine
+from vault_scheduler.testing import SUCCESS, FakeClock, FakeEngine, Lasting
 from vault_scheduler.vault.vault import Vault
 
 T = TypeVar("T")
@@ -48,7 +48,7 @@ class World:
         for folder in (self.tasks, self.state_folder):
             folder.mkdir(parents=True)
         self.told: list[tuple[str, str, str]] = []
-        self.script: Callable[[RunRequest], Result | None] = lambda _: SUCCESS
+        self.script: Callable[[RunRequest], Result | Lasting | None] = lambda _: SUCCESS
         self.host = "here"
         self.trust_mode = TrustMode.VAULT
         self.ticks = 0
@@ -169,7 +169,7 @@ class World:
 
     def call(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine to its end."""
-        return self._runner.run(work)
+        return self._runner.get_loop().run_until_complete(work)
 
     def start(self, *, once: bool = False) -> None:
         """Start the daemon on the state that is there, and let it do what there is to do at this moment."""
@@ -264,10 +264,16 @@ class World:
         """Let time pass while the machine is awake; the daemon looks whenever it wants to."""
         self.settle()
         while seconds > 0:
-            step = min(seconds, max(self.daemon.pause_s(), 0.001))
+            step = min(seconds, max(self._until_next(), 0.001))
             self.clock.advance(step)
+            self.engine.end_what_lasted()
             seconds = round(seconds - step, 6)
             self.settle()
+
+    def _until_next(self) -> float:
+        end = self.engine.next_end()
+        pause_s = self.daemon.pause_s()
+        return pause_s if end is None else min(pause_s, end - self.clock.monotonic())
 
     def advance_to(self, local: str) -> None:
         """Until a local time, `2026-11-22 07:00` or `07:00` (of this day, or the next)."""
