@@ -268,6 +268,26 @@ async def test_a_different_gap_is_a_row_of_its_own(store: Store, other: dict[str
     assert [row.count for row in await store.history()] == [1, 1]
 
 
+async def test_what_is_taken_back_is_open_again(store: Store) -> None:
+    """Its rows go, with their deliveries, or end earlier and are told anew; then its fire times can be claimed."""
+    await store.save(Batch(unstarted=(a_gap(0, count=5, deliveries=(NOTE,)), a_gap(6, reason="x", deliveries=(NOTE,)))))
+    started = await store.save(Batch(claims=(Claim(run=a_run(fire=T + 9 * MINUTE)),)))
+    before, gone = await store.unstarted_since(T + 3 * MINUTE)
+    assert [row.id for row in await store.unstarted_since(T + 4 * MINUTE)] == [gone.id]
+    await store.mark_delivered(before.id, NOTE, T)
+    left = replace(before, count=2, last_fire_time=T + MINUTE)
+    await store.save(Batch(taken_back=(left, replace(gone, count=0))))
+    rows = await store.history()
+    assert [(row.fire_time, row.last_fire_time, row.count) for row in rows if row.never_started and row.outcome] == [
+        (T, T + MINUTE, 2)
+    ]
+    assert [delivery.run for delivery in await store.pending_deliveries()] == [before.id]
+    again = [Claim(run=a_run(fire=T + minute * MINUTE)) for minute in (1, 2, 6, 9)]
+    claimed = await store.save(Batch(claims=tuple(again)))
+    assert [run.fire_time for run in claimed.values()] == [T + 2 * MINUTE, T + 6 * MINUTE]
+    assert len(started) == 1
+
+
 async def test_a_run_in_between_ends_the_range(store: Store) -> None:
     """Fire times before and after a run are not consecutive."""
     await store.save(Batch(unstarted=(a_gap(0),), claims=(Claim(run=a_run(fire=T + MINUTE)),)))

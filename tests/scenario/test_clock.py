@@ -167,6 +167,84 @@ def test_settings_that_never_rest_hold_nothing_up_for_long(world: World) -> None
     assert world.history() == ["10:10 success"]
 
 
+# a clock that is put right within minutes
+
+
+@pytest.mark.parametrize("policy", ["latest", "skip", "all"])
+def test_hours_that_never_were_settle_nothing(world: World, policy: str) -> None:
+    """A clock that was 20 hours ahead for a minute holds back nothing of these hours, and nothing runs twice."""
+    world.command("a", f"every: 1h\ncatch_up: {policy}")
+    world.command("d", 'cron: "0 18 * * *"\nmax_late: 1h')
+    world.start()
+    world.advance_to("10:15")
+    world.suspend(20 * 3600)
+    world.advance(60)
+    early = fired(world, "a")
+    world.suspend(-20 * 3600)
+    assert world.history("d") == []
+    world.advance(23 * 3600)
+    assert world.history("d") == ["18:00 success"]
+    assert sorted(fired(world, "a")) == [f"{20 + hour // 24} {hour % 24:02}:00:00" for hour in range(10, 33)]
+    assert set(early) <= set(fired(world, "a"))
+    assert all(run.attempts == 1 for run in world.runs())
+
+
+def test_machine_that_starts_with_a_clock_ahead(world: World) -> None:
+    """What was missed before the start is judged by the true clock, what was not due yet is not missed."""
+    world.command("a", "every: 1h\nmax_late: 10m")
+    world.start()
+    world.advance_to("10:30")
+    world.down_until("14:30")
+    assert world.history() == ["11:00-14:00 missed 4: not running"]
+    world.suspend(-2 * 3600)  # 12:30
+    assert world.history() == ["11:00-12:00 missed 2: not running"]
+    world.advance_to("15:01")
+    assert world.history()[1:] == ["13:00 success", "14:00 success", "15:00 success"]
+    assert world.log().count("missed") == 1
+
+
+def test_row_that_a_false_clock_prolonged_ends_where_it_was(world: World) -> None:
+    """What the true clock counted as missed stays counted."""
+    world.command("a", "every: 1h\ncatch_up: skip")
+    world.start()
+    world.suspend(3 * 3600 + 1800)
+    world.advance(20 * 60)
+    assert world.history() == ["11:00-13:00 missed 3: asleep"]
+    world.suspend(4 * 3600)
+    assert world.history() == ["11:00-17:00 missed 7: asleep"]
+    world.suspend(-4 * 3600)
+    assert world.history() == ["11:00-13:00 missed 3: asleep"]
+    world.advance_to("15:01")
+    assert world.history()[1:] == ["14:00 success", "15:00 success"]
+
+
+def test_pause_that_a_false_clock_ended_goes_on(world: World) -> None:
+    """Neither does the pause end early, nor is anything lost after it."""
+    world.command("a", 'every: 1h\npaused_until: "2026-11-20T12:30"\nmax_late: 1m')
+    world.start()
+    world.advance_to("10:15")
+    world.suspend(6 * 3600 + 600)  # 16:25
+    world.advance(60)
+    world.suspend(-6 * 3600 - 600)
+    assert world.stands("a") == "paused"
+    world.advance_to("14:01")
+    assert world.history() == ["13:00 success", "14:00 success"]
+
+
+def test_edit_under_a_false_clock_fires_nothing_by_itself(world: World) -> None:
+    """Who resumes a task while the clock is wrong makes up for nothing when it is right again."""
+    world.command("a", "every: 10m\nstatus: paused")
+    world.start()
+    world.advance_to("10:45")
+    world.suspend(7200)
+    world.edit("a", "status: paused", "status: active")
+    world.advance(60)
+    world.suspend(-7200)
+    assert world.history() == []
+    world.advance_to("11:01")
+    assert world.history() == ["10:50 success", "11:00 success"]
+
+
 # a clock that was wrong by a year
 
 
@@ -205,7 +283,8 @@ def test_missed_rows_join_after_a_year_that_never_was(world: World) -> None:
     world.start()
     world.suspend(1830)
     world.suspend(YEAR_S)
-    world.suspend(-YEAR_S)  # 10:30:30
+    world.advance(900)  # longer than a clock is taken for one that is about to be put right
+    world.suspend(-YEAR_S - 900)  # 10:30:30
     (wrong,) = world.runs()
     world.suspend(2 * 3600)
     world.suspend(3600)

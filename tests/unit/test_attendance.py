@@ -32,6 +32,25 @@ def test_reasons_of_an_absence() -> None:
     assert there.absence(after(3850)) == "another time zone"
 
 
+def test_clock_that_was_false() -> None:
+    """A step back is a correction within ten minutes after the start, or after a jump of which it undoes most."""
+
+    def was_false(forward_s: float, between_s: float, back_s: float, *, start_s: float = 3600) -> bool:
+        there = Attendance()
+        there.notice(NOW, 0)
+        there.notice(after(start_s + forward_s), start_s)
+        awake = start_s + between_s
+        there.notice(after(awake + forward_s - back_s), awake)
+        return there.was_false
+
+    assert was_false(7200, 60, 7200)
+    assert was_false(8000, 600, 4000)
+    assert not was_false(7200, 601, 7200)
+    assert not was_false(28_800, 60, 7200)  # it slept, and the clock was not right before either
+    assert not was_false(0, 60, 7200)
+    assert was_false(0, 60, 7200, start_s=30)
+
+
 def test_clock_that_is_set_back_is_noticed() -> None:
     """By more than a minute; less is what time servers do."""
     there = Attendance()

@@ -51,6 +51,7 @@ class Plans:
 
     claims: list[Claim] = field(default_factory=list)
     unstarted: list[Unstarted] = field(default_factory=list)
+    taken_back: list[Run] = field(default_factory=list)
     rows: dict[str, TaskRow] = field(default_factory=dict)
     snapshots: dict[str, str] = field(default_factory=dict)
     meta: dict[str, str] = field(default_factory=dict)
@@ -61,6 +62,7 @@ class Plans:
         return Batch(
             claims=tuple(self.claims),
             unstarted=tuple(self.unstarted),
+            taken_back=tuple(self.taken_back),
             tasks=tuple(self.rows.values()),
             snapshots=dict(self.snapshots),
             meta=dict(self.meta),
@@ -69,8 +71,10 @@ class Plans:
 
     def clear(self) -> None:
         """All of it is in the ledger now."""
-        for planned in (self.claims, self.unstarted, self.rows, self.snapshots, self.meta, self.followed):
+        for planned in (self.claims, self.unstarted, self.taken_back, self.rows):
             planned.clear()
+        for facts in (self.snapshots, self.meta, self.followed):
+            facts.clear()
 
     def claims_of(self, task: str) -> bool:
         """Whether a run of the task is about to be claimed."""
@@ -95,6 +99,7 @@ class Roster:
         self._host = host
         self._rows = rows
         self._settled = {task: row.watermark for task, row in rows.items() if row.fires}
+        self._undoubted = dict(self._settled)  # watermarks before the clock may have gone wrong
         self._tracked: dict[str, Tracked] = {}
         self._named_late: dict[str, NamedLate] = {}
         self.aside: dict[str, Problem] = {}  # tasks that a fault of ours keeps from being planned
@@ -193,10 +198,30 @@ class Roster:
 
     def keep(self, row: TaskRow, plans: Plans) -> None:
         """The row is like this now, and will be in the ledger."""
+        before = self._rows.get(row.task)
+        if before is None or (before.fires, before.fingerprint) != (row.fires, row.fingerprint):
+            self._undoubted.pop(row.task, None)  # what was due before is not due any more
         self._rows[row.task] = row
         plans.rows[row.task] = row
         if row.fires:
             self._settled[row.task] = row.watermark
+
+    def doubt(self) -> None:
+        """The clock may be false from now on: where the watermarks are now can be trusted."""
+        self._undoubted = {task: row.watermark for task, row in self._rows.items() if row.fires}
+
+    def put_right(self, plans: Plans, now: datetime) -> dict[str, datetime]:
+        """The clock was false: watermarks ahead of now come back to where they were before, at most to now."""
+        self._settled = {task: min(moment, now) for task, moment in self._settled.items()}
+        found = self.undoubted(now)
+        for task, watermark in found.items():
+            self.keep(replace(self._rows[task], watermark=watermark), plans)
+        return found
+
+    def undoubted(self, now: datetime) -> dict[str, datetime]:
+        """Where the watermarks that lie ahead of now were before the clock may have gone wrong, at most now."""
+        ahead = [row.task for row in self._rows.values() if row.fires and row.watermark > now]
+        return {task: min(now, self._undoubted.get(task, now)) for task in ahead}
 
     def reconsider(self, task_id: str, plans: Plans, now: datetime, monotonic: float) -> Tracked | None:
         """Look at a task whose note or surroundings changed; None if it is no task any more."""

@@ -12,6 +12,7 @@ from vault_scheduler.daemon.changes import Changes
 from vault_scheduler.daemon.claims import Claims
 from vault_scheduler.daemon.dispatcher import LONGEST_SETTLING, Dispatcher
 from vault_scheduler.daemon.endings import Endings
+from vault_scheduler.daemon.false_clock import take_back
 from vault_scheduler.daemon.followers import Followers
 from vault_scheduler.daemon.guard import Guard
 from vault_scheduler.daemon.inbox import Inbox
@@ -283,7 +284,7 @@ class Scheduler:
         Raises LedgerUnavailable; what was decided until then is not forgotten, and the next tick goes on with it.
         """
         now, monotonic = self._clock.now(), self._clock.monotonic()
-        self._notice_time(now, monotonic)
+        await self._notice_time(now, monotonic)
         await self._check_ledger(now)
         await self._take_events()
         if self._attendance.gone:
@@ -316,9 +317,14 @@ class Scheduler:
         await self._beat(now, monotonic)
         self._look_by = self._clock.now() + timedelta(seconds=self.pause_s())
 
-    def _notice_time(self, now: datetime, monotonic: float) -> None:
+    async def _notice_time(self, now: datetime, monotonic: float) -> None:
         if self._attendance.notice(now, monotonic):
             self._revision.touch(self._survey.registry.ids())  # the clock was set back
+        if self._attendance.went_ahead:
+            self._roster.doubt()
+        if self._attendance.was_false:
+            await take_back(self.store, self._roster, self._claims.plans, now)
+            self._attendance.was_false = False
         if self._look_by is not None and now - self._look_by > STALL:
             self._survey.miss_hints()  # what changed meanwhile, of the settings above all, is seen before any claim
         self._look_by = None

@@ -81,12 +81,14 @@ class Batch:
     tasks: tuple[TaskRow, ...] = ()
     snapshots: Mapping[str, str] = field(default_factory=dict)  # hash of a definition → its JSON
     meta: Mapping[str, str] = field(default_factory=dict)
+    taken_back: tuple[Run, ...] = ()  # rows of fire times that did not start, with what is left of them (count 0: none)
     followed: tuple[str, ...] = ()  # ended runs whose followers are all in here, or were claimed before
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to record."""
-        return not (self.claims or self.unstarted or self.tasks or self.snapshots or self.meta or self.followed)
+        recorded = self.claims or self.unstarted or self.taken_back or self.tasks or self.snapshots
+        return not (recorded or self.meta or self.followed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -130,6 +130,15 @@ class RunTable:
         )
         return {row[0]: row[1] for row in rows}
 
+    async def unstarted_since(self, after: datetime) -> list[Run]:
+        """See `Store.unstarted_since`."""
+        rows = self._file.rows(
+            "SELECT * FROM runs WHERE last_fire_time > ? AND trigger = 'at' AND state = 'ended' AND attempts = 0 "
+            "ORDER BY fire_time, seq",
+            epoch(after),
+        )
+        return [run_of(row) for row in rows]
+
     async def unfollowed(self) -> list[Run]:
         """See `Store.unfollowed`."""
         rows = self._file.rows("SELECT r.* FROM unfollowed u JOIN runs r ON r.id = u.run ORDER BY r.ended_at, r.seq")

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from vault_scheduler import __version__
 from vault_scheduler.ledger.claims import add_unstarted, claim
-from vault_scheduler.ledger.deliveries import DeliveryTable
+from vault_scheduler.ledger.deliveries import DeliveryTable, demand
 from vault_scheduler.ledger.mending import mend
 from vault_scheduler.ledger.requests import RequestTable
 from vault_scheduler.ledger.rows import (
@@ -38,7 +38,7 @@ from vault_scheduler.ledger.rows import (
 )
 from vault_scheduler.ledger.runs import RunTable
 from vault_scheduler.ledger.schema import MIGRATIONS
-from vault_scheduler.ledger.sqlite_file import SqliteFile, epoch
+from vault_scheduler.ledger.sqlite_file import SqliteFile, Transaction, epoch
 from vault_scheduler.ledger.tasks import TaskTable, write_meta, write_task
 from vault_scheduler.run import Attempt, Outcome, Result, Run
 
@@ -112,9 +112,9 @@ class Store(Protocol):
     async def save(self, batch: Batch) -> dict[str, Run]:
         """Commit a batch: the runs that were really claimed, by run key.
 
-        A key that exists is not claimed again and nothing of it changes. Unstarted fire times are recorded first,
-        then claims. A claimed run may come back with a longer id (two keys of one second can share their six
-        hex digits) and with its fire time cut to the second: go on with what is returned.
+        A key that exists is not claimed again and nothing of it changes. What is taken back goes first, then unstarted
+        fire times are recorded, then claims. A claimed run may come back with a longer id (two keys of one second can
+        share their six hex digits) and with its fire time cut to the second: go on with what is returned.
         """
 
     async def task_rows(self) -> dict[str, TaskRow]:
@@ -188,6 +188,9 @@ class Store(Protocol):
 
     async def counts(self, task: str | None = None) -> dict[str, int]:
         """How many fire times ended in each outcome, and how many runs are in each state before the end."""
+
+    async def unstarted_since(self, after: datetime) -> list[Run]:
+        """Rows of fire times that ended without an attempt, and of which the last is later than a moment."""
 
     async def unfollowed(self) -> list[Run]:
         """Runs that made an attempt and have ended, and whose followers no batch has brought yet; by their end."""
@@ -358,6 +361,8 @@ class SqliteStore(TaskTable, RunTable, DeliveryTable, RequestTable):
                 change.insert("snapshots", {"hash": name, "definition": definition}, "ON CONFLICT DO NOTHING")
             for row in batch.tasks:
                 write_task(change, row)
+            for left in batch.taken_back:
+                _take_back(change, left)
             for gap in batch.unstarted:
                 add_unstarted(change, gap, self.owner)
             for wish in batch.claims:
@@ -412,3 +417,14 @@ class SqliteStore(TaskTable, RunTable, DeliveryTable, RequestTable):
 def _implements(store: SqliteStore) -> Store:
     """Type-checked proof that the SQLite store is a Store."""
     return store
+
+
+def _take_back(change: Transaction, left: Run) -> None:
+    """What a false clock settled is open again: the row ends earlier, or goes with all that belongs to it."""
+    if not left.count:
+        for statement in _FORGET_RUN:
+            change.run(statement, left.id)
+        return
+    last = int((left.last_fire_time or left.fire_time).timestamp())
+    change.run("UPDATE runs SET last_fire_time = ?, count = ? WHERE id = ?", last, left.count, left.id)
+    demand(change, left.id, ())

@@ -10,6 +10,9 @@ JUMP = timedelta(seconds=60)
 LONGEST_TICK = timedelta(seconds=60)
 """Looks are at most 30 s apart; awake for twice as long without one means that the process was stopped or starved."""
 
+PUT_RIGHT_S = 600.0
+"""A clock that is wrong when the machine starts or wakes is put right within so many seconds awake."""
+
 
 class Attendance:
     """Compares wall time and awake time from one look to the next."""
@@ -19,24 +22,35 @@ class Attendance:
         self._back_since: datetime | None = None
         self._why = "not running"
         self._away = False
+        self._ahead: tuple[float, timedelta] | None = None  # the start, or the newest jump forward, and how far
+        self.went_ahead = False  # at the newest look: what is settled from here on may be settled by a false clock
+        self.was_false = False  # until somebody has taken back what the false clock settled
         self.gone = timedelta(0)  # how long nobody was there before the newest look
 
     def notice(self, now: datetime, monotonic: float) -> bool:
         """We look at `now` (UTC), at this awake second. Whether the clock was set back since we last did."""
         last, self._last = self._last, (now, monotonic)
         if last is None:
-            self._back_since = now
+            self._back_since, self._ahead = now, (monotonic, timedelta(0))
             return False
         awake = timedelta(seconds=monotonic - last[1])
         jump = (now - last[0]) - awake
         self.gone = timedelta(0)
-        if jump > JUMP:
+        self.went_ahead = jump > JUMP
+        if self.went_ahead:
+            self._ahead = (monotonic, jump)
             self._back(now, "asleep")
             self.gone = jump
         elif awake > LONGEST_TICK:
             self._back(now, "the scheduler stood still")
             self.gone = awake
+        if jump < -JUMP and self._undoes(-jump, monotonic):
+            self._ahead, self._back_since, self.was_false = None, now, True
         return jump < -JUMP
+
+    def _undoes(self, back: timedelta, monotonic: float) -> bool:
+        """Whether a step back undoes most of a jump forward some minutes ago, or puts right what the start found."""
+        return self._ahead is not None and monotonic - self._ahead[0] <= PUT_RIGHT_S and 2 * back >= self._ahead[1]
 
     def vault_is(self, there: bool, now: datetime) -> None:
         """Whether the vault is there."""
