@@ -109,7 +109,10 @@ def _of_orders(ledger: Ledger) -> Iterator[str]:
         cancelled = json.loads(request["answer"] or "{}").get("cancelled", ())
         for run in cancelled:
             later = [row for row in ledger.attempts if row["run"] == run and row["started_at"] > request["answered_at"]]
-            if run in runs and (later or runs[run]["outcome"] == "abandoned"):
+            if run not in runs:
+                continue  # it waited, and is counted in a row of those that did not start
+            by_itself = "not retried: cancelled" not in runs[run]["reason"]  # what waited ends as its last attempt did
+            if later or (runs[run]["outcome"] == "abandoned" and by_itself):
                 yield f"{runs[run]['key']} was cancelled: {runs[run]['outcome']}, {len(later)} attempts after that"
 
 
