@@ -281,7 +281,7 @@ class Roster:
         if row is not None and row.fingerprint == task.trigger_fingerprint:
             return
         self._named_late.pop(task.id, None)
-        before = self._survey.rebuilt(row.source, row.path) if row is not None else None
+        before = self._definition_of(row) if row is not None else None
         if not stands.armed or (row is not None and before is None):
             return
         found = named_late(
@@ -295,6 +295,13 @@ class Roster:
         if row is None and task.schedule.is_one_shot:
             found = replace(found, late=())  # its first watermark lies before them
         self._named_late[task.id] = found
+
+    def _definition_of(self, row: TaskRow) -> Task | None:
+        """What the task was when last seen; None if nobody can tell, so that nothing of it counts as new."""
+        try:
+            return self._survey.rebuilt(row.source, row.path)
+        except (ValueError, KeyError, TypeError):  # carried over from a damaged ledger
+            return None
 
     def passed(self, task_id: str) -> tuple[datetime, ...]:
         """The instants of its `at` that will never run: a problem."""
