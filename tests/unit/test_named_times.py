@@ -36,9 +36,9 @@ def hour(*hours: int) -> tuple[datetime, ...]:
         (at(9, 11, 13), at(9, 10, 11, 13), 12, (10,), ()),
         (at(13), at(9), 12, (), (9,)),
         (at(13), at(12), 12, (12,), ()),
-        (at(11), at(11, more="cron: 0 * * * *\n"), 12, (), ()),
+        (at(11), at(11, more='cron: "0 * * * *"\n'), 12, (), ()),
         (at(11), at(11, more="timezone: Europe/Berlin\n"), 12, (), ()),  # another zone: other instants, none is news
-        (None, at(11, more="start: 2026-11-20T11:30\n"), 12, (), ()),
+        (None, at(11, 12, more="start: 2026-11-20T11:30\n"), 12, (12,), ()),
     ],
 )
 def test_what_a_definition_names_anew(
