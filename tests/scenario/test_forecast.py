@@ -178,6 +178,17 @@ def page(world: World, until: timedelta) -> str:
     return "\n".join(forecast_page(foresee(world, until), 80))
 
 
+def test_days_on_which_nothing_else_runs(world: World) -> None:
+    """What runs all the time is told once; the days say that there is nothing else, and not that there is nothing."""
+    world.command("inbox", "every: 1h")
+    world.start()
+    world.stop()
+    lines = page(world, timedelta(days=3)).splitlines()
+    days = [line for line in lines if line.endswith("nothing else")]
+    assert len(days) == 1
+    assert days[0].startswith("Fri 20 Nov – Mon 23 Nov, each day")
+
+
 WEEKEND = """\
 Sat 2026-10-24 00:00 – Mon 2026-10-26 12:00 · Europe/Berlin
 No daemon serves this vault: this is what `vault-sched daemon` would run.

@@ -72,7 +72,7 @@ def forecast_page(found: Prospect, width: int | None) -> list[str]:
     elif not found.served:
         lines.append("No daemon serves this vault: this is what `vault-sched daemon` would run.")
     throughout, others = _apart(found)
-    blocks = [*_begun(found), *_throughout(throughout, found), *_days(others, found)]
+    blocks = [*_begun(found), *_throughout(throughout, found), *_days(others, found, besides=bool(throughout))]
     rows = [row for block in blocks for row in block.rows]
     shown = iter(table([row.cells for row in rows], width=width, elastic=2, indent=2))
     for block in blocks:
@@ -150,12 +150,12 @@ def _throughout(throughout: Sequence[Sequence[Foreseen]], found: Prospect) -> It
 # day by day
 
 
-def _days(runs: Sequence[Foreseen], found: Prospect) -> Iterator[Block]:
-    """Each day, or several days that are alike."""
+def _days(runs: Sequence[Foreseen], found: Prospect, *, besides: bool) -> Iterator[Block]:
+    """Each day, or several days that are alike. `besides`: what runs all the time has been told already."""
     of_day: defaultdict[date, list[Foreseen]] = defaultdict(list)
     for run in runs:
         of_day[_day(run.fire_time, found)].append(run)
-    blocks = [(day, _block(of_day[day], day, found)) for day in _calendar(found)]
+    blocks = [(day, _block(of_day[day], day, found, besides=besides)) for day in _calendar(found)]
     for _, alike in groupby(blocks, key=lambda entry: (entry[1].rows, entry[1].notes, entry[1].total)):
         same = list(alike)
         first, last = same[0][0], same[-1][0]
@@ -172,12 +172,13 @@ def _calendar(found: Prospect) -> Iterator[date]:
         day += DAY
 
 
-def _block(runs: Sequence[Foreseen], day: date, found: Prospect) -> Block:
+def _block(runs: Sequence[Foreseen], day: date, found: Prospect, *, besides: bool) -> Block:
     rows = sorted((row for alike in _alike(runs) for row in _rows(alike, found)), key=lambda entry: entry[0])
     changes = [change for change in found.changes if _day(change.at, found) == day]
     notes = tuple(line for change in changes for line in change_lines(change, found.zone))
     starting = [run for run in runs if run.starts_at]
-    total = _many(len(starting), "run") if runs else "nothing"
+    nothing = "nothing else" if besides else "nothing"
+    total = _many(len(starting), "run") if runs else nothing
     return Block(heading="", rows=tuple(row for _, row in rows), notes=notes, total=total)
 
 
