@@ -757,6 +757,15 @@ def test_a_time_that_has_passed_is_a_problem_at_its_line(shell: Shell) -> None:
     assert [len(task["problems"]) for task in shell.json("list")] == [1, 0]
 
 
+def test_an_end_that_has_passed_is_a_warning_at_its_line(shell: Shell) -> None:
+    """`until` of a task that never ran lies in the past: told before a daemon calls it done."""
+    shell.write("a", "---\ntype: command\ncommand: x\nevery: 1h\nuntil: 2020-01-01\n---\n")
+    shell.write("b", "---\ntype: command\ncommand: x\nevery: 1h\nuntil: 2020-01-01\nstatus: done\n---\n")
+    told = shell.here("check", code=1).out
+    assert "a.md:5: warning: until: has passed already, so nothing fires" in told
+    assert "b.md" not in told
+
+
 def test_an_invalid_task_has_no_fire_times_and_no_advice_to_run_it(shell: Shell) -> None:
     """A finding, not wrong usage."""
     shell.write("a", "---\ntype: command\ncron: @daily\n---\n")

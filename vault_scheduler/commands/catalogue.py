@@ -19,7 +19,7 @@ from vault_scheduler.planning.known import internal_problem
 from vault_scheduler.planning.planner import Standing, State, standing
 from vault_scheduler.planning.registry import Entry, Registry
 from vault_scheduler.settings import resolve
-from vault_scheduler.task import Problem, Task
+from vault_scheduler.task import Problem, Severity, Task
 
 _MOMENT = timedelta(microseconds=1)
 _INVALID = Standing(state=State.INVALID, reason="the note is invalid")
@@ -259,20 +259,32 @@ def passed_problem(place: Place, item: Item) -> Problem | None:
 
 def _passed(place: Place, item: Item) -> Problem | None:
     task = item.task
-    if (
-        task is None
-        or not item.standing.armed
-        or item.next_run is not None
-        or task.reacts
-        or not task.schedule.is_one_shot
-    ):
+    if task is None or not item.standing.armed or item.next_run is not None:
+        return None
+    if task.schedule.until is not None and task.schedule.until < place.clock.now():
+        return _over(place, item)
+    if task.reacts or not task.schedule.is_one_shot:
         return None
     late = resolve(task, place.settings_in_force).max_late or timedelta(0)
     if task.schedule.next_after(place.clock.now() - late) is not None:
         return None
-    data = place.vault.read(item.path)
-    line = Document.parse(data).line_of_key("at") if data is not None else 1
     fix = "Write a time that is still to come, or `status: done`."
+    message = "the time has passed already, so it never runs"
+    return Problem(path=item.path, line=_line_of(place, item, "at"), key="at", message=message, fix=fix)
+
+
+def _over(place: Place, item: Item) -> Problem:
+    """A warning: the daemon calls such a task done."""
     return Problem(
-        path=item.path, line=line, key="at", message="the time has passed already, so it never runs", fix=fix
+        path=item.path,
+        line=_line_of(place, item, "until"),
+        key="until",
+        message="has passed already, so nothing fires",
+        fix="Write a later one, or remove it.",
+        severity=Severity.WARNING,
     )
+
+
+def _line_of(place: Place, item: Item, key: str) -> int:
+    data = place.vault.read(item.path)
+    return Document.parse(data).line_of_key(key) if data is not None else 1
