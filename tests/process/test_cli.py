@@ -766,6 +766,12 @@ def test_an_end_that_has_passed_is_a_warning_at_its_line(shell: Shell) -> None:
     assert "b.md" not in told
 
 
+def test_the_state_of_a_paused_task_says_until_when(shell: Shell) -> None:
+    """`show` of a task that goes on by itself."""
+    shell.write("a", "---\ntype: command\ncommand: x\nevery: 1h\ntimezone: UTC\npaused_until: 2190-01-01\n---\n")
+    assert "paused until Fri 2190-01-01 00:00 +00:00" in shell.here("show", "a").out.splitlines()[2]
+
+
 def test_an_invalid_task_has_no_fire_times_and_no_advice_to_run_it(shell: Shell) -> None:
     """A finding, not wrong usage."""
     shell.write("a", "---\ntype: command\ncron: @daily\n---\n")

@@ -98,7 +98,10 @@ def task_page(shown: Shown, place: Place, now: datetime, width: int | None) -> l
     """`show`."""
     item, zone = shown.item, zone_of(shown.item, place)
     lines = [f"{item.name} · {item.path}", ""]
-    lines += facts([("state", _state(item)), *_definition(shown, place)], width=width)
+    state = _state(item)
+    if item.standing.resumes:
+        state = f"paused until {long_local(item.standing.resumes, zone)}"
+    lines += facts([("state", state), *_definition(shown, place)], width=width)
     if item.problems:
         lines += ["", *map(problem_line, item.problems)]
     ahead = _ahead(shown, now) if shown.ahead is not None else []
