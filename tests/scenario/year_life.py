@@ -43,6 +43,7 @@ PATIENCE_S = 6 * HOUR
 starts because it knew when, and not because it happened to look."""
 FURTHEST_BACK = 20 * HOUR
 """A clock that was more than a day ahead was a wrong clock, and holds nothing back (tests/scenario/test_firing.py)."""
+JUMP_S, PUT_RIGHT_S = 60.0, 600.0  # rule 11
 MAX_PARALLEL = 4
 FAILURE = Result(outcome=Outcome.FAILURE, reason="exit 1", exit_code=1)
 ZONES = [
@@ -280,6 +281,7 @@ class Life:
         self.full = Spans()
         self.edits: defaultdict[str, Spans] = defaultdict(Spans)
         self.unclear: list[Span] = []
+        self.doubted_until = 0.0  # awake second until which a step back would put a false clock right
         self.deaths: list[float] = []
         self.told: dict[str, tuple[int, Outcome]] = {}  # run → its last attempt, and how the script ended it
         self.asked: Counter[str] = Counter()
@@ -522,12 +524,15 @@ class Life:
         self.exact.clear()  # the age of a new note is told by its file
         self.world.clock.suspend(length)
         self.world.settle()
+        if length > JUMP_S:
+            self._doubt_clock()
         self.counts["sleeps"] += 1
 
     def set_back(self, length: float) -> None:
-        """The clock is wrong by so much less now."""
+        """The clock is wrong by so much less now; not so that it undoes a jump forward (see test_clock.py)."""
         self._tell(f"back {length}", "")
         if self.up:
+            self._let_it_be_believed()
             self.world.settle()
             self._pass_awake()
         until = max(self.oracle.repeated_until, self.now)
@@ -540,6 +545,14 @@ class Life:
         if self.up:
             self.world.settle()
         self.counts["set back"] += 1
+
+    def _doubt_clock(self) -> None:
+        """A clock that was set forward, or found at a start, may be put right within ten minutes awake (rule 11)."""
+        self.doubted_until = self.world.clock.monotonic() + PUT_RIGHT_S + 1
+
+    def _let_it_be_believed(self) -> None:
+        if (left := self.doubted_until - self.world.clock.monotonic()) > 0:
+            self.pass_time(left)
 
     def vault_away(self, length: float) -> None:
         self._tell(f"away {length}", "")
@@ -598,6 +611,7 @@ class Life:
 
     def _begun(self) -> None:
         self.up = True
+        self._doubt_clock()
         self._expect_on_start()
         self._watch()
 
@@ -758,9 +772,12 @@ class Life:
         asked = self.asked[name] + sum(answer is not None and "run" in json.loads(answer) for answer in answers)
         ran = sum(row.trigger == "req" for row in rows)
         started = sum(row.trigger == "start" for row in rows)
+        blocked = sum(row.trigger == "start" and row.outcome == "blocked" for row in rows)  # the note was invalid
         low, high = self.may_start[name]
         wrong = [] if asked <= ran <= asked + answers.count(None) else [f"{name}: asked for {asked} times, ran {ran}"]
-        return wrong + ([f"{name}: {started} for {low} to {high} starts"] if not low <= started <= high else [])
+        return wrong + (
+            [f"{name}: {started} for {low} to {high} starts"] if not low <= started <= high + blocked else []
+        )
 
     def _read_answers(self) -> dict[str, list[str | None]]:
         """What the daemon answered to each request to run a task."""

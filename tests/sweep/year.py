@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 if TYPE_CHECKING:
-    from tests.scenario.test_year import Days, live_a_year
+    from tests.scenario.test_year import Days, Year, live_years
 else:
     sys.path.insert(0, str(Path(__file__).parents[1] / "scenario"))
-    from test_year import Days, live_a_year
+    from test_year import Days, Year, live_years
 
 
 def live(machine: type[Days], lives: int, steps: int, number: int, *, shrink: bool) -> bool:
@@ -48,11 +48,14 @@ def live(machine: type[Days], lives: int, steps: int, number: int, *, shrink: bo
 
 def live_whole_year(number: int) -> bool:
     """Whether this year went well."""
+    told = len(Year.report)
     try:
-        print(live_a_year(number, steps=150), flush=True)
+        live_years(number, 1, steps=150)
     except AssertionError as error:
         print(f"year, seed {number}: {error}", flush=True)
         return False
+    finally:
+        print(*Year.report[told + 1 :], sep="\n", flush=True)
     return True
 
 
