@@ -63,3 +63,17 @@ def test_missed_after_an_hour_that_came_again(world: World) -> None:
     world.suspend(3 * 3600)
     assert world.history()[:6] == [f"{time} success" for time in ("10:10", "10:20", "10:30", "10:40", "10:50", "11:00")]
     assert world.history()[6:] == ["11:10-12:50 missed 11: asleep", "13:00 success"]
+
+
+def test_pause_that_ends_in_an_hour_that_comes_again(world: World) -> None:
+    """What ends blocked after that hour is told, though the pause ended before what was settled already."""
+    world.command("a", "every: 10m\nstatus: active")
+    world.start()
+    world.advance_to("11:05")
+    world.edit("a", "type: command", "type: comand")
+    world.suspend(-3600)
+    world.edit("a", "status: active", "status: active\npaused_until: 2026-11-20T10:30")
+    world.advance_to("10:45")
+    world.suspend(3 * 3600)
+    assert world.history()[:6] == [f"{time} success" for time in ("10:10", "10:20", "10:30", "10:40", "10:50", "11:00")]
+    assert world.history()[6:] == ["11:10-13:40 blocked 16: the note is invalid"]

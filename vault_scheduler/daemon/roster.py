@@ -403,7 +403,10 @@ def watermark_after(
     if row.fingerprint != task.trigger_fingerprint or (row.watermark - now > SET_BACK and stands.fires):
         return changed
     if _waited_for_pause(row, stands):
-        return row.watermark if stands.fires else now
+        # The pause may end in an hour that comes again: what was settled in it stays settled.
+        is_settled = settled is not None and settled - now <= SET_BACK
+        resumed = max(row.watermark, settled) if settled is not None and is_settled else row.watermark
+        return resumed if stands.fires else now
     return row.watermark if row.fires == stands.fires and (stands.fires or row.watermark <= now) else changed
 
 
