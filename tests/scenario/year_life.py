@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 from vault_scheduler.daemon import readings, scheduler, survey
 from vault_scheduler.executors.base import RunRequest
+from vault_scheduler.planning import attendance
 from vault_scheduler.platform import replace
 from vault_scheduler.run import Outcome, Result
 from vault_scheduler.testing import SUCCESS, Lasting
@@ -32,9 +33,11 @@ from vault_scheduler.triggers.schedule import (
 )
 
 if TYPE_CHECKING:
+    from tests.scenario import year_company as company
     from tests.scenario.year_oracle import Declared, Oracle, Row, Span, faults
 else:
     sys.path.insert(0, str(Path(__file__).parent))
+    import year_company as company
     from year_oracle import Declared, Oracle, Row, Span, faults
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
@@ -288,14 +291,18 @@ class Life:
         self.may_start: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
         self.on_start_at: dict[str, float] = {}
         self.cancelled: set[str] = set()
+        self.refused: set[str] = set()  # runs whose gate said no
+        self.vault_off = Spans()
+        self._submitted = 0
         self.lives: Counter[str] = Counter()  # a note that is made again is another one, and not renamed
         self.counts: Counter[str] = Counter()
         self.oracle = Oracle(self.now)
         self.story: list[tuple[float, str, str]] = []  # wall time, task ("": all), what happened
-        self._patches = [
+        self._patches: list[Any] = [
             mock.patch.object(scheduler, "LONGEST_WAIT_S", PATIENCE_S),
             mock.patch.object(readings, "SWEEP_S", PATIENCE_S),
             mock.patch.object(survey, "AWAY_S", PATIENCE_S),
+            mock.patch.object(attendance, "LONGEST_TICK", timedelta(days=1)),  # so that patience is no standstill
             mock.patch.object(replace, "BUSY_S", -1e9),  # files of this life are younger than they are
         ]
         for patch in self._patches:
@@ -305,6 +312,8 @@ class Life:
             self._new(f"t{number}")
         for name, note in self.notes.items():
             self.oracle.add(name, note.declared(), self.now)
+        for name, text in company.texts(busy=busy).items():
+            self.world.command(name, text)
         self._begin()
 
     @property
@@ -324,7 +333,8 @@ class Life:
         """The story of a task, for who reads of a fault."""
         mine = [f"{at:.2f} {what}" for at, whose, what in self.story if whose in ("", name)]
         rows = [str(row) for row in self.rows(name)]
-        return "\n".join([*mine[-60:], f"{self.now:.2f} now", *rows[-10:], str(self.oracle.twins[name].says)])
+        says = [str(self.oracle.twins[name].says)] if name in self.notes else []
+        return "\n".join([*mine[-60:], f"{self.now:.2f} now", *rows[-10:], *says])
 
     def _new(self, name: str) -> None:
         self.notes[name] = Note(plan=self.planner.plan(self.world.clock.now()), policies=self.planner.policies())
@@ -456,6 +466,7 @@ class Life:
         self._tell(f"vault {status}, pause {pause}", "")
         self._pass_awake()
         self.vault_status = status
+        self.vault_off.set(True, self.now)
         self.vault_paused_until, self.vault_paused_until_s = self._moment(pause, World.BERLIN)
         self._write_settings()
         self.settings_pending = True
@@ -630,14 +641,25 @@ class Life:
     def _answer(self, request: RunRequest) -> Result | Lasting | None:
         """Most are quick, some last, some fail; the same again in the same life."""
         rng = Random(f"{self.seed} {request.run} {request.attempt}")
+        assert len(self.world.engine.running) <= MAX_PARALLEL, "more runs are going than may"
+        wrong = company.going_faults(self.world.engine.running.values())
+        assert not wrong, wrong
+        if request.task not in self.notes:
+            return self._company_answer(request, rng)
         result = FAILURE if rng.random() < 0.15 else SUCCESS
         length = rng.choice([0.0] * 12 + [20.0, 90.0, 300.0, 300.0, 1500.0, 1500.0, 2 * HOUR])
         late = length > request.timeout_s
         self.told[request.run] = (request.attempt, Outcome.TIMEOUT if late else result.outcome)
-        assert len(self.world.engine.running) <= MAX_PARALLEL, "more runs are going than may"
-        others = [other for other in self.world.engine.running.values() if other.task == request.task]
-        assert len(others) == 1, "a run while another of its task is going"
         return Lasting(length, result) if length else result
+
+    def _company_answer(self, request: RunRequest, rng: Random) -> Result | Lasting:
+        answer = company.answer(request, rng)
+        result = answer.result if isinstance(answer, Lasting) else answer
+        late = isinstance(answer, Lasting) and answer.seconds > request.timeout_s
+        self.told[request.run] = (request.attempt, Outcome.TIMEOUT if late else result.outcome)
+        if result.outcome is Outcome.SKIPPED:
+            self.refused.add(request.run)
+        return answer
 
     # what the daemon has done by now
 
@@ -658,6 +680,16 @@ class Life:
             self.settings_pending = False
             self.oracle.switch_vault(now, status=self.vault_status, until=self.vault_paused_until_s)
         self._watch_failures(now)
+        self._watch_company(now)
+
+    def _watch_company(self, now: float) -> None:
+        held_back = self.vault_status != "active" or self.vault_paused_until_s > now or self.settings_pending
+        self.vault_off.set(held_back, now)
+        if len(self.world.engine.submitted) != self._submitted:
+            self._submitted = len(self.world.engine.submitted)
+            with closing(self._ledger()) as db:
+                wrong = company.queue_faults(db)
+            assert not wrong, wrong
 
     def _counts(self, name: str) -> bool:
         return self.world.survey.settled(self.world.path(name).relative_to(self.world.root).as_posix())
@@ -744,9 +776,17 @@ class Life:
             wrong += faults(twin, by_task[name], unclear=self.unclear, waits=waits)
             wrong += self._ask_faults(name, by_task[name])
         assert len({row.key for row in rows}) == len(rows), "a run key twice"
+        with closing(self._ledger()) as db:
+            unsure = [*self.vault_off.all(self.now), *self.unclear]
+            beside = company.past_faults(db, refused=self.refused, unsure=unsure, now=self.now)
+            beside += company.queue_faults(db)
+        assert not beside, "\n".join(beside[:10])
         assert not wrong, "\n".join([*wrong[:10], self._told(wrong[0].partition(":")[0])])
         self.counts["runs"] = sum(row.started is not None for row in rows)
         self.counts["rows"] = len(rows)
+        self.counts["runs of tasks that heed others"] = sum(
+            row.task not in self.notes and row.attempts > 0 for row in rows
+        )
 
     def _run_faults(self, row: Row) -> list[str]:
         if row.outcome in ("success", "failure", "timeout"):
@@ -759,6 +799,8 @@ class Life:
         ):
             return [f"{row.task}: abandoned while the daemon lived: {row}"]
         if row.outcome == "cancelled" and row.id not in self.cancelled:
+            if row.task not in self.notes:
+                return [] if row.task == "c-cancel" else [f"{row.task}: nobody cancelled it: {row}"]
             twin = self.oracle.twins[row.task]
             return (
                 []
