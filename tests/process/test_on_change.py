@@ -31,7 +31,7 @@ def watch(world: World, keys: str) -> None:
     for path in (world.note("a", keys), world.settings):
         os.utime(path, (long_ago, long_ago))
     world.start()
-    world.until(lambda: world.rows("SELECT 1 FROM tasks WHERE task = 'a' AND armed"), "the task is armed")
+    world.until(lambda: world.rows("SELECT 1 FROM tasks WHERE task = 'a' AND fires"), "the task is armed")
 
 
 def told(world: World) -> list[list[str]]:
