@@ -113,7 +113,7 @@ class Attack:
 
     def left(self) -> list[str]:
         """Command lines of processes that carry the mark of this vault's runs, or can only be of them."""
-        marker = f"VAULT_SCHED_STATE={self.world.folder}".encode()
+        marker = f"VAULT_SCHED_STATE={self.world.folder}/".encode()  # not of a neighbour with a longer name
         return [_command(path) for path in _processes() if _holds(path, marker) or self.long in _command(path).split()]
 
     def stop_in_time(self) -> float:
