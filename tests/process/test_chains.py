@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,8 @@ def test_what_is_run_without_a_daemon_is_followed_when_one_starts(world: World) 
     """`run` executes what it was asked for, and nothing else; the child comes later, once."""
     world.note("a", "type: command\ncommand: 'true'\ncron: 0 0 29 2 *")
     world.note("b", "type: command\ncommand: 'true'\nafter: \"[[a]]\"")
+    for name in ("a", "b"):  # else b would not count yet when a ends: it might be half-typed
+        os.utime(world.vault / "00_system" / "tasks" / f"{name}.md", (1_700_000_000, 1_700_000_000))
     assert world.sched("run", "a", "--wait").returncode == 0
     assert [run["task"] for run in world.rows("SELECT * FROM runs")] == ["a"]
     for _ in range(2):
