@@ -26,6 +26,16 @@ class Outcome(StrEnum):
         return self in (Outcome.FAILURE, Outcome.TIMEOUT, Outcome.ABANDONED)
 
 
+class Cause(StrEnum):
+    """What outside of the task kept an attempt from its work; what follows is not what follows its own fault."""
+
+    LOGIN = "login"  # nobody is logged in, or the login was refused
+    QUOTA = "quota"  # a rate limit or a window of the plan; `Result.quota_until` says until when
+    OVERLOAD = "overload"  # the provider could not answer just now
+    NETWORK = "network"  # the provider could not be reached
+    SERVER = "server"  # an MCP server that the run needs did not connect
+
+
 class RunState(StrEnum):
     """Where a run is in its life: claimed → waiting → starting → running → ended."""
 
@@ -91,6 +101,12 @@ class Result:
     changed_notes: tuple[str, ...] = ()  # vault-relative paths
     retryable: bool = True  # False where another attempt cannot help (no login, missing callable)
     transient: bool = False  # the network's or the provider's fault: `pause_after` does not count it (rule 5)
+    cause: Cause | None = None  # what kept it from its work, where that was not the task itself
+    quota_until: datetime | None = None  # UTC; when the limit that stopped it lets up
+    usage: float | None = None  # percent of the plan's fullest window, as the provider last said
+    usage_until: datetime | None = None  # UTC; when that window begins anew
+    question: str = ""  # what it asks a person; it ended `blocked` for it
+    remarks: tuple[str, ...] = ()  # what people should know beside the outcome: "the session was lost, began anew"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

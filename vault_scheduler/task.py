@@ -148,6 +148,10 @@ class ClaudeAction:
     max_usd: float = 0.50
     max_usd_day: float | None = None
     system_prompt: str | None = None
+    session: str = "fresh"  # fresh, continue, or a name that tasks share
+    mcp_config: str | None = None  # a JSON file of MCP servers, relative to the vault
+    skills: tuple[str, ...] = ()  # names of the skills offered; empty: those of the vault
+    add_dirs: tuple[str, ...] = ()  # folders beside the vault
 
 
 Action = CommandAction | PythonAction | ClaudeAction
@@ -177,6 +181,8 @@ class Task:
     debounce: timedelta = timedelta(seconds=30)
     max_runs: int | None = None
     gate: str | tuple[str, ...] | None = None  # as `command`: a string for /bin/sh -c, a tuple for exec
+    expect_file: str | None = None  # must have changed when a run ends, else that is a failure
+    expect_output: str | None = None  # regular expression that the result must match, else that is a failure
     host: str | None = None
     timezone: str = "UTC"  # the IANA zone in force
     options: Mapping[str, Any] = field(default_factory=dict)  # the policy keys that the note sets, parsed

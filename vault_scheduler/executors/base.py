@@ -57,6 +57,8 @@ class RunRequest:
     max_usd: float | None = None  # what this attempt may still spend
     gate: str | tuple[str, ...] | None = None  # asked before anything else: a line for the shell, or a program
     changed: tuple[str, ...] = ()  # vault-relative paths whose change made the run due
+    resume: str = ""  # id of the Claude session that this attempt goes on with; "": a fresh one
+    answer: str = ""  # what a person answered to the question of the run before: said to that session
     facts: Mapping[str, Any] = field(default_factory=dict)  # for a prompt's preamble; JSON values only
 
     def to_json(self) -> str:

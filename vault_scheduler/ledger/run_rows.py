@@ -8,14 +8,18 @@ from dataclasses import asdict
 from typing import Any
 
 from vault_scheduler.ledger.sqlite_file import certain, epoch, moment
-from vault_scheduler.run import Attempt, Outcome, Result, Run, RunState, TriggerKind
+from vault_scheduler.run import Attempt, Cause, Outcome, Result, Run, RunState, TriggerKind
 
-_TUPLES = ("denials", "changed_notes")
+_TUPLES = ("denials", "changed_notes", "remarks")
+_MOMENTS = ("quota_until", "usage_until")
 
 
 def result_json(result: Result | None) -> str | None:
     """A result as the text of its column."""
-    return None if result is None else json.dumps(asdict(result))
+    if result is None:
+        return None
+    plain = asdict(result)
+    return json.dumps({**plain, **{name: epoch(plain[name]) for name in _MOMENTS}})
 
 
 def result_of(text: str | None) -> Result | None:
@@ -25,7 +29,10 @@ def result_of(text: str | None) -> Result | None:
     fields: dict[str, Any] = {name: value for name, value in json.loads(text).items() if name in Result.__slots__}
     for name in _TUPLES:
         fields[name] = tuple(fields.get(name, ()))
-    return Result(**{**fields, "outcome": Outcome(fields["outcome"])})
+    for name in _MOMENTS:
+        fields[name] = moment(fields.get(name))
+    cause = fields.get("cause")
+    return Result(**{**fields, "outcome": Outcome(fields["outcome"]), "cause": Cause(cause) if cause else None})
 
 
 def run_values(run: Run, owner: str) -> dict[str, object]:
