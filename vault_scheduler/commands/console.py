@@ -103,16 +103,17 @@ def open_place(vault: Path | None, start: Path | None = None) -> Place:
 def writing_place(vault: Path | None, verb: str) -> Place:
     """The same for a command that a run must not give (rule 8): it would widen what the run may do."""
     place = open_place(vault)
-    refuse_in_run(place.run, verb)
+    refuse_in_run(verb)
     return place
 
 
-def refuse_in_run(run: str, verb: str) -> None:
-    """Raise BadUsage inside a run."""
-    if run:
-        raise BadUsage(
-            f"`{verb}` is not possible inside a run ({run}). Runs may look, and `create` tasks with --status paused"
-        )
+def refuse_in_run(verb: str, *, paused: bool = False) -> None:
+    """Raise BadUsage inside a run that may not use this verb."""
+    from vault_scheduler.commands.inside_run import caller_of, refusal
+
+    why = refusal(verb, caller_of(os.environ), paused=paused)
+    if why:
+        raise BadUsage(why)
 
 
 def say(lines: Iterable[str]) -> None:

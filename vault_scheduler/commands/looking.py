@@ -179,7 +179,7 @@ def check(
 
     place = open_place(vault, start=_start_of(paths))
     if fix:
-        refuse_in_run(place.run, "check --fix")
+        refuse_in_run("check --fix")
     named = checking.named_paths(place, paths or [], Path.cwd())
     checked = finished(checking.check(place, named, fix=fix))
     if json:

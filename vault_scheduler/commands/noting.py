@@ -39,10 +39,10 @@ def init(
     from vault_scheduler.commands.creation import init_vault, vault_root_for
     from vault_scheduler.commands.render import init_page
     from vault_scheduler.machine.config import Machine
-    from vault_scheduler.machine.place import RUN_VARIABLE, VAULT_VARIABLE
+    from vault_scheduler.machine.place import VAULT_VARIABLE
     from vault_scheduler.platform.paths import config_folder
 
-    refuse_in_run(os.environ.get(RUN_VARIABLE, ""), "init")
+    refuse_in_run("init")
     machine = Machine.load(config_folder())
     named = path or vault or os.environ.get(VAULT_VARIABLE)
     root = Path(named).expanduser() if named else vault_root_for(Path.cwd(), machine.system_folder)
@@ -93,8 +93,7 @@ def create(
     from vault_scheduler.commands.view import notes
 
     place = open_place(vault)
-    if status_ is not NewStatus.PAUSED:
-        refuse_in_run(place.run, "create with status active")
+    refuse_in_run("create", paused=status_ is NewStatus.PAUSED)
     properties: dict[str, Any] = {
         "type": (type_ or _kind_of(command, call, prompt)).value,
         "cron": cron or None,
@@ -219,7 +218,7 @@ def approve(
         waiting = found.waiting
         say_json([shapes.waiting_shape(each) for each in waiting]) if json else say(render.held_page(waiting))
         return
-    refuse_in_run(place.run, "approve")
+    refuse_in_run("approve")
     if tasks and all_:
         raise BadUsage("name the tasks, or give --all: not both")
     chosen = found.waiting

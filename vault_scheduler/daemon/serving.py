@@ -368,6 +368,7 @@ def machine_environment(place: Place) -> MachineEnvironment:
         user=environ.get("USER", environ.get("LOGNAME", "")),
         shell=environ.get("SHELL", "/bin/sh"),
         tmpdir=environ.get("TMPDIR", "/tmp"),
+        folders={name: environ[name] for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME") if environ.get(name)},
         python=place.machine.python,
         secrets=place.machine.secrets,
         env_file=str(config_folder() / ENV_NAME),

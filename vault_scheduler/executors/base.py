@@ -113,6 +113,7 @@ class MachineEnvironment:
     user: str = ""
     shell: str = "/bin/sh"
     tmpdir: str = "/tmp"
+    folders: Mapping[str, str] = field(default_factory=dict)  # XDG_… that say where our own state and config are
     python: str | None = None  # the interpreter of python tasks; None: ours
     secrets: Mapping[str, str] = field(default_factory=dict)  # the values of the machine's env file
     env_file: str = ""  # its path, to name it when a secret is missing
@@ -204,6 +205,7 @@ def run_environment(request: RunRequest, machine: MachineEnvironment) -> dict[st
         "USER": machine.user,
         "SHELL": machine.shell,
         "TMPDIR": machine.tmpdir,
+        **machine.folders,
         **request.env,
         **{name: machine.secrets[name] for name in request.secrets},
         "VAULT_SCHED_VAULT": request.vault,

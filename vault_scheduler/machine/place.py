@@ -17,7 +17,6 @@ from vault_scheduler.task import Problem
 from vault_scheduler.vault.vault import Vault, find_vault
 
 VAULT_VARIABLE = "VAULT_SCHED_VAULT"
-RUN_VARIABLE = "VAULT_SCHED_RUN"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +33,6 @@ class Place:
     clock: Clock
     machine_timezone: str  # IANA
     settings: ParsedSettings | None
-    run: str = ""  # the id of the run that we are a part of, "" outside of one
 
     @classmethod
     def open(cls, vault: Path | None, *, start: Path, environ: Mapping[str, str]) -> Place:
@@ -58,7 +56,6 @@ class Place:
             clock=SystemClock(),
             machine_timezone=zone,
             settings=read_settings(vault, zone),
-            run=environ.get(RUN_VARIABLE, ""),
         )
 
     @property

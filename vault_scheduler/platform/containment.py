@@ -156,6 +156,22 @@ def mark_of(pid: int) -> Mark | None:
     return None if run is None else Mark(run, environment.get(STATE_MARKER, ""))
 
 
+def inherited() -> dict[str, str]:
+    """The environment of the nearest process above this one that carries a mark; empty if none does, and off Linux.
+
+    Whoever takes the mark out of a child's environment (some programs start theirs with a clean one) does not free it.
+    """
+    pid, seen = os.getppid() if _LINUX else 0, set[int]()
+    while pid > 1 and pid not in seen:
+        seen.add(pid)
+        environment = _environment(pid)
+        if MARKER in environment:
+            return environment
+        row = _from_stat(pid)
+        pid = row.parent if row else 0
+    return {}
+
+
 def _environment(pid: int) -> dict[str, str]:
     if not _LINUX:
         return _environment_by_psutil(pid)
