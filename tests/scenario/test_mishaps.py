@@ -9,16 +9,30 @@ from typing import Any
 import pytest
 
 from vault_scheduler.commands import catalogue
-from vault_scheduler.daemon import claims, dispatcher, guard, log_writer, output_writer, scribe, surroundings, survey
+from vault_scheduler.daemon import (
+    changes,
+    claims,
+    dispatcher,
+    guard,
+    log_writer,
+    output_writer,
+    scribe,
+    surroundings,
+    survey,
+)
 from vault_scheduler.daemon.roster import Roster
+from vault_scheduler.daemon.snapshots import Snapshots
 from vault_scheduler.ledger.store import SqliteStore
+from vault_scheduler.machine import place
 from vault_scheduler.machine.config import Machine
 from vault_scheduler.machine.place import Place
 from vault_scheduler.parsing.parser import parse_task, rebuild
 from vault_scheduler.parsing.settings_parser import parse_settings
-from vault_scheduler.planning import settings_note
+from vault_scheduler.planning import chains, settings_note
 from vault_scheduler.run import Outcome, Result
+from vault_scheduler.testing import SUCCESS, Lasting
 from vault_scheduler.testing_world import World
+from vault_scheduler.vault.vault import Vault
 
 INTERNAL = "internal error while reading this note: RuntimeError: no such case"
 
@@ -250,3 +264,143 @@ async def take_over(world: World) -> None:
     store = await SqliteStore.open(world.state_folder / "ledger.db", version="test", owner="take", serving=False)
     await store.take_over(world.clock.now())
     await store.close()
+
+
+def after_its_parent(world: World) -> None:
+    world.command("a", 'after: "[[b]]"')
+    world.command("b", "every: 10m")
+
+
+@pytest.mark.parametrize("part", ["_resolve", "_cycles"])
+def test_chain_that_cannot_be_judged(world: World, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    """All others fire on time; the fault can be seen, and when it is over what comes after is claimed yet."""
+    after_its_parent(world)
+    with monkeypatch.context() as patch:
+        patch.setattr(chains, part, breaks_for(getattr(chains, part), lambda *_: True))
+        world.start()
+        world.advance_to("10:15")
+        assert world.history("b") == ["10:10 success"]
+        seen = [*(problem.message for problem in world.daemon.problems()), *(rest for _, _, rest in world.told)]
+        assert any("internal error: RuntimeError: no such case" in message for message in seen), seen
+    world.write("c", "x: 1\ntype: command\ncommand: echo c\nafter: '[[b]]'")
+    world.advance_to("10:25")
+    assert world.history("b") == ["10:10 success", "10:20 success"]
+    assert world.history("a")[-1] == "10:20 success"
+    assert world.daemon.problems() == []
+
+
+def test_links_of_one_task_that_break_the_judge(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That task starts nothing and is a problem; other chains go on."""
+    after_its_parent(world)
+    world.command("c", 'after: "[[b]]"')
+    breaks = breaks_for(chains._resolve, lambda link, child, *_: child.id == "a")
+    monkeypatch.setattr(chains, "_resolve", breaks)
+    world.start()
+    world.advance_to("10:15")
+    assert world.history("c") == ["10:10 success"]
+    assert [problem.path for problem in world.daemon.problems()] == ["00_system/tasks/a.md"]
+    assert world.history("a") == []
+
+
+@pytest.mark.parametrize(
+    ("part", "marks"),
+    [("globs", lambda texts: "a/*.md" in texts), ("scan", lambda *_: True), ("differences", lambda *_: True)],
+)
+def test_look_at_watched_files_that_breaks(
+    world: World, monkeypatch: pytest.MonkeyPatch, part: str, marks: Callable[..., bool]
+) -> None:
+    """Tasks with a clock fire on time, and the fault can be seen; when it is over changes count again."""
+    world.command("a", 'on_change: "a/*.md"\ndebounce: 1s')
+    world.command("b", "every: 10m")
+    with monkeypatch.context() as patch:
+        patch.setattr(changes, part, breaks_for(getattr(changes, part), marks))
+        world.start()
+        world.advance_to("10:15")
+        assert world.history("b") == ["10:10 success"]
+        seen = [*(problem.message for problem in world.daemon.problems()), *(rest for _, _, rest in world.told)]
+        assert any("RuntimeError: no such case" in message for message in seen), seen
+    world.advance(60)
+    (world.root / "a").mkdir()
+    (world.root / "a" / "x.md").write_text("new")
+    world.daemon.hint_files(["a/x.md"])
+    world.advance(60)
+    assert [run.outcome for run in world.runs("a")] == [Outcome.SUCCESS]
+    assert world.daemon.problems() == []
+
+
+def breaks_starts(world: World, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    """Whatever is done with the runs of the task `a` at this place breaks."""
+    where: Any = {"budget": world.daemon.dispatcher._budget, "engine": world.engine}.get(part, Snapshots)
+    name = {"budget": "refusal", "engine": "submit"}.get(part, part)
+
+    def is_of_a(*args: Any) -> bool:
+        return any(getattr(each, "task", "") == "a" for each in args)
+
+    monkeypatch.setattr(where, name, breaks_for(getattr(where, name), is_of_a))
+
+
+@pytest.mark.parametrize("part", ["of", "request", "budget", "engine"])
+def test_run_that_cannot_be_started(world: World, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    """It ends as a failure that says why, in its note too; the others start."""
+    world.command("a", "every: 10m")
+    world.command("b", "every: 10m")
+    world.start()
+    breaks_starts(world, monkeypatch, part)
+    world.advance_to("10:25")
+    assert world.history("b") == ["10:10 success", "10:20 success"]
+    assert [run.outcome for run in world.runs("a") for _ in range(run.count)] == [Outcome.FAILURE] * 2
+    assert "internal error: RuntimeError: no such case" in world.runs("a")[0].reason
+    assert "internal error" in world.text("a")
+    assert world.daemon.dispatcher.active() == []
+
+
+def test_run_whose_end_cannot_be_taken_in(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends as a failure that says why, and is not looked at again and again."""
+    world.command("a", "every: 10m")
+    world.command("b", "every: 10m")
+    world.script = lambda request: Lasting(30)
+    world.start()
+    world.advance(10 * 60 + 10)
+    breaks_starts(world, monkeypatch, "of")
+    world.advance_to("10:15")
+    assert world.history("b") == ["10:10 success"]
+    assert [run.outcome for run in world.runs("a")] == [Outcome.FAILURE]
+    assert world.daemon.dispatcher.active() == []
+
+
+def test_run_of_a_former_daemon_that_cannot_be_settled(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The daemon starts, the run ends as a failure, and the others are settled."""
+    world.command("a", "every: 10m")
+    world.command("b", "every: 10m")
+    world.script = lambda request: None
+    world.start()
+    world.advance_to("10:12")
+    world.crash()
+    monkeypatch.setattr(Snapshots, "of", breaks_for(Snapshots.of, lambda _, run: run.task == "a"))
+    world.script = lambda request: SUCCESS
+    world.start()
+    world.advance_to("10:15")
+    assert [run.outcome for run in world.runs()] == [Outcome.FAILURE, Outcome.ABANDONED]
+
+
+def test_settings_note_that_breaks_the_parser_of_commands(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`check` and `list` tell it as a problem of that note, and go on with the tasks."""
+    world.command("a", "every: 10m")
+    monkeypatch.setattr(place, "parse_settings", breaks_for(parse_settings, lambda *_: True))
+    here = Place.at(Vault(world.root), replace(Machine.load(world.root), host="here"), {})
+    found = catalogue.read_catalogue(here)
+    assert [item.name for item in found.items] == ["a"]
+    assert [problem.path for problem in found.problems if INTERNAL in problem.message] == ["00_system/scheduler.md"]
+
+
+def test_pass_that_breaks_is_tried_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever breaks a pass of the daemon as a whole, it is told, and the daemon does not end."""
+    world.command("a", "every: 10m")
+    world.start()
+    daemon = world.daemon
+    with monkeypatch.context() as patch:
+        patch.setattr(daemon.scribe, "deliver", breaks_for(daemon.scribe.deliver, lambda *_: True))
+        assert world.call(daemon._try_tick()) is False
+    assert any("internal error: RuntimeError: no such case" in rest for _, _, rest in world.told)
+    assert world.call(daemon._try_tick()) is True
+    assert ("daemon", "", "it works again") in world.told

@@ -123,7 +123,11 @@ class Changes:
 
     def look(self, now: datetime, now_s: float) -> None:
         """See which tasks watch now, and what has changed for them."""
-        wanted = {task: tracked for task in self._interested if (tracked := self._watching(task, now)) is not None}
+        wanted: dict[str, Tracked] = {}
+        for task in self._interested:
+            with self._roster.alone(task):
+                if (tracked := self._watching(task, now)) is not None:
+                    wanted[task] = tracked
         if {task: tracked.task.trigger_fingerprint for task, tracked in wanted.items()} != self._fingerprints():
             self._rewatch(wanted, now_s)
         elif self._watches and self._is_time(now_s):
@@ -145,7 +149,10 @@ class Changes:
         Files that come into reach, or leave it, look as if they were added or removed; the globs of those that watch
         before and after name none of them.
         """
-        watches = {task: self._watch_of(tracked) for task, tracked in wanted.items()}
+        watches: dict[str, _Watch] = {}
+        for task, tracked in wanted.items():
+            with self._roster.alone(task):
+                watches[task] = self._watch_of(tracked)
         reach = joined(watch.reach for watch in watches.values())
         if not self._scan(now_s, reach):
             return

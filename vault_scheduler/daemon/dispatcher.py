@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from vault_scheduler.daemon.active_runs import ActiveRuns
 from vault_scheduler.daemon.snapshots import Snapshots, cap_of, late_limit, snapshot_of
+from vault_scheduler.daemon.troubles import NO_LEDGER
 from vault_scheduler.engine import AttemptEnded, AttemptStarted, Engine
-from vault_scheduler.ledger.store import CANCELLED, OVERLAPS, TRANSIENT, Claim, Store
+from vault_scheduler.errors import internal
+from vault_scheduler.ledger.store import CANCELLED, DAILY_LOG, NOTE, OVERLAPS, TRANSIENT, Claim, Store
 from vault_scheduler.planning.budget import charge
 from vault_scheduler.planning.planner import (
     Candidate,
@@ -23,11 +25,23 @@ from vault_scheduler.planning.planner import (
     superseded,
     take_turns,
 )
-from vault_scheduler.run import Outcome, Result, Run, RunState, TriggerKind, counts_as_run, fire_key, run_id, run_key
+from vault_scheduler.run import (
+    Attempt,
+    Outcome,
+    Result,
+    Run,
+    RunState,
+    TriggerKind,
+    counts_as_run,
+    fire_key,
+    run_id,
+    run_key,
+)
 from vault_scheduler.settings import Settings
 from vault_scheduler.task import Overlap, Policies, Task, TaskType, fingerprint
 from vault_scheduler.telling.summary import duration_words
 
+T = TypeVar("T")
 DIED = "vault-sched died while it ran"
 SUPERSEDED = "a later fire time took its place"
 LONGEST_SETTLING = timedelta(seconds=60)
@@ -169,11 +183,12 @@ class Dispatcher:
     async def _take_turns(self, settings: Settings, now: datetime) -> bool:
         """Whether one whose turn it was ended without having started."""
         for run in [r for r in self._active.values() if not is_going(r) and self.serves(r)]:
-            await self._give_up_if_pointless(run, now)
+            await self._alone(run, self._give_up_if_pointless(run, now), now)
         ours = [run for run in self._active.values() if is_going(run) or self.serves(run)]
-        candidates = [await self._candidate(run) for run in ours]
+        found = [await self._alone(run, self._candidate(run), now) for run in ours]
+        candidates = [candidate for candidate in found if candidate is not None]
         for candidate in superseded(candidates):
-            await self._give_way(candidate.run, now)
+            await self._alone(candidate.run, self._give_way(candidate.run, now), now)
         candidates = [candidate for candidate in candidates if candidate.run.id in self._active]
         going = [c for c in candidates if is_going(c.run)]
         waiting = [c for c in candidates if not is_going(c.run)]
@@ -183,7 +198,7 @@ class Dispatcher:
             if turn.waits_for:
                 await self._wait(turn.run, turn.waits_for, turn.run.not_before)
             else:
-                await self._start(turn.run, settings, now)
+                await self._alone(turn.run, self._start(turn.run, settings, now), now)
         return any(not turn.waits_for and turn.run.id not in self._active for turn in turns)
 
     async def _candidate(self, run: Run) -> Candidate:
@@ -218,9 +233,12 @@ class Dispatcher:
         Waiting while somebody is there never makes a run late, and what a person asked for is never too late.
         """
         for run in [r for r in self._active.values() if not is_going(r) and counts_as_run(r.trigger)]:
-            limit = late_limit(await self._snapshots.of(run))
-            if limit is not None and min(away, now - run.claimed_at) > limit:
-                await self._end_unstarted(run, Outcome.MISSED, why, now)
+            await self._alone(run, self._give_up_if_late(run, min(away, now - run.claimed_at), why, now), now)
+
+    async def _give_up_if_late(self, run: Run, late: timedelta, why: str, now: datetime) -> None:
+        limit = late_limit(await self._snapshots.of(run))
+        if limit is not None and late > limit:
+            await self._end_unstarted(run, Outcome.MISSED, why, now)
 
     async def _end_unstarted(self, run: Run, outcome: Outcome, reason: str, now: datetime) -> None:
         """A run that waits will not go on: skipped, missed or blocked, or as its last attempt ended if it had one."""
@@ -273,13 +291,38 @@ class Dispatcher:
         self._active[run.id] = run = replace(run, snapshot=digest, reserved_usd=reserved)
         return run
 
+    # faults of ours
+
+    async def _alone(self, run: Run, work: Awaitable[T], now: datetime) -> T | None:
+        """An unexpected error in dealing with one run ends that run, a visible failure, and holds up no other."""
+        try:
+            return await work
+        except NO_LEDGER:
+            raise
+        except Exception as error:
+            if run.id not in self._active:
+                raise  # it has ended, so there is no run that could tell of it
+            await self._break_off(self._active[run.id], f"internal error: {internal(error)}; please report it", now)
+            return None
+
+    async def _break_off(self, run: Run, why: str, now: datetime) -> None:
+        """End it without its definition, which may be what is broken; of what runs nothing may be left."""
+        if is_going(run):
+            await self._engine.cancel(run.id, why)
+            if run.reserved_usd:
+                self._budget.charge(run, run.attempts, max(0.0, run.reserved_usd - self._budget.spent_by(run)), now)
+        result = Result(outcome=Outcome.FAILURE, reason=why, retryable=False)
+        await self._end(run, Outcome.FAILURE, result, why, now, [NOTE, DAILY_LOG])
+
     # ends
 
     async def attempt_started(self, event: AttemptStarted) -> None:
         """The engine has a process for it."""
         run = self._active.get(event.run)
-        if run is None:
-            return
+        if run is not None:
+            await self._alone(run, self._is_running(run, event), event.at)
+
+    async def _is_running(self, run: Run, event: AttemptStarted) -> None:
         await self._store.attempt_running(
             event.run, event.number, event.pid, event.start_ticks, event.boot_id, event.at
         )
@@ -288,8 +331,10 @@ class Dispatcher:
     async def attempt_ended(self, event: AttemptEnded) -> None:
         """Record it, then retry or end the run with this attempt's outcome."""
         run = self._active.get(event.run)
-        if run is None:
-            return
+        if run is not None:
+            await self._alone(run, self._take_end(run, event), event.at)
+
+    async def _take_end(self, run: Run, event: AttemptEnded) -> None:
         if event.result.outcome is Outcome.SKIPPED:
             await self._withdraw(run, event)
             return
@@ -333,8 +378,13 @@ class Dispatcher:
         before = await self._store.last_run_of(run.task, started=bool(run.attempts))
         changed = before is None or before.outcome != outcome or _text(before.result) != _text(run.result)
         targets = deliveries_for(run, outcome, snapshot, changed=changed)
-        extra = {TRANSIENT: "1"} if run.result is not None and run.result.transient else None
-        ended = await self._store.finish(run.id, outcome, run.result, reason, now, targets, extra)
+        await self._end(run, outcome, run.result, reason, now, targets)
+
+    async def _end(
+        self, run: Run, outcome: Outcome, result: Result | None, reason: str, now: datetime, targets: Sequence[str]
+    ) -> None:
+        extra = {TRANSIENT: "1"} if result is not None and result.transient else None
+        ended = await self._store.finish(run.id, outcome, result, reason, now, targets, extra)
         self._active.pop(run.id, None)
         self._cancelling.discard(run.id)
         self._report(ended, "ended")
@@ -344,37 +394,48 @@ class Dispatcher:
     async def cancel(self, run_id: str, why: str, now: datetime) -> bool:
         """End a run: what waits is skipped, what runs is cancelled. False if it has ended already."""
         run = self._active.get(run_id)
-        if run is None:
-            return False
+        if run is not None:
+            await self._alone(run, self._cancel(run, why, now), now)
+        return run is not None
+
+    async def _cancel(self, run: Run, why: str, now: datetime) -> None:
         if is_going(run):
-            if run_id not in self._cancelling:
-                self._cancelling.add(run_id)
-                await self._engine.cancel(run_id, why)  # first: what is to stop stops, with a full disk too
-                await self._store.order_end(run_id, why)
+            if run.id not in self._cancelling:
+                self._cancelling.add(run.id)
+                await self._engine.cancel(run.id, why)  # first: what is to stop stops, with a full disk too
+                await self._store.order_end(run.id, why)
         elif run.attempts:
             await self._end_unstarted(run, Outcome.CANCELLED, why, now)
         else:
             await self._finish(run, Outcome.CANCELLED, why, now)
-        return True
 
     async def recover(self, now: datetime, grace_s: float) -> None:
         """After a crash: what was claimed or waits goes on; what was starting or running is ended, abandoned."""
         self.take_over(await self._store.active())
         found = [run for run in self._active.values() if is_going(run)]
-        last = {run.id: (await self._store.attempts(run.id))[-1] for run in found}  # both begin together
+        self._cancelling |= {run.id for run in found if CANCELLED in run.extra}
         for run in found:
             self._report(run, "found")
-        orphans = [attempt for attempt in last.values() if attempt.state is not RunState.ENDED]
-        await asyncio.gather(
-            *(self._engine.end_orphan(a.run, a.pid, a.start_ticks, a.boot_id, grace_s) for a in orphans)
-        )
-        self._cancelling |= {run.id for run in found if CANCELLED in run.extra}
-        for before in found:
-            attempt = last[before.id]
-            # An end that was recorded before the crash stands.
-            run = await self._store.end_attempt(attempt.run, attempt.number, _end_of_orphan(before), now)
-            # Nobody knows whether a `starting` one was spawned: what it may have cost is charged.
-            await self._settle(run, spawned=True, now=attempt.ended_at or now)
+        await asyncio.gather(*(self._alone(run, self._end_orphan(run, grace_s), now) for run in found))
+        for run in found:
+            await self._alone(run, self._settle_found(run, now), now)
+
+    async def _last_attempt(self, run: Run) -> Attempt:
+        return (await self._store.attempts(run.id))[-1]  # it begins together with the run's being `starting`
+
+    async def _end_orphan(self, run: Run, grace_s: float) -> None:
+        attempt = await self._last_attempt(run)
+        if attempt.state is not RunState.ENDED:
+            await self._engine.end_orphan(run.id, attempt.pid, attempt.start_ticks, attempt.boot_id, grace_s)
+
+    async def _settle_found(self, before: Run, now: datetime) -> None:
+        """An end that was recorded before the crash stands."""
+        if before.id not in self._active:
+            return
+        attempt = await self._last_attempt(before)
+        run = await self._store.end_attempt(attempt.run, attempt.number, _end_of_orphan(before), now)
+        # Nobody knows whether a `starting` one was spawned: what it may have cost is charged.
+        await self._settle(run, spawned=True, now=attempt.ended_at or now)
 
 
 def _runs_while(run: Run, view: View) -> bool:

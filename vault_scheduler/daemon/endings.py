@@ -62,15 +62,20 @@ class Endings:
             tracked = self._roster.get(task_id)
             if tracked is None:
                 continue
-            if tracked.task.status is Status.ACTIVE and why:
-                touched |= await self._pause(tracked, why)
-            elif tracked.standing.armed and tracked.policies.pause_after:
-                touched |= await self._pause_after_failures(tracked, tracked.policies.pause_after)
+            with self._roster.alone(task_id):
+                touched |= await self._pause_again(tracked, why)
             del self._to_recall[task_id]
         if self._survey.knows_notes:
             self._to_recall.clear()
             await self._forget_written()
         return touched
+
+    async def _pause_again(self, tracked: Tracked, why: str) -> set[str]:
+        if tracked.task.status is Status.ACTIVE and why:
+            return await self._pause(tracked, why)
+        if tracked.standing.armed and tracked.policies.pause_after:
+            return await self._pause_after_failures(tracked, tracked.policies.pause_after)
+        return set()
 
     async def _forget_written(self) -> None:
         """Once the note shows that the task is not active it is up to the person: who sets it active again means it."""

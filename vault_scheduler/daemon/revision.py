@@ -18,6 +18,7 @@ from vault_scheduler.daemon.roster import Roster
 from vault_scheduler.daemon.scribe import Scribe
 from vault_scheduler.daemon.surroundings import NoteSurroundings
 from vault_scheduler.daemon.survey import Survey
+from vault_scheduler.daemon.troubles import Troubles
 from vault_scheduler.ledger.store import Store
 from vault_scheduler.planning.attendance import Attendance
 from vault_scheduler.planning.registry import Copy
@@ -44,6 +45,7 @@ class Revision:
         scribe: Scribe,
         around: NoteSurroundings,
         tell: Callable[[str, str, str], None],
+        troubles: Troubles,
         host: str,
         only_requests: bool,
     ) -> None:
@@ -59,6 +61,7 @@ class Revision:
         self._scribe = scribe
         self._around = around
         self._tell = tell
+        self._troubles = troubles
         self._host = host
         self._only_requests = only_requests
         self._touched: set[str] = set()  # tasks to be reconsidered
@@ -93,7 +96,8 @@ class Revision:
             await self._rename(*self._renamed[0])
             self._renamed.popleft()
         if self._survey.knows_notes:
-            self._touched |= self._roster.judge_chains(now)
+            with self._troubles.within("chains"):
+                self._touched |= self._roster.judge_chains(now)
         if monotonic >= self._next_try:
             self._touched |= set(self._roster.aside)
             self._next_try = monotonic + ASIDE_S

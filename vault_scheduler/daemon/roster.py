@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from vault_scheduler.daemon.dispatcher import View
 from vault_scheduler.daemon.guard import Guard, named_files
 from vault_scheduler.daemon.survey import Survey
-from vault_scheduler.errors import LedgerCorrupt, LedgerUnavailable
+from vault_scheduler.daemon.troubles import NO_LEDGER
 from vault_scheduler.ledger.rows import ARMED_SINCE, FOLLOWS_SINCE, Batch, Claim, TaskRow, Unstarted
 from vault_scheduler.planning.chains import Chains
 from vault_scheduler.planning.known import internal_problem
@@ -150,7 +150,7 @@ class Roster:
         """
         try:
             yield
-        except (LedgerUnavailable, LedgerCorrupt):
+        except NO_LEDGER:
             raise
         except Exception as error:
             holder = self._survey.registry.holder(task_id)

@@ -154,6 +154,7 @@ class Scheduler:
             scribe=self.scribe,
             around=self._around,
             tell=self._tell,
+            troubles=self._troubles,
             host=self._host,
             only_requests=self._only_requests,
         )
@@ -268,15 +269,21 @@ class Scheduler:
         return retries + [run.claimed_at + LONGEST_SETTLING for run in waiting if run.waiting_for == "edit"]
 
     async def _try_tick(self) -> bool:
-        """Tick; False while the ledger cannot be used (locked, disk full): nothing starts, nothing is lost."""
+        """Tick; False while the ledger cannot be used (locked, disk full): nothing starts, nothing is lost.
+
+        An unexpected error, which no task, run or step of the pass could be blamed for, is no reason to end either.
+        """
+        is_through = False
         try:
-            await self.tick()
+            with self._troubles.within("daemon"):
+                await self.tick()
+                is_through = True
         except LedgerUnavailable as error:
             self._troubles.begin("ledger", f"{error}. Nothing starts until it can be used again")
             return False
         if not self._fault:
             self._troubles.end("ledger", "it can be used again")
-        return True
+        return is_through
 
     async def tick(self) -> None:
         """One pass: everything that is due at this moment is decided, committed and begun.
@@ -399,8 +406,9 @@ class Scheduler:
 
     def _claim_changes(self, now: datetime, monotonic: float) -> None:
         if self._start_tasks and self._knows_notes:
-            self.changes.look(now, monotonic)
-            self.changes.claim(now, monotonic)
+            with self._troubles.within("changes"):
+                self.changes.look(now, monotonic)
+                self.changes.claim(now, monotonic)
 
     async def _claim_start(self, now: datetime) -> None:
         if not self._started and self._start_tasks and self._knows_notes:

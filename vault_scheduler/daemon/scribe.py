@@ -17,7 +17,8 @@ from zoneinfo import ZoneInfo
 from vault_scheduler.daemon.log_writer import LogWriter
 from vault_scheduler.daemon.output_writer import OutputWriter
 from vault_scheduler.daemon.pen import Pen, Witness
-from vault_scheduler.errors import LedgerCorrupt, LedgerUnavailable, VaultSchedError, internal
+from vault_scheduler.daemon.troubles import NO_LEDGER
+from vault_scheduler.errors import VaultSchedError, internal
 from vault_scheduler.ledger.store import DAILY_LOG, NOTE, OUTPUT, Delivery, Store
 from vault_scheduler.notes.note import Document, set_keys
 from vault_scheduler.notes.runs_section import RunEntry, insert_runs, run_ids
@@ -42,9 +43,6 @@ NOTES_A_PASS = 25
 PROPERTIES_A_SECOND = 5
 
 LOOKS_A_PASS = 200
-NO_LEDGER = (LedgerUnavailable, LedgerCorrupt)
-"""What concerns all deliveries; any other error is one delivery's own, and holds up none beside it."""
-
 OURS = ("last_run", "last_status", "next_run")
 Value = str | bool | int | None
 

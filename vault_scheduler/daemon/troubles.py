@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from vault_scheduler.errors import LedgerCorrupt, LedgerUnavailable, internal
+
+NO_LEDGER = (LedgerUnavailable, LedgerCorrupt)
+"""What concerns all that the daemon does; any other unexpected error is one task's, one run's or one step's own."""
 
 Tell = Callable[[str, str, str], None]
 
@@ -29,6 +35,21 @@ class Troubles:
         if name in self._now:
             self._tell(name, "", text)
         self._put({other: said for other, said in self._now.items() if other != name})
+
+    @contextmanager
+    def within(self, name: str) -> Iterator[None]:
+        """An unexpected error in one step of a pass costs that step its turn, and is in trouble until it works again.
+
+        A ledger that cannot be used is everybody's matter, and goes on to who asked for the pass.
+        """
+        try:
+            yield
+        except NO_LEDGER:
+            raise
+        except Exception as error:
+            self.begin(name, f"internal error: {internal(error)}; please report it. It is tried again")
+        else:
+            self.end(name, "it works again")
 
     def _put(self, troubles: dict[str, str]) -> None:
         if troubles != self._now:

@@ -11,6 +11,7 @@ from vault_scheduler.errors import NoteUnreadable, VaultNotFound
 from vault_scheduler.machine.config import Machine, machine_timezone
 from vault_scheduler.notes.note import Document
 from vault_scheduler.parsing.settings_parser import ParsedSettings, parse_settings
+from vault_scheduler.planning.known import internal_problem
 from vault_scheduler.platform.paths import config_folder, state_base, state_folder, vault_label
 from vault_scheduler.settings import Settings
 from vault_scheduler.task import Problem
@@ -107,11 +108,13 @@ def _named(start: Path, named: Path, machine: Machine) -> Path:
 
 
 def read_settings(vault: Vault, zone: str) -> ParsedSettings | None:
-    """The settings note as it stands; None if there is none."""
+    """The settings note as it stands; None if there is none. A fault of ours in reading it is a problem of the note."""
     path = vault.rel(vault.settings_path)
     try:
         data = vault.read(path)
+        return None if data is None else parse_settings(Document.parse(data), path, zone)
     except NoteUnreadable as error:
         problem = Problem(path=path, line=1, key="", message=error.reason, fix="Make the file readable.")
-        return ParsedSettings(problems=(problem,))
-    return None if data is None else parse_settings(Document.parse(data), path, zone)
+    except Exception as error:
+        problem = internal_problem(path, error)
+    return ParsedSettings(problems=(problem,))

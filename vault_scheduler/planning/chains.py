@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NamedTuple
 
+from vault_scheduler.errors import internal
 from vault_scheduler.planning.planner import LAST_GOOD_GRACE, ON_TIME, STILL_RUNNING, USED_UP, Standing, State
 from vault_scheduler.planning.registry import Entry, Registry
 from vault_scheduler.run import Outcome
@@ -52,13 +53,21 @@ def judge(notes: Iterable[Entry], *, tasks_folder: str, host: str) -> Judgement:
     for child in notes:
         if child.task is None or not child.task.after:
             continue
-        found = [_resolve(link, child.task, names, host) for link in child.task.after]
+        found = _resolve_all(child.task, names, host)
         parents[child.task.id] = tuple(dict.fromkeys(parent for parent in found if isinstance(parent, str)))
         if wrong := tuple(fault for fault in found if isinstance(fault, Fault)):
             faults[child.task.id] = wrong
     for task, cycle in _cycles(parents).items():
         faults[task] = (*faults.get(task, ()), _cycle_fault(cycle))
     return Judgement(parents=parents, faults=faults)
+
+
+def _resolve_all(child: Task, names: _Names, host: str) -> list[str | Fault]:
+    """Where the links of a task lead to. A fault of ours in finding that out is a problem of this task alone."""
+    try:
+        return [_resolve(link, child, names, host) for link in child.after]
+    except Exception as error:
+        return [Fault(f"internal error: {internal(error)}; please report it", "")]
 
 
 def _resolve(link: str, child: Task, names: _Names, host: str) -> str | Fault:
@@ -239,9 +248,9 @@ class Chains:
         mark, is_first = (registry.chain_revision, host), self._mark is None
         touched: set[str] = set()
         if mark != self._mark:
-            self._mark = mark
             if registry.has_chains or self._judged.parents:
                 touched = self._take(judge(registry, tasks_folder=tasks_folder, host=host), now, is_first)
+            self._mark = mark
         return touched | self._ripen(now)
 
     def _take(self, judged: Judgement, now: datetime, is_first: bool) -> set[str]:
