@@ -47,6 +47,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "check": looking.check,
     "status": looking.status,
     "approve": noting.approve,
+    "restore": noting.restore,
 }
 GROUPS: dict[str, tuple[str, dict[str, Callable[..., Any]]]] = {
     "host": ("Which machine runs the vault.", {"take": noting.host_take}),

@@ -15,7 +15,7 @@ from vault_scheduler.machine.place import Place
 from vault_scheduler.notes.note import Document
 from vault_scheduler.parsing.parser import ParseContext, Parsed, parse_task, task_id
 from vault_scheduler.planning.chains import Fault, judge, stand_with
-from vault_scheduler.planning.known import internal_problem
+from vault_scheduler.planning.known import RESTORE_OR_DELETE, internal_problem
 from vault_scheduler.planning.planner import Standing, State, standing
 from vault_scheduler.planning.registry import Entry, Registry
 from vault_scheduler.settings import resolve
@@ -196,7 +196,7 @@ def _read(place: Place, path: str, context: ParseContext, former: Collection[str
     except Exception as error:
         return None, Parsed(problems=(internal_problem(path, error),))
     if path in former and not parsed.is_task_note:
-        return doc, _problem(path, _NO_PROPERTIES, "Restore its frontmatter, or delete the note.")
+        return doc, _problem(path, _NO_PROPERTIES, RESTORE_OR_DELETE)
     return doc, parsed
 
 

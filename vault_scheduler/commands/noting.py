@@ -229,3 +229,33 @@ def approve(
             print(f"{name} is not held")
     approve_these(place, found.waiting, chosen, has_history=found.has_history)
     say(render.approved_page(chosen))
+
+
+def restore(
+    task: Annotated[str | None, typer.Argument(help="A task; without it, what can be restored.")] = None,
+    list_: Annotated[bool, typer.Option("--list", help="Only list what is kept.")] = False,
+    number: Annotated[
+        int | None, typer.Option("--number", min=1, max=1000, help="Which text of the list; else the last good one.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the difference.")] = False,
+    vault: VaultOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Bring back what a task note last said. Its runs stay, and what stands there now is kept."""
+    from vault_scheduler.commands import app, restore_page, restoring
+
+    place = open_place(vault)
+    found = finished(app.held(place)).catalogue
+    if task is None:
+        listed = restoring.restorable(place, found)
+        say_json(restore_page.restorable_shape(listed, place)) if json else say(
+            restore_page.restorable_page(listed, place)
+        )
+    elif list_:
+        name, kept = restoring.versions(place, found, task)
+        say_json(restore_page.kept_shape(kept, place)) if json else say(restore_page.kept_page(name, kept, place))
+    else:
+        if not dry_run:
+            refuse_in_run("restore")
+        done = restoring.restore(place, found, task, number, only_show=dry_run)
+        say(restore_page.restored_page(done, place, only_shown=dry_run))

@@ -12,6 +12,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from vault_scheduler.errors import LedgerUnavailable, VaultSchedError
+from vault_scheduler.ledger.good_notes import GoodNotes
 from vault_scheduler.ledger.store import TRIM_LIMIT, Store
 from vault_scheduler.ledger.trust import Trust
 from vault_scheduler.machine.config import Retain
@@ -22,6 +23,8 @@ BETWEEN_S = 0.05
 """Between two bounded steps the loop gets its turn, so that a year of rows does not delay a start."""
 SPEND_KEPT = timedelta(days=400)
 SET_ASIDE_KEPT = timedelta(days=30)
+GONE_KEPT = timedelta(days=30)
+"""So long the last good text of a note that was deleted can be restored."""
 
 _LOG_NAME = re.compile(r"(\d{4}-\d\d-\d\d)(-[A-Za-z0-9._-]+)?\.md")
 
@@ -58,11 +61,19 @@ def logs_to_remove(names: Iterable[str], today: date, keep: timedelta | None) ->
 class Housekeeping:
     """Removes what is older than the machine's `[retain]` keeps it."""
 
-    def __init__(self, place: Place, store: Store, trust: Trust, tell: Callable[[str, str, str], None]) -> None:
+    def __init__(
+        self,
+        place: Place,
+        store: Store,
+        trust: Trust,
+        tell: Callable[[str, str, str], None],
+        good_notes: GoodNotes | None = None,
+    ) -> None:
         self._place = place
         self._store = store
         self._trust = trust
         self._tell = tell
+        self._good_notes = good_notes
         self._asked, self._never = asyncio.Event(), asyncio.Event()
         self._last: datetime | None = None
 
@@ -106,6 +117,7 @@ class Housekeeping:
 
     async def _tidy_ledger(self, now: datetime) -> None:
         self._trust.trim(now.date(), SPEND_KEPT)
+        self._tidy_good_notes(now)
         keep = self._place.machine.retain.ledger
         if keep is None:
             return
@@ -116,6 +128,13 @@ class Housekeeping:
                 self._trust.forget(task)
         while await self._store.trim(now, keep) >= TRIM_LIMIT:
             await self._place.clock.wait(self._never, BETWEEN_S)
+
+    def _tidy_good_notes(self, now: datetime) -> None:
+        vault = self._place.vault
+        if self._good_notes is None or not vault.is_there():
+            return
+        gone = [task for task, note in self._good_notes.newest().items() if vault.stamp(note.path) is None]
+        self._good_notes.trim(gone, now, GONE_KEPT)
 
     def _remove_set_aside(self, now: datetime) -> None:
         """Damaged ledgers that nobody has looked at for a month, and what a start that was killed left of a new one."""

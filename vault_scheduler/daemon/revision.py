@@ -14,6 +14,7 @@ from vault_scheduler.daemon.claims import Claims
 from vault_scheduler.daemon.dispatcher import Dispatcher
 from vault_scheduler.daemon.endings import Endings
 from vault_scheduler.daemon.guard import Guard
+from vault_scheduler.daemon.last_good import LastGood
 from vault_scheduler.daemon.roster import Roster
 from vault_scheduler.daemon.scribe import Scribe
 from vault_scheduler.daemon.surroundings import NoteSurroundings
@@ -44,6 +45,7 @@ class Revision:
         endings: Endings,
         scribe: Scribe,
         around: NoteSurroundings,
+        last_good: LastGood,
         tell: Callable[[str, str, str], None],
         troubles: Troubles,
         host: str,
@@ -60,6 +62,7 @@ class Revision:
         self._endings = endings
         self._scribe = scribe
         self._around = around
+        self._last_good = last_good
         self._tell = tell
         self._troubles = troubles
         self._host = host
@@ -87,6 +90,7 @@ class Revision:
         if seen.travelled:
             self._attendance.has_travelled(now)
         self._scribe.changed(seen.changed_paths)
+        self._last_good.take(seen)
         self._renamed.extend(seen.renamed)
         self._touched |= seen.touched
         if seen.settings_changed:
@@ -107,6 +111,7 @@ class Revision:
                 self._reconsider(task, now, monotonic, may_claim)
             self._touched.discard(task)
         self._guard.store_pins()
+        self._last_good.look(now)
         self._keep_copies()
         if not self._survey.starting:
             self._roster.all_seen()
@@ -134,6 +139,7 @@ class Revision:
             return
         await self._store.rename_task(old, new, holder.path)
         self._guard.rename(old, new)
+        self._last_good.rename(old, new)
         self._roster.rename(old, new, holder.path)
         self._changes.rename(old, new)
         self._dispatcher.rename(old, new)

@@ -16,6 +16,7 @@ from vault_scheduler.daemon.false_clock import take_back
 from vault_scheduler.daemon.followers import Followers
 from vault_scheduler.daemon.guard import Guard
 from vault_scheduler.daemon.inbox import Inbox
+from vault_scheduler.daemon.last_good import LastGood
 from vault_scheduler.daemon.revision import Revision
 from vault_scheduler.daemon.roster import Roster, Tracked
 from vault_scheduler.daemon.scribe import Scribe
@@ -24,6 +25,7 @@ from vault_scheduler.daemon.survey import Survey
 from vault_scheduler.daemon.troubles import Troubles
 from vault_scheduler.engine import AttemptEnded, AttemptStarted, Engine, EngineEvent
 from vault_scheduler.errors import LedgerCorrupt, LedgerUnavailable
+from vault_scheduler.ledger.good_notes import GoodNotes
 from vault_scheduler.ledger.store import Store, TaskRow
 from vault_scheduler.planning.attendance import Attendance
 from vault_scheduler.planning.planner import State, is_going
@@ -66,6 +68,7 @@ class Scheduler:
         grace_s: float = 10.0,
         troubles: Troubles | None = None,
         hold: Callable[[], None] = lambda: None,
+        good_notes: GoodNotes | None = None,
     ) -> None:
         self._vault = vault
         self.store = store
@@ -89,10 +92,10 @@ class Scheduler:
         self._look_by: datetime | None = None  # when the next tick is to be
         self.wake = asyncio.Event()
         self._roster = Roster(survey, guard, host, rows, ledger_lost=ledger_lost, ran_until=ran_until)
-        self._put_together(vault)
+        self._put_together(vault, good_notes)
         guard.watch(self.dispatcher.active)
 
-    def _put_together(self, vault: Vault) -> None:
+    def _put_together(self, vault: Vault, good_notes: GoodNotes | None) -> None:
         """The parts that share this scheduler's state, each with what it may ask and tell."""
         self.dispatcher = Dispatcher(
             store=self.store,
@@ -141,6 +144,12 @@ class Scheduler:
             around=self._around,
             tell=self._tell,
         )
+        self._last_good = LastGood(
+            good_notes,
+            self._survey.registry,
+            quiet_s=self._around.quiet_s,
+            report=self._around.report,
+        )
         self._revision = Revision(
             store=self.store,
             survey=self._survey,
@@ -153,6 +162,7 @@ class Scheduler:
             endings=self._endings,
             scribe=self.scribe,
             around=self._around,
+            last_good=self._last_good,
             tell=self._tell,
             troubles=self._troubles,
             host=self._host,
@@ -438,6 +448,7 @@ class Scheduler:
             self._followers.pending = True
             self._endings.add(run)
             self._guard.run_ended(run, run.ended_at or self._clock.now())
+            self._last_good.run_ended(run, run.ended_at or self._clock.now())
             self.scribe.poke()
             return
         tracked = self._roster.get(run.task)
@@ -451,6 +462,7 @@ class Scheduler:
             self.changes.attempt_began(run, self._clock.monotonic())
         if is_going(run):
             self._guard.run_started(run, tracked.task if tracked else None)
+            self._last_good.run_started(run, self._clock.now())
         self._tell(what, run.task, "")
 
 

@@ -19,11 +19,19 @@ from vault_scheduler.daemon.scheduler import Scheduler
 from vault_scheduler.daemon.survey import Survey
 from vault_scheduler.daemon.troubles import Troubles
 from vault_scheduler.engine import LocalEngine
-from vault_scheduler.errors import LedgerCorrupt, LedgerUnavailable, LockHeld, Refused, SettingsMissing
+from vault_scheduler.errors import (
+    LedgerCorrupt,
+    LedgerUnavailable,
+    LockHeld,
+    Refused,
+    SettingsMissing,
+    VaultSchedError,
+)
 from vault_scheduler.executors.base import Executor, MachineEnvironment
 from vault_scheduler.executors.claude import ClaudeExecutor
 from vault_scheduler.executors.command import CommandExecutor
 from vault_scheduler.executors.python import PythonExecutor, callable_problem
+from vault_scheduler.ledger.good_notes import GoodNotes
 from vault_scheduler.ledger.store import SqliteStore, Store, TaskRow
 from vault_scheduler.ledger.trust import Trust
 from vault_scheduler.machine.config import ENV_NAME, machine_timezone
@@ -247,6 +255,9 @@ async def _scheduler(
         stack.callback(trust.close)
         for notice in (*place.machine.warnings, *store.notices, *trust.notices):
             tell("problem", "ledger", notice)
+        good_notes = _good_notes(place, tell)
+        if good_notes is not None:
+            stack.callback(good_notes.close)
         rows = await store.task_rows()
         if trust.is_new and rows:
             trust.mark_lost()
@@ -278,11 +289,12 @@ async def _scheduler(
             grace_s=GRACE_S,
             troubles=troubles,
             hold=hold,
+            good_notes=good_notes,
         )
         await scheduler.begin()
         async with AsyncExitStack() as kept:
             if not only_requests:
-                house = Housekeeping(place, store, trust, tell)
+                house = Housekeeping(place, store, trust, tell, good_notes)
                 await kept.enter_async_context(_kept_tidy(house))
                 check = kept.enter_context(_watching(place, scheduler, troubles or Troubles(tell)))
                 survey.swept = _both(check, house.look)
@@ -290,6 +302,18 @@ async def _scheduler(
                 yield scheduler
             finally:
                 await scheduler.end()
+
+
+def _good_notes(place: Place, tell: Tell) -> GoodNotes | None:
+    """The last good texts of notes; None if they cannot be kept, which keeps nothing from running."""
+    try:
+        notes = GoodNotes.open(place.good_notes_path)
+    except VaultSchedError as error:
+        tell("problem", "ledger", f"{error}. What task notes say is not kept for `vault-sched restore`")
+        return None
+    for notice in notes.notices:
+        tell("problem", "ledger", notice)
+    return notes
 
 
 def _both(first: Callable[[], None], second: Callable[[], None]) -> Callable[[], None]:

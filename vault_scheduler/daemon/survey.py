@@ -13,7 +13,7 @@ from vault_scheduler.notes.note import Document
 from vault_scheduler.parsing.parser import ParseContext, Parsed, parse_task, rebuild, source_of
 from vault_scheduler.parsing.values import local_datetime
 from vault_scheduler.planning.departures import Departure, Departures
-from vault_scheduler.planning.known import Edit, Former, Seen, Watched, internal_problem
+from vault_scheduler.planning.known import RESTORE_OR_DELETE, Edit, Former, Seen, Watched, internal_problem
 from vault_scheduler.planning.registry import Copy, Registry
 from vault_scheduler.planning.settings_note import SettingsNote, settings_gone
 from vault_scheduler.settings import Settings
@@ -337,7 +337,8 @@ class Survey:
             parsed = self._parse(document, path)
             source = source_of(document) if parsed.task else None
             is_mapping = document.fault is None and document.block is not None
-            return Edit(parsed, source, document.mapping.get("last_run") if is_mapping else None)
+            last_run = document.mapping.get("last_run") if is_mapping else None
+            return Edit(parsed, source, last_run, data if parsed.task else b"")
         except Exception as error:
             return Edit(Parsed(problems=(internal_problem(path, error),)))
 
@@ -351,7 +352,7 @@ class Survey:
             line=1,
             key="",
             message="this note was a task, and now it has no properties",
-            fix="Restore its frontmatter, or delete the note.",
+            fix=RESTORE_OR_DELETE,
         )
         return Parsed(problems=(problem,))
 
@@ -384,8 +385,10 @@ class Survey:
         entry = self.registry.entry(path)
         if entry is None or entry.task is not edit.parsed.task:
             self._switch(path, edit.parsed, seen)
+            seen.broken |= {path} if old_id else set()
             return
         watched.source = edit.source
+        seen.good[path] = edit.data
         if old_id and entry.task is not None and entry.task.id != old_id:
             self._readings.judge_anew(self.registry.rivals_of(path))
 
@@ -411,7 +414,9 @@ class Survey:
         if task is not None:
             self._departures.add(Departure(path=path, task=task[0], definition=task[1], at=monotonic))
         self._readings.judge_anew(self.registry.rivals_of(path))
-        seen.touched |= self.registry.remove(path)
+        gone = self.registry.remove(path)
+        seen.touched |= gone
+        seen.departed |= gone
         former = self._former.pop(path, None)
         if former is not None:
             seen.touched.add(former.task)

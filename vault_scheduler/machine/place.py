@@ -80,6 +80,11 @@ class Place:
         return self.state / "approvals.db"
 
     @property
+    def good_notes_path(self) -> Path:
+        """The last good texts of task notes."""
+        return self.state / "notes.db"
+
+    @property
     def lock_path(self) -> Path:
         """The lock of whoever starts runs in this vault."""
         return self.state / "lock"

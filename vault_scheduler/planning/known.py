@@ -10,6 +10,9 @@ from vault_scheduler.errors import internal
 from vault_scheduler.parsing.parser import Parsed
 from vault_scheduler.task import Problem
 
+RESTORE_OR_DELETE = "`vault-sched restore` brings back what it said; or delete the note."
+"""The cure for a task's note that declares nothing any more."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Former:
@@ -28,6 +31,7 @@ class Edit:
     parsed: Parsed
     source: dict[str, Any] | None = None  # of the task that it declares
     last_run: object = None
+    data: bytes = b""  # the whole note, if it declares a task
 
 
 @dataclass(slots=True, kw_only=True)
@@ -48,6 +52,9 @@ class Seen:
     renamed: list[tuple[str, str]] = field(default_factory=list)  # task id before, after
     settings_changed: bool = False
     changed_paths: set[str] = field(default_factory=set)  # notes that somebody else changed
+    good: dict[str, bytes] = field(default_factory=dict)  # path → the note whose definition is in force now
+    broken: set[str] = field(default_factory=set)  # notes that do not declare the task any more that they declared
+    departed: set[str] = field(default_factory=set)  # ids of tasks whose notes went
     travelled: bool = False  # the machine is in another time zone
 
 

@@ -1,0 +1,78 @@
+"""The file that keeps what task notes said: bounded, and there whatever happens to the ledger."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from vault_scheduler.ledger.good_notes import KEPT, GoodNote, GoodNotes
+
+T = datetime(2026, 11, 22, 7, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def notes(tmp_path: Path) -> GoodNotes:
+    return GoodNotes.open(tmp_path / "notes.db", version="test")
+
+
+def good(definition: str, after_h: int, run: str = "", task: str = "a") -> GoodNote:
+    at = T + timedelta(hours=after_h)
+    return GoodNote(task=task, path=f"{task}.md", definition=definition, kept_at=at, run=run, data=definition.encode())
+
+
+def test_the_newest_is_first_and_a_text_that_comes_again_is_kept_once(notes: GoodNotes) -> None:
+    """With its bytes."""
+    notes.keep([good("one", 1), good("two", 2)])
+    notes.keep([good("one", 3)])
+    assert [(note.definition, note.data) for note in notes.versions("a")] == [("one", b"one"), ("two", b"two")]
+    assert notes.newest()["a"].definition == "one"
+    assert notes.versions("b") == []
+
+
+def test_a_task_that_rewrites_itself_does_not_push_out_what_a_person_wrote(notes: GoodNotes) -> None:
+    """Bounded, but for the last text that no run brought about."""
+    notes.keep([good("person", 0)])
+    for number in range(3 * KEPT):
+        notes.keep([good(f"run {number}", number + 1, run="r")])
+    kept = [note.definition for note in notes.versions("a")]
+    assert kept == [f"run {number}" for number in range(3 * KEPT - 1, 2 * KEPT - 1, -1)] + ["person"]
+
+
+def test_what_was_replaced_is_kept_beside_what_is_good(notes: GoodNotes) -> None:
+    """It is no good text, so it is not the newest."""
+    notes.keep([good("one", 1)])
+    notes.keep([GoodNote(task="a", path="a.md", definition="h", kept_at=T + timedelta(hours=2), replaced=True)])
+    assert [note.replaced for note in notes.versions("a")] == [True, False]
+    assert notes.newest()["a"].definition == "one"
+
+
+def test_notes_that_went_are_forgotten_in_time(notes: GoodNotes) -> None:
+    """A month after they were first missed, and not if they came back."""
+    day = timedelta(days=1)
+    notes.keep([good("one", 1), good("two", 1, task="b")])
+    notes.trim(["a", "b"], T, 30 * day)
+    notes.trim(["a"], T + 20 * day, 30 * day)
+    notes.trim(["a", "b"], T + 29 * day, 30 * day)
+    assert set(notes.newest()) == {"a", "b"}
+    notes.trim(["a", "b"], T + 31 * day, 30 * day)
+    assert set(notes.newest()) == {"b"}
+
+
+def test_a_file_that_was_taken_away_is_put_back(notes: GoodNotes, tmp_path: Path) -> None:
+    """Also by hands that delete the ledger and all that is beside it."""
+    notes.keep([good("one", 1)])
+    for path in tmp_path.iterdir():
+        path.unlink()
+    notes.mend()
+    notes.keep([good("two", 2)])
+    notes.close()
+    assert len(GoodNotes.open(tmp_path / "notes.db").versions("a")) == 2
+
+
+def test_it_follows_a_rename(notes: GoodNotes) -> None:
+    """To the new id."""
+    notes.keep([good("one", 1)])
+    notes.rename("a", "b")
+    assert list(notes.newest()) == ["b"]

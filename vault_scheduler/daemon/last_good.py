@@ -1,0 +1,173 @@
+"""Keeps the last good text of every task note, and tells when a task's own run changed, broke or removed its note.
+
+A Claude run cannot touch the properties of its own note with its own tools. A shell can; then what the note said can
+be restored, and it is told, so that no schedule is lost in silence (rule 8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from vault_scheduler.errors import VaultSchedError
+from vault_scheduler.ledger.good_notes import GoodNote, GoodNotes
+from vault_scheduler.planning.approvals import AFTERMATH
+from vault_scheduler.planning.known import Seen
+from vault_scheduler.planning.registry import Registry
+from vault_scheduler.run import Run
+from vault_scheduler.task import Task, fingerprint
+
+_REMEMBERED = timedelta(hours=2)
+"""An edit counts once its note has been left alone (`note_quiet`, at most an hour)."""
+
+_SWITCHES = ("status", "enabled", "paused_until", "run_now")
+
+
+@dataclass(slots=True, kw_only=True)
+class _Span:
+    """When a run was alive, in UTC."""
+
+    run: str
+    task: str
+    began: datetime
+    ended: datetime | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class _Found:
+    """What has been seen and is not dealt with yet."""
+
+    good: dict[str, bytes] = field(default_factory=dict)
+    broken: set[str] = field(default_factory=set)
+    departed: set[str] = field(default_factory=set)
+
+
+class LastGood:
+    """Told of every look and every run. `notes` None: nothing can be kept. `quiet_s`: see `Survey.quiet_s`."""
+
+    def __init__(
+        self,
+        notes: GoodNotes | None,
+        registry: Registry,
+        *,
+        quiet_s: Callable[[str], float],
+        report: Callable[[str, str, str], None],
+    ) -> None:
+        self._notes = notes
+        self._registry = registry
+        self._quiet_s = quiet_s
+        self._report = report
+        self._kept = notes.newest() if notes else {}
+        self._spans: dict[str, _Span] = {}
+        self._found = _Found()
+        self._trouble = ""
+
+    # runs
+
+    def run_started(self, run: Run, now: datetime) -> None:
+        """What is written into its task's note from now on may be its doing."""
+        if run.id not in self._spans:
+            self._spans[run.id] = _Span(run=run.id, task=run.task, began=run.started_at or now)
+
+    def run_ended(self, run: Run, at: datetime) -> None:
+        """It is over."""
+        if run.id in self._spans:
+            self._spans[run.id].ended = at
+        self._spans = {
+            name: span for name, span in self._spans.items() if span.ended is None or at - span.ended < _REMEMBERED
+        }
+
+    def _own_run(self, task: str, at: datetime) -> str:
+        """The run of the task that was alive then, or had just ended; "" for none."""
+        for span in self._spans.values():
+            if span.task == task and span.began <= at and (span.ended is None or at <= span.ended + AFTERMATH):
+                return span.run
+        return ""
+
+    # notes
+
+    def take(self, seen: Seen) -> None:
+        """Remember what a look brought; `look` deals with it, once the ledger knows of it."""
+        self._found.good |= seen.good
+        self._found.broken |= seen.broken
+        self._found.departed |= seen.departed
+
+    def rename(self, old: str, new: str) -> None:
+        """The task has another id now."""
+        for span in self._spans.values():
+            span.task = new if span.task == old else span.task
+        if self._notes and old in self._kept:
+            self._kept[new] = self._kept.pop(old)
+            try:
+                self._notes.rename(old, new)
+            except VaultSchedError:
+                self._kept.pop(new)  # kept again under its new name
+
+    def look(self, now: datetime) -> None:
+        """Keep what is good, and tell what a run did to its own note."""
+        found, self._found = self._found, _Found()
+        self._keep([note for path, data in found.good.items() if (note := self._changed(path, data, now))])
+        for path in found.broken:
+            entry = self._registry.entry(path)
+            if entry is not None and entry.task is not None and entry.invalid_since is not None:
+                self._tell(entry.task.id, path, "broken", now - timedelta(seconds=self._quiet(path)))
+        for task in found.departed:
+            if self._registry.holder(task) is None and task in self._kept:
+                self._tell(task, self._kept[task].path, "removed or renamed", now)
+
+    def _quiet(self, path: str) -> float:
+        return min(self._quiet_s(path), 1e9)
+
+    def _changed(self, path: str, data: bytes, now: datetime) -> GoodNote | None:
+        """The note as it is to be kept; None if it says what the one says that is kept."""
+        entry = self._registry.entry(path)
+        if entry is None or entry.task is None or entry.invalid_since is not None:
+            return None
+        task, kept = entry.task, self._kept.get(entry.task.id)
+        if kept is not None and (kept.definition, kept.switches, kept.path) == (task.definition, _switches(task), path):
+            return None
+        at = now - timedelta(seconds=self._quiet(path)) if kept else now
+        is_other = kept is not None and kept.definition != task.definition
+        run = self._own_run(task.id, at) if is_other else kept.run if kept is not None else ""
+        if kept is not None and run and kept.properties != _properties(task):
+            self._tell(task.id, path, "given other properties", at)
+        return GoodNote(
+            task=task.id,
+            path=path,
+            definition=task.definition,
+            properties=_properties(task),
+            switches=_switches(task),
+            kept_at=now,
+            run=run,
+            data=data,
+        )
+
+    def _keep(self, notes: list[GoodNote]) -> None:
+        if not notes or self._notes is None:
+            return
+        try:
+            self._notes.mend()
+            self._notes.keep(notes)
+        except VaultSchedError as error:  # a safety net that cannot be hung up stops nobody
+            if str(error) != self._trouble:
+                self._report(notes[0].path, f"its text cannot be kept for `vault-sched restore`: {error}", "")
+            self._trouble = str(error)
+            return
+        self._trouble = ""
+        for note in notes:
+            self._kept[note.task] = replace(note, data=b"")
+
+    def _tell(self, task: str, path: str, what: str, at: datetime) -> None:
+        run = self._own_run(task, at)
+        if run and self._notes is not None:
+            fix = f"If that was not meant, `vault-sched restore {task}` brings back what it said before."
+            self._report(path, f"this note was {what} while its own run {run} was alive", fix)
+
+
+def _switches(task: Task) -> str:
+    return f"{task.status.value} {task.paused_until or ''}".strip()
+
+
+def _properties(task: Task) -> str:
+    return fingerprint({key: value for key, value in task.declared.items() if key not in _SWITCHES})
