@@ -146,7 +146,7 @@ def test_the_installation_lines_name_this_project() -> None:
     """What `uv tool install .` and `pipx install .` install has the command that the page goes on with."""
     assert set(INSTALLS) <= set(command_lines())
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert project["scripts"] == {"vault-sched": "vault_scheduler.cli:main"}
+    assert project["scripts"] == {"vault-sched": "vault_scheduler.__main__:main"}
     assert shutil.which("vault-sched", path=str(Path(sys.executable).parent))
 
 

@@ -171,12 +171,19 @@ def check(
         list[str] | None, typer.Argument(help="Notes or folders; else all tasks.", metavar="[PATH]...")
     ] = None,
     fix: Annotated[bool, typer.Option("--fix", help="Quote what needs quotes; nothing else is changed.")] = False,
+    hook: Annotated[
+        bool, typer.Option("--hook", help="Answer a hook of Claude Code, whose event is on standard input.")
+    ] = False,
     vault: VaultOption = None,
     json: JsonOption = False,
 ) -> None:
     """Problems of the notes. Each is printed as `file:line: message`; exit code 1 if there are any."""
     from vault_scheduler.commands import checking, render, shapes
 
+    if hook:
+        from vault_scheduler.commands.hook import main
+
+        main()
     place = open_place(vault, start=_start_of(paths))
     if fix:
         refuse_in_run("check --fix")
