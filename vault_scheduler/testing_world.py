@@ -51,6 +51,7 @@ class World:
         self.script: Callable[[RunRequest], Result | Lasting | None] = lambda _: SUCCESS
         self.host = "here"
         self.trust_mode = TrustMode.VAULT
+        self.status_note = False  # whether the daemon keeps one: it writes it at least hourly
         self.ticks = 0
         self._runner = asyncio.Runner()
         self._daemon: tuple[Scheduler, SqliteStore, Trust, Survey, FakeEngine] | None = None
@@ -217,6 +218,7 @@ class World:
                 rows=rows,
                 tell=lambda what, where, rest: self.told.append((what, where, rest)),
                 start_tasks=start_tasks,
+                status_note=self.status_note,
                 ledger_lost=store.is_new and not trust.is_new,
             )
         )

@@ -47,7 +47,7 @@ class Changes:
         self._roster = roster
         self._claims = claims
         self._start_id = start_id
-        self._never = [vault.rel(path) for path in (vault.logs_folder, vault.system / "status.md")]
+        self._never = [vault.rel(path) for path in (vault.logs_folder, vault.status_path)]
         self._interested: set[str] = set()  # tasks that have `on_change`, armed or not
         self._watches: dict[str, _Watch] = {}
         self._files: dict[str, FileStamp] = {}

@@ -217,6 +217,11 @@ class Guard:
         """What the attempts of a run have cost so far (US dollars)."""
         return self._trust.spent_by(run.id)
 
+    def spent(self, now: datetime) -> tuple[float, float]:
+        """What today and this month have cost in the vault's zone (US dollars)."""
+        today = self._day(now)
+        return self._trust.spent(today).total, self._trust.spent_since(today.replace(day=1))
+
     def _day(self, now: datetime) -> date:
         return now.astimezone(ZoneInfo(self._timezone())).date()
 

@@ -105,6 +105,7 @@ class Roster:
         self.aside: dict[str, Problem] = {}  # tasks that a fault of ours keeps from being planned
         self._ledger_lost = ledger_lost  # only the notes remember what has run
         self._ran_until = ran_until  # a damaged ledger knew of all that was due until then
+        self.revisions = 0  # how often a definition, or how a task stands, was found changed
         self.agenda = Agenda()
         self.chains = Chains()
 
@@ -254,6 +255,7 @@ class Roster:
         if task.after and _is_set_going(row, new_row, stands):
             plans.meta[FOLLOWS_SINCE + task_id] = now.isoformat()
         if new_row != row:
+            self.revisions += 1
             self.keep(new_row, plans)
         tracked = Tracked(task=task, standing=stands, policies=resolve(task, self._settings))
         self._tracked[task_id] = tracked
@@ -375,6 +377,7 @@ class Roster:
         self.aside.pop(task_id, None)
         self._tracked.pop(task_id, None)
         self.agenda.put(task_id, None)
+        self.revisions += 1
         if row is not None and row.fires:
             self.keep(replace(row, fires=False), plans)
 

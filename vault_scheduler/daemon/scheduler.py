@@ -20,6 +20,7 @@ from vault_scheduler.daemon.last_good import LastGood
 from vault_scheduler.daemon.revision import Revision
 from vault_scheduler.daemon.roster import Roster, Tracked
 from vault_scheduler.daemon.scribe import Scribe
+from vault_scheduler.daemon.status_writer import StatusWriter
 from vault_scheduler.daemon.surroundings import NoteSurroundings
 from vault_scheduler.daemon.survey import Survey
 from vault_scheduler.daemon.troubles import Troubles
@@ -63,6 +64,7 @@ class Scheduler:
         tell: Callable[[str, str, str], None],
         start_tasks: bool = True,
         only_requests: bool = False,
+        status_note: bool = False,
         ledger_lost: bool = False,
         ran_until: datetime | None = None,
         grace_s: float = 10.0,
@@ -81,6 +83,7 @@ class Scheduler:
         self._tell = tell
         self._start_tasks = start_tasks
         self._only_requests = only_requests
+        self._keeps_status_note = status_note
         self._grace_s = grace_s
         self._troubles = troubles or Troubles(tell)
         self._hold = hold  # the vault, also if somebody removed the state folder
@@ -134,6 +137,18 @@ class Scheduler:
         )
         self.changes = Changes(vault=vault, roster=self._roster, claims=self._claims, start_id=self._start_id)
         self._around.also_wrote = self.changes.wrote
+        self._status = StatusWriter(
+            vault=vault,
+            store=self.store,
+            survey=self._survey,
+            roster=self._roster,
+            dispatcher=self.dispatcher,
+            guard=self._guard,
+            around=self._around,
+            troubles=self._troubles,
+            pen=self.scribe.pen,
+            host=self._host,
+        )
         self._inbox = Inbox(store=self.store, survey=self._survey, roster=self._roster, claims=self._claims)
         self._endings = Endings(
             store=self.store,
@@ -242,6 +257,8 @@ class Scheduler:
             await self._endings.follow_up(now)
             if self._knows_notes:
                 await self.scribe.deliver(self._around.pace(), now, monotonic, hurry=True)
+            if self._tells_status:
+                await self._status.stopped(now, monotonic)
         except (LedgerUnavailable, LedgerCorrupt) as error:
             self._tell("problem", "ledger", f"{error}; what ended now is found by the next daemon")
 
@@ -256,6 +273,8 @@ class Scheduler:
         walls += self._run_moments(now) if self._knows_notes and self._may_start else []
         moments += [monotonic + (wall - now).total_seconds() for wall in walls if wall is not None]
         delivery = self.scribe.next_moment(monotonic) if self._knows_notes else None
+        if self._tells_status:
+            moments.append(self._status.next_moment(now, monotonic))
         change = self.changes.next_moment() if self._may_claim and self._knows_notes else None
         moments += [moment for moment in (delivery, change) if moment is not None]
         return max(0.0, min(moments) - monotonic)
@@ -331,6 +350,8 @@ class Scheduler:
             await self._endings.close_spent(now)
             await self.scribe.deliver(self._around.pace(), now, monotonic)
         self._around.tell_problems(now)
+        if self._tells_status:
+            await self._status.write_if_due(now, monotonic)
         await self._beat(now, monotonic)
         self._look_by = self._clock.now() + timedelta(seconds=self.pause_s())
 
@@ -357,6 +378,10 @@ class Scheduler:
     @property
     def _knows_notes(self) -> bool:
         return self._survey.knows_notes
+
+    @property
+    def _tells_status(self) -> bool:
+        return self._keeps_status_note and self._knows_notes
 
     @property
     def _may_follow(self) -> bool:
@@ -444,6 +469,7 @@ class Scheduler:
                 await self.dispatcher.cancel(run.id, tracked.standing.reason, now)
 
     def _report_run(self, run: Run, what: str) -> None:
+        self._status.poke()
         if run.state is RunState.ENDED:
             self._followers.pending = True
             self._endings.add(run)

@@ -94,7 +94,7 @@ class Scribe:
         self._vault = vault
         self._store = store
         self._around = surroundings
-        self._pen = Pen(vault, surroundings)
+        self._pen = self.pen = Pen(vault, surroundings)
         self._log = LogWriter(vault, store, self._pen)
         self._output = OutputWriter(vault, store, self._pen, surroundings)
         self._vigil = Vigil()

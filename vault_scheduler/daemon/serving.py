@@ -286,6 +286,7 @@ async def _scheduler(
             tell=tell,
             start_tasks=start_tasks,
             only_requests=only_requests,
+            status_note=not only_requests,
             grace_s=GRACE_S,
             troubles=troubles,
             hold=hold,

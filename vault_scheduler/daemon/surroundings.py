@@ -104,23 +104,25 @@ class NoteSurroundings:
         fix = "Write a time that is still to come, or `status: done`."
         line = self._survey.line_of(path, "at")
         self._passed[task] = Problem(path=path, line=line, key="at", message=message, fix=fix)
-        self._mark = None
 
     def forget_passed(self, task: str) -> None:
         """The task is looked at anew."""
-        if self._passed.pop(task, None) is not None:
-            self._mark = None
+        self._passed.pop(task, None)
 
     def problems(self) -> list[Problem]:
         """Everything wrong with the vault's notes now."""
         return [*self._survey.problems(), *self._passed.values(), *self._roster.aside.values()]
 
+    @property
+    def problems_mark(self) -> tuple[object, ...]:
+        """Another one whenever the problems are others."""
+        return self._survey.problems_mark, tuple(self._passed.items()), tuple(self._roster.aside.items())
+
     def tell_problems(self, now: datetime) -> None:
         """Each problem once in the daily log, until it is gone."""
-        mark = (self._survey.problems_mark, tuple(self._roster.aside.items()))
-        if mark == self._mark:
+        if self.problems_mark == self._mark:
             return
-        self._mark = mark
+        self._mark = self.problems_mark
         current = {str(problem): problem for problem in self.problems() if problem.is_error}
         for text, problem in current.items():
             if text not in self._told:

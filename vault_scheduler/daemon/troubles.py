@@ -24,6 +24,11 @@ class Troubles:
         self._show = show
         self._now: dict[str, str] = {}
 
+    @property
+    def now(self) -> tuple[str, ...]:
+        """What is wrong at this moment."""
+        return tuple(self._now.values())
+
     def begin(self, name: str, text: str) -> None:
         """It is in this trouble; told if it was in none, for every try may fail with other words."""
         if name not in self._now:
@@ -54,4 +59,4 @@ class Troubles:
     def _put(self, troubles: dict[str, str]) -> None:
         if troubles != self._now:
             self._now = troubles
-            self._show(tuple(troubles.values()))
+            self._show(self.now)

@@ -192,6 +192,11 @@ class Trust:
         tasks = {row[0]: float(row[1]) for row in rows}
         return Spent(total=sum(tasks.values()), tasks=tasks)
 
+    def spent_since(self, day: date) -> float:
+        """What that day and those after it have cost."""
+        row = self._file.one("SELECT sum(usd) FROM spend WHERE day >= ?", day.isoformat())
+        return float(row[0] or 0.0) if row else 0.0
+
     def spent_by(self, run: str) -> float:
         """What the attempts of a run have cost so far."""
         row = self._file.one("SELECT sum(usd) FROM spend WHERE run = ?", run)

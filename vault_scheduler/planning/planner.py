@@ -330,6 +330,10 @@ class Agenda:
         """When the task is to be looked at; None: not at all."""
         return self._current.get(task)
 
+    def soonest(self, count: int) -> list[str]:
+        """So many tasks that are looked at before all others, the first one first."""
+        return heapq.nsmallest(count, self._current, key=self._current.__getitem__)
+
     def next_moment(self) -> datetime | None:
         """The earliest moment on the agenda."""
         while self._heap:

@@ -96,6 +96,7 @@ class Vault:
         self.tasks_folder = self.system / "tasks"
         self.settings_path = self.system / "scheduler.md"
         self.logs_folder = self.system / "logs"
+        self.status_path = self.system / "status.md"
         self.scripts_folder = self.system / "scripts"
         self._tasks_rel = f"{normal(system_folder)}/tasks"
         self._root_prefix = str(self.root).rstrip("/") + "/"

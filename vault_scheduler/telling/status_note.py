@@ -1,0 +1,231 @@
+"""The status note: whether the scheduler is alive, what needs a person, what comes next. Generated, never read back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from vault_scheduler.notes.note import Document
+from vault_scheduler.run import Outcome, Run
+from vault_scheduler.task import Problem
+from vault_scheduler.telling.summary import SIGNS, facts_of, link_to, problem_line
+from vault_scheduler.text.harmless import one_line
+
+WRITTEN_AFTER = timedelta(hours=1)
+"""It is written at least this often (rule 6)."""
+GRACE = timedelta(minutes=10)
+"""A machine that is busy or a write that fails once is no death."""
+MAKER = "vault-sched"
+"""`generated_by` of our own note: one without it is somebody's, and is left alone."""
+
+_SHOWN = 20  # problems, runs, questions of a kind
+_NOT_IN_LABELS = re.compile(r"[^\w .()+-]+")
+# A label that begins with one of these would be read as a statement of the diagram.
+_STATEMENTS = re.compile(
+    r"(section|title|todaymarker|dateformat|axisformat|tickinterval|excludes|includes|inclusiveenddates|topaxis|weekday"
+    r"|weekend|click|call|href|acctitle|accdescr|gantt|\d{4}-)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coming:
+    """A fire time to come. `expected_s`: how long its run will take, in seconds."""
+
+    path: str  # of the note, vault-relative
+    kind: str  # command · python · claude
+    fire_time: datetime
+    expected_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """Something that only a person can do for a task."""
+
+    path: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusFacts:
+    """What the page is made of. Datetimes are aware, money in US dollars."""
+
+    now: datetime
+    zone: ZoneInfo
+    host: str
+    tasks: int
+    stopped: bool = False  # the scheduler is about to end
+    vault_is_off: str = ""  # why nothing runs in the whole vault
+    troubles: Sequence[str] = ()
+    problems: Sequence[Problem] = ()
+    held: Sequence[Ask] = ()
+    questions: Sequence[Ask] = ()
+    running: Sequence[Run] = ()
+    waiting: Sequence[Run] = ()
+    coming: Sequence[Coming] = ()  # the next ones, soonest first
+    bars: Sequence[Coming] = ()  # of the coming 24 hours
+    frequent: Sequence[str] = ()  # notes of tasks that run too often to be drawn
+    failures: Sequence[Run] = ()  # newest first
+    spent_today: float = 0.0
+    spent_month: float = 0.0
+    cap_today: float = 0.0
+
+    @property
+    def valid_until(self) -> datetime:
+        """Later than this, nobody has looked after the page."""
+        return self.now + WRITTEN_AFTER + GRACE
+
+    @property
+    def asks(self) -> int:
+        """How many things wait for a person."""
+        return len(self.troubles) + len(self.problems) + len(self.held) + len(self.questions)
+
+
+def is_ours(data: bytes) -> bool:
+    """Whether we made this note, or nobody did."""
+    return not data.strip() or Document.parse(data).mapping.get("generated_by") == MAKER
+
+
+def page(facts: StatusFacts) -> str:
+    """The whole note."""
+    sections = [
+        _properties(facts),
+        "# Scheduler",
+        _verdict(facts),
+        _section("Needs you", _needs(facts)),
+        _section("Now", _now(facts)),
+        _section("Next", _next(facts)),
+        _section("Failures of the last 7 days", _failures(facts)),
+        _section("Money", _money(facts)),
+        _section("The next 24 hours", _chart(facts)),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _section(title: str, lines: Sequence[str]) -> str:
+    return f"## {title}\n\n" + "\n".join(lines) if lines else ""
+
+
+def _properties(facts: StatusFacts) -> str:
+    """Properties for a Base or a query; local times without offset, as Obsidian has them."""
+    values = {
+        "generated_by": MAKER,
+        "running": "false" if facts.stopped else "true",
+        "written": _plain(facts.now, facts.zone),
+        "valid_until": _plain(facts.now if facts.stopped else facts.valid_until, facts.zone),
+        "needs_you": str(facts.asks),
+    }
+    return "\n".join(["---", *(f"{key}: {value}" for key, value in values.items()), "---"])
+
+
+def _plain(moment: datetime, zone: ZoneInfo) -> str:
+    return moment.astimezone(zone).replace(tzinfo=None).isoformat(timespec="seconds")
+
+
+def _verdict(facts: StatusFacts) -> str:
+    when = f"{facts.now.astimezone(facts.zone):%Y-%m-%d %H:%M}"
+    host = one_line(facts.host, 80)
+    if facts.stopped:
+        stopped = f"It was stopped on {host}. Nothing runs until it is started: `vault-sched daemon`."
+        return f"> [!danger] Not running since {when}\n> {stopped}"
+    until = facts.valid_until.astimezone(facts.zone)
+    alive = f"If it is later than **{until:%Y-%m-%d %H:%M}** ({facts.zone.key}), it is not running."
+    kind, title = _mood(facts)
+    tasks = "1 task" if facts.tasks == 1 else f"{facts.tasks} tasks"
+    return f"> [!{kind}] {title}\n> {tasks}, looked after on {host}. Written {when}.\n> {alive}"
+
+
+def _mood(facts: StatusFacts) -> tuple[str, str]:
+    if facts.vault_is_off:
+        return "info", f"Nothing runs: {facts.vault_is_off}"
+    if facts.troubles:
+        return "danger", "Running, and in trouble"
+    if facts.asks:
+        return "warning", "Running; 1 thing needs you" if facts.asks == 1 else f"Running; {facts.asks} things need you"
+    return "success", "Running, and nothing needs you"
+
+
+def _needs(facts: StatusFacts) -> list[str]:
+    lines = [f"- ⛔ {one_line(trouble, 400)}" for trouble in facts.troubles]
+    lines += [
+        f"- ❓ {link_to(ask.path, short=True)} asks: {one_line(ask.text, 400)}" for ask in facts.questions[:_SHOWN]
+    ]
+    lines += [f"- ✋ {link_to(ask.path, short=True)} · {one_line(ask.text, 400)}" for ask in facts.held[:_SHOWN]]
+    lines += [f"- {_problem(problem)}" for problem in facts.problems[:_SHOWN]]
+    hidden = sum(max(0, len(kind) - _SHOWN) for kind in (facts.questions, facts.held, facts.problems))
+    return [*lines, f"- … and {hidden} more: `vault-sched check`"] if hidden else lines
+
+
+def _problem(problem: Problem) -> str:
+    subject = f"{problem.key}: " if problem.key else ""
+    return problem_line(problem.path, problem.line, f"{subject}{problem.message}. {problem.fix}")
+
+
+def _now(facts: StatusFacts) -> list[str]:
+    lines = [f"- ▶ {link_to(run.path, short=True)} {_since(run, facts.zone)}" for run in facts.running[:_SHOWN]]
+    lines += [f"- ⏳ {link_to(run.path, short=True)} {_waits(run, facts.zone)}" for run in facts.waiting[:_SHOWN]]
+    hidden = max(0, len(facts.running) - _SHOWN) + max(0, len(facts.waiting) - _SHOWN)
+    return [*lines, f"- … and {hidden} more"] if hidden else lines
+
+
+def _since(run: Run, zone: ZoneInfo) -> str:
+    """Not for how long: the page is read later than it is written."""
+    return f"since {_when(run.started_at or run.claimed_at, zone)}"
+
+
+def _waits(run: Run, zone: ZoneInfo) -> str:
+    what = f"waits for {run.waiting_for}" if run.waiting_for else "waits"
+    return f"{what} until {_when(run.not_before, zone)}" if run.not_before else what
+
+
+def _next(facts: StatusFacts) -> list[str]:
+    return [f"- {_when(item.fire_time, facts.zone)} · {link_to(item.path, short=True)}" for item in facts.coming]
+
+
+def _when(moment: datetime, zone: ZoneInfo) -> str:
+    return f"{moment.astimezone(zone):%a %Y-%m-%d %H:%M}"
+
+
+def _failures(facts: StatusFacts) -> list[str]:
+    return [
+        f"- {_when(run.ended_at or run.fire_time, facts.zone)} {SIGNS[run.outcome or Outcome.FAILURE]} "
+        f"{' · '.join([link_to(run.path, short=True), *facts_of(run)])}"
+        for run in facts.failures
+    ]
+
+
+def _money(facts: StatusFacts) -> list[str]:
+    if not facts.spent_month:
+        return []
+    today = f"${facts.spent_today:.2f} today, of at most ${facts.cap_today:.2f}"
+    return [f"{today}; ${facts.spent_month:.2f} this month."]
+
+
+def _chart(facts: StatusFacts) -> list[str]:
+    """A Mermaid Gantt chart: one bar per run that is expected."""
+    lines: list[str] = []
+    if facts.bars:
+        lines += ["```mermaid", "gantt", "    dateFormat YYYY-MM-DD HH:mm", "    axisFormat %H:%M"]
+        for kind in dict.fromkeys(bar.kind for bar in facts.bars):
+            lines.append(f"    section {kind}")
+            lines += [f"    {_bar(bar, facts.zone)}" for bar in facts.bars if bar.kind == kind]
+        lines.append("```")
+    if facts.frequent:
+        often = ", ".join(link_to(path, short=True) for path in facts.frequent[:_SHOWN])
+        lines += ["", f"Too often to be drawn: {often}."] if lines else [f"Too often to be drawn: {often}."]
+    return lines
+
+
+def _bar(bar: Coming, zone: ZoneInfo) -> str:
+    minutes = max(5, round(bar.expected_s / 60))  # what is thinner cannot be seen
+    return f"{_label(bar.path)} :{bar.fire_time.astimezone(zone):%Y-%m-%d %H:%M}, {minutes}m"
+
+
+def _label(path: str) -> str:
+    """The note's name in characters that mean nothing in a diagram."""
+    name = path.rsplit("/", 1)[-1].removesuffix(".md")
+    label = " ".join(_NOT_IN_LABELS.sub(" ", name).split())[:40] or "task"
+    return f"({label})" if _STATEMENTS.match(label) else label
