@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from datetime import datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -24,11 +25,15 @@ SYSTEM = "00_system"
 SETTINGS = f"{SYSTEM}/scheduler.md"
 TASKS = f"{SYSTEM}/tasks"
 HOUR_S = 3600
+SPREAD_DAYS = 40
 ONE_SHOT_AFTER_S = 12
 ENDS_WITHIN_S = 30
 SHOWN_LINES = 8
 MARKER = "made-by-the-demo"
-RUN_NOW = ("vault-size", "open-tasks", "docs-review", "claude/daily-briefing", "home/backup", "home/site-check")
+RUN_NOW = (
+    *("vault-size", "open-tasks", "docs-review", "refresh-dashboard", "cleanup"),
+    *("claude/daily-briefing", "home/backup", "home/site-check"),
+)
 SHORTER = "note_quiet: 1s\nnote_interval: 2s\n"
 
 
@@ -65,6 +70,7 @@ def prepare(place: Path) -> Path:
     for name in RUN_NOW:
         change(vault / TASKS / f"{name}.md", "^run_now: false$", "run_now: true")
     change(vault / TASKS / "home/passport.md", "^at: .*$", f"at: {soon(vault)}")
+    change(vault / TASKS / "failure-digest.md", "^run_now: false$", f"at: {soon(vault)}")
     age(vault)
     return vault
 
@@ -92,12 +98,15 @@ def soon(vault: Path) -> str:
 
 
 def age(vault: Path) -> None:
-    """An hour ago, so that nobody seems to be typing in them; the journal and the meetings keep their days."""
+    """An hour ago, so that nobody seems to be typing in them. A note with a day in its name is of that day, what else
+    the person wrote is some days old, each note always the same number."""
     then = time.time() - HOUR_S  # noqa: TID251
     for path in vault.rglob("*.md"):
         day = re.match(r"(\d{4}-\d{2}-\d{2})", path.name)
         written = datetime.fromisoformat(f"{day[1]}T18:00").timestamp() if day else then
-        os.utime(path, (written, written))
+        if not day and SYSTEM not in path.parts:
+            written -= zlib.crc32(path.name.encode()) % SPREAD_DAYS * 24 * HOUR_S
+        os.utime(path, (min(written, then), min(written, then)))
 
 
 def surroundings(place: Path) -> dict[str, str]:

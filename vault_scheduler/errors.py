@@ -20,10 +20,13 @@ class VaultSchedError(Exception):
     """Something went wrong that the person can act on; the message says how."""
 
     exit_code: ClassVar[int] = 2
+    retryable: bool = True  # False where trying again cannot help
 
 
 class BadValue(VaultSchedError):
     """A value that a key cannot take: what is wrong (`message`) and what to write instead (`fix`)."""
+
+    retryable = False
 
     def __init__(self, message: str, fix: str = "") -> None:
         self.message = message

@@ -76,6 +76,18 @@ def test_an_argument_without_meaning_is_refused(tmp_path: Path, arguments: dict[
         run(tmp_path, NOW, **arguments)
 
 
+@pytest.mark.parametrize("folder", ["Elsewhere", "Elsewhere/inside", ".obsidian", "Docs/../.."])
+def test_a_folder_that_leads_out_of_the_vault_is_refused(tmp_path: Path, folder: str) -> None:
+    """No link, dot folder or `..` makes the report tell of files that are not the vault's notes."""
+    vault = tmp_path / "vault"
+    write(vault / "Docs/A.md", "")
+    write(vault / ".obsidian/B.md", "")
+    write(tmp_path / "outside/inside/C.md", "")
+    (vault / "Elsewhere").symlink_to(tmp_path / "outside")
+    with pytest.raises(BadValue, match="folder"):
+        run(vault, NOW, folder=folder)
+
+
 def test_five_thousand_notes_take_a_moment(tmp_path: Path) -> None:
     """A large vault, each tenth note with a review date, is looked over in a few seconds at worst."""
     for number in range(5000):

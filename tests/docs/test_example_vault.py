@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from vault_scheduler.builtin.doc_freshness import run as doc_freshness
+from vault_scheduler.builtin.vault_cleanup import Rules, look
 from vault_scheduler.executors.python import builtin_names, callable_problem
 from vault_scheduler.notes.note import Document
 from vault_scheduler.parsing.keys import KEYS
@@ -27,8 +27,14 @@ SHOWS = {
     "vault-size": {"cron"},
     "open-tasks": {"call", "args", "output"},
     "docs-review": {"call", "args"},
+    "refresh-dashboard": {"call", "args", "log"},
+    "cleanup": {"call", "args"},
+    "failure-digest": {"call", "args", "output"},
+    "github-watch": {"call", "args", "retries", "timeout", "status"},
     "claude/daily-briefing": {"timezone", "permissions", "max_usd", "timeout", "output"},
     "claude/weekly-research": {"status", "model", "max_usd_day", "max_turns"},
+    "claude/repository-research": {"after", "permissions", "status", "output"},
+    "claude/weekly-review": {"permissions", "max_usd", "status"},
     "home/backup": {"timeout", "retries", "retry_delay", "pause_after"},
     "home/backup-check": {"after", "after_outcome", "group"},
     "home/reading": {"on_change", "debounce", "overlap"},
@@ -131,18 +137,46 @@ def test_every_built_in_task_has_a_note() -> None:
 
 
 def test_the_vault_is_more_than_its_tasks() -> None:
-    """About ten notes of a person stand beside the task notes, and their links lead somewhere."""
-    people = [path for path in notes() if "00_system" not in path.parts]
-    assert len(people) >= 10
-    stems = {path.stem for path in notes()} | {"Open tasks"}  # made by its task
-    links = {
-        (path.name, target)
-        for path in notes()
-        for target in re.findall(r"\[\[([^\]|#]+)", path.read_text(encoding="utf-8"))
-        if target not in ("Note",)
+    """A few dozen notes of a person stand beside the task notes, and each of the person's folders holds some."""
+    people = [path.relative_to(VAULT) for path in notes() if "00_system" not in path.parts]
+    assert len(people) >= 36
+    folders = {path.parts[0] for path in people if len(path.parts) > 1}
+    assert {"Projects", "People", "Journal", "Meetings", "Inbox", "Notes", "Docs", "Archive"} == folders
+
+
+def test_links_lead_somewhere_but_for_those_that_the_cleanup_is_to_find() -> None:
+    """Task notes, the settings note and most notes link to what is there; the dead links are few, and known."""
+    rules = clean_rules("dead-links")
+    assert dict(look(VAULT, "00_system", rules).dead) == {
+        "Inbox/Tool library.md": ("Tool library Leipzig",),
+        "Meetings/2026-10-28 Landlord.md": ("House meeting October",),
+        "Notes/Gift ideas.md": ("Sven",),
+        "Notes/How this vault began.md": ("Contacts import",),
+        "Projects/Family archive.md": ("Scanner settings",),
+        "Projects/Kitchen floor.md": ("Tile samples", "floor plan.png"),
+        "00_system/tasks/refresh-dashboard.md": ("Dashboard",),  # made by its task
     }
-    assert len(links) > 10
-    assert sorted((note, target) for note, target in links if target not in stems) == []
+
+
+def clean_rules(*what: str) -> Rules:
+    return Rules(
+        what=what,
+        folders=(),
+        exclude=(),
+        min_age=timedelta(0),
+        now=NOW,
+        logs_before=date(2026, 6, 1),
+        limit=20,
+    )
+
+
+def test_there_is_something_to_clean_up() -> None:
+    """Empty notes, a copy, equal notes and old logs are there to be found."""
+    found = look(VAULT, "00_system", clean_rules("empty", "duplicates", "logs"))
+    assert [note.path for note in found.empty] == ["Inbox/Untitled 1.md", "Inbox/Untitled.md"]
+    assert [note.path for note in found.copies] == ["Notes/Lentil soup 1.md"]
+    assert found.equal == (("Archive/Packing list 2024.md", "Notes/Packing list.md"),)
+    assert len(found.logs) == 2
 
 
 def test_the_review_of_the_documents_finds_the_stale_ones() -> None:

@@ -30,7 +30,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="module")
 def done(places: tuple[Path, Path]) -> subprocess.CompletedProcess[str]:
-    return run_demo(*places, seconds=9)
+    return run_demo(*places, seconds=14)
 
 
 def note(places: tuple[Path, Path], name: str) -> str:

@@ -8,32 +8,29 @@ A note says when somebody last checked it, and perhaps how long that holds:
     ---
 
 Notes with one of these properties take part. With `folder`, every note in that folder does: one that was never
-reviewed is told, too. Arguments, all of them optional:
+reviewed is told, too. A note that cannot be read, or whose dates make no sense, is listed with the reason. Nothing is
+written.
 
-- `folder`: only notes below it (a path in the vault, or a list of them); default: the whole vault
-- `review_after`: how long a review holds where the note does not say; default `180d`
-- `reviewed`, `review_every`: the names of the two properties
-- `limit`: how many notes are listed of each kind; default 50
-
-Nothing is written. A note that cannot be read, or whose dates make no sense, is listed with the reason.
+- `folder`: only notes below it: a path in the vault, or a list of them; else the whole vault
+- `review_after`: how long a review holds where the note does not say
+- `reviewed`: the name of the property that says when the note was reviewed
+- `review_every`: the name of the property that says how long that holds
+- `limit`: how many notes are listed of each kind
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
+from vault_scheduler.builtin.parts.arguments import folders, period
+from vault_scheduler.builtin.parts.pages import mentions, note_paths, read
+from vault_scheduler.builtin.parts.words import day_of, link, section
 from vault_scheduler.errors import BadValue, VaultSchedError
 from vault_scheduler.notes.note import Document
-from vault_scheduler.parsing.values import date_or_datetime, duration, is_unset, spelled, text, text_list, whole_number
-from vault_scheduler.platform.replace import read_regular
-from vault_scheduler.vault.ignored import reason_to_skip
-
-_DAY = timedelta(days=1)
-_MAX_BYTES = 8 * 2**20
+from vault_scheduler.parsing.values import is_unset, spelled, text, whole_number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +57,7 @@ class Rules:
 def run(
     vault: Path,
     now: datetime,
+    /,
     *,
     folder: object = None,
     review_after: object = "180d",
@@ -69,68 +67,27 @@ def run(
 ) -> dict[str, str]:
     """The report as markdown. `now` is local to the task's zone. Raises BadValue for an argument without meaning."""
     rules = Rules(
-        folders=_folders(vault, folder),
-        review_after=_period(review_after, "review_after"),
+        folders=folders(vault, folder, "folder"),
+        review_after=period(review_after, "review_after"),
         reviewed=text(reviewed, "reviewed"),
         review_every=text(review_every, "review_every"),
         limit=whole_number(limit, "limit", minimum=1),
     )
-    docs = [doc for path in _notes(vault, rules.folders) if (doc := _look(vault, path, rules, now.date()))]
+    docs = [doc for path in note_paths(vault, rules.folders) if (doc := _look(vault, path, rules, now.date()))]
     return {"markdown": report(docs, now.date(), rules)}
-
-
-def _folders(vault: Path, value: object) -> tuple[str, ...]:
-    found = []
-    for name in () if is_unset(value) else text_list(value, "folder"):
-        parts = [part for part in name.split("/") if part not in ("", ".")]
-        if ".." in parts or not vault.joinpath(*parts).is_dir():
-            raise BadValue(f"there is no folder `{name}` in the vault", "Write its path from the vault's root")
-        found.append("/".join(parts))
-    return tuple(name for name in found if name)
-
-
-def _period(value: object, key: str) -> timedelta:
-    return duration(value, key, minimum=_DAY)
-
-
-def _notes(vault: Path, folders: Sequence[str]) -> Iterator[str]:
-    """The vault-relative paths of the notes, without dot folders, templates and conflict copies; links stay unread."""
-    seen: set[str] = set()
-    for start in folders or ("",):
-        for path in _below(vault, start):
-            if path not in seen:
-                seen.add(path)
-                yield path
-
-
-def _below(vault: Path, start: str) -> Iterator[str]:
-    for folder, inside, names in os.walk(vault / start):
-        inside[:] = sorted(name for name in inside if reason_to_skip(name, False) is None)
-        below = Path(folder).relative_to(vault)
-        for name in sorted(names):
-            if name.endswith(".md") and reason_to_skip(name, True) is None:
-                yield (below / name).as_posix()
 
 
 def _look(vault: Path, path: str, rules: Rules, today: date) -> Doc | None:
     """What a note says of its review; None if it does not take part."""
     wanted = bool(rules.folders)
     try:
-        if (vault / path).is_symlink():
-            return None
-        data = read_regular(vault / path, _MAX_BYTES).data
-    except FileNotFoundError:
-        return None
+        page = read(vault, path)
     except (VaultSchedError, OSError) as error:
-        return Doc(path=path, problem=f"cannot be read: {error}") if wanted else None
-    if not wanted and not _mentions(data, (rules.reviewed, rules.review_every)):
+        reason = getattr(error, "reason", None) or str(error)
+        return Doc(path=path, problem=f"cannot be read: {reason}") if wanted else None
+    if page is None or not (wanted or mentions(page.data, (rules.reviewed, rules.review_every))):
         return None
-    return judge(path, Document.parse(data), rules, today)
-
-
-def _mentions(data: bytes, names: Iterable[str]) -> bool:
-    """A look at the bytes, because parsing the frontmatter of every note of a large vault takes seconds."""
-    return data[:16].lstrip(b"\xef\xbb\xbf").startswith(b"---") and any(name.encode() in data for name in names)
+    return judge(path, Document.parse(page.data), rules, today)
 
 
 def judge(path: str, document: Document, rules: Rules, today: date) -> Doc | None:
@@ -150,24 +107,16 @@ def judge(path: str, document: Document, rules: Rules, today: date) -> Doc | Non
 
 
 def _judged(path: str, reviewed: object, every: object, rules: Rules, today: date) -> Doc:
-    holds = rules.review_after if is_unset(every) else _period(every, rules.review_every)
+    holds = rules.review_after if is_unset(every) else period(every, rules.review_every)
     if is_unset(reviewed):
         return Doc(path=path)
-    day = _day(reviewed, rules.reviewed)
+    day = day_of(reviewed, rules.reviewed)
     if day > today:
         raise BadValue(f"`{rules.reviewed}` is {day}, which is still to come")
     try:
         return Doc(path=path, reviewed=day, due=day + holds)
     except OverflowError:
         raise BadValue(f"`{rules.review_every}` is too long") from None
-
-
-def _day(value: object, key: str) -> date:
-    """A date, a date-time, or a link to a daily note."""
-    if isinstance(value, str) and value.startswith("[[") and value.endswith("]]"):
-        value = value[2:-2].split("|")[0].rsplit("/", 1)[-1]
-    moment = date_or_datetime(value, key)
-    return moment.date() if isinstance(moment, datetime) else moment
 
 
 def report(docs: Sequence[Doc], today: date, rules: Rules) -> str:
@@ -177,13 +126,13 @@ def report(docs: Sequence[Doc], today: date, rules: Rules) -> str:
     never = [doc for doc in docs if doc.due is None and not doc.problem]
     unclear = [doc for doc in docs if doc.problem]
     parts = [_headline(len(docs), len(overdue), len(never), rules)]
-    parts += _section("Past their review", [_overdue_line(doc, today) for doc in overdue], rules.limit)
-    parts += _section("Never reviewed", [f"- {_link(doc.path)}" for doc in never], rules.limit)
-    parts += _section("Not understood", [f"- {_link(doc.path)} · {doc.problem}" for doc in unclear], rules.limit)
+    parts += section("Past their review", [_overdue_line(doc, today) for doc in overdue], rules.limit)
+    parts += section("Never reviewed", [f"{link(doc.path)}" for doc in never], rules.limit)
+    parts += section("Not understood", [f"{link(doc.path)} · {doc.problem}" for doc in unclear], rules.limit)
     fresh = [doc for doc in dated if doc not in overdue]
     if fresh:
         following = min(fresh, key=_due)
-        parts.append(f"Next: {_link(following.path)} on {following.due}.")
+        parts.append(f"Next: {link(following.path)} on {following.due}.")
     return "\n\n".join(parts)
 
 
@@ -203,21 +152,7 @@ def _headline(count: int, overdue: int, never: int, rules: Rules) -> str:
     )
 
 
-def _section(title: str, lines: Sequence[str], limit: int) -> list[str]:
-    if not lines:
-        return []
-    more = [f"- … and {len(lines) - limit} more"] if len(lines) > limit else []
-    return ["\n".join([f"**{title}**", "", *lines[:limit], *more])]
-
-
 def _overdue_line(doc: Doc, today: date) -> str:
     days = (today - (doc.due or today)).days
     since = "due today" if days == 0 else f"{days} day{'s' * (days != 1)} overdue"
-    return f"- {_link(doc.path)} · reviewed {doc.reviewed} · {since}"
-
-
-def _link(path: str) -> str:
-    target = path.removesuffix(".md")
-    if any(mark in target for mark in "[]|#^"):
-        return f"{target} (its name cannot be linked)"
-    return f"[[{target}|{target.rsplit('/', 1)[-1]}]]" if "/" in target else f"[[{target}]]"
+    return f"{link(doc.path)} · reviewed {doc.reviewed} · {since}"

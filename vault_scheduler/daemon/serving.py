@@ -397,6 +397,7 @@ def machine_environment(place: Place) -> MachineEnvironment:
         python=place.machine.python,
         secrets=place.machine.secrets,
         env_file=str(config_folder() / ENV_NAME),
+        state=str(place.state),
     )
 
 

@@ -117,6 +117,7 @@ class MachineEnvironment:
     python: str | None = None  # the interpreter of python tasks; None: ours
     secrets: Mapping[str, str] = field(default_factory=dict)  # the values of the machine's env file
     env_file: str = ""  # its path, to name it when a secret is missing
+    state: str = ""  # the vault's state folder, for built-in tasks alone; "": none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

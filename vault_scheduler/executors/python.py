@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from difflib import get_close_matches
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -94,10 +95,19 @@ class PythonExecutor:
         _require(_builtin_problem(name))
         asked = {
             "call": f"vault_scheduler.builtin.{name}:run",
-            "vault": request.vault,
+            "given": _given(request, self._machine),
             "timezone": request.timezone,
         }
         return _worker_launch(sys.executable, request, action, cwd, folder, asked, {}, own=True)
+
+
+def _given(request: RunRequest, machine: MachineEnvironment) -> dict[str, str]:
+    """The folders that a built-in task may ask for: `memory` is its own file, for what it knows from its last run."""
+    given = {"vault": request.vault, "system": str(Path(request.vault, request.system_folder))}
+    if not machine.state:
+        return given
+    name = f"{request.action['call']}-{sha256(request.task.encode()).hexdigest()[:12]}.json"
+    return {**given, "state": machine.state, "memory": str(Path(machine.state, "builtin", name))}
 
 
 def _worker_launch(

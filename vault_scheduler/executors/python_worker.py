@@ -2,7 +2,8 @@
 
 It runs in the user's interpreter: one file, standard library only, Python 3.8 and later. The request's keys:
 `call` ("module:function") or `code` (a file), `args`, `path` and `path_after` (folders to import from, before and
-after all others), `result` (the file to leave the result in), and for built-in tasks `vault` and `timezone`.
+after all others), `result` (the file to leave the result in), and for built-in tasks `given` (what they may ask
+for by the names of their positional parameters: folders as text) and `timezone`.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ def main(request_path: str) -> int:
     except NotCallable as error:
         return _fail(request, str(error), retryable=False)
     except Exception as error:
+        if _is_told(error):  # the reason says it all: printed, it would stand in the note twice
+            _leave(request, _failed(str(error), retryable=getattr(error, "retryable", True)))
+            return EXIT_FAILED
         _print_traceback(error)
         return _fail(request, _reason(error), retryable=not isinstance(error, (ImportError, SyntaxError)))
     _leave(request, _show(returned))
@@ -49,16 +53,15 @@ def _run(request: dict[str, Any]) -> Any:
     if request.get("code"):
         return _run_file(request["code"])
     arguments = dict(request["args"])
-    if "vault" in request:
-        arguments = {**_given_to_builtins(request), **arguments}
     function = _find(request)
+    given = _given_to_builtin(function, request) if "given" in request else []
     try:
-        inspect.signature(function).bind(**arguments)
+        inspect.signature(function).bind(*given, **arguments)
     except TypeError as error:
         raise NotCallable(f"{request['call']}: {error}") from None
     except ValueError:  # a function written in C does not always tell its parameters
         pass
-    returned = function(**arguments)
+    returned = function(*given, **arguments)
     return _awaited(returned) if inspect.isawaitable(returned) else returned
 
 
@@ -76,11 +79,20 @@ def _run_file(path: str) -> None:
     exec(code, {"__name__": "__main__", "__file__": path})
 
 
-def _given_to_builtins(request: dict[str, Any]) -> dict[str, Any]:
+def _given_to_builtin(function: Callable[..., Any], request: dict[str, Any]) -> list[Any]:
+    """What a built-in task asks for by its positional parameters; its arguments in the note are keywords only."""
     from datetime import datetime
     from zoneinfo import ZoneInfo
 
-    return {"vault": Path(request["vault"]), "now": datetime.now(ZoneInfo(request["timezone"]))}
+    there: dict[str, Any] = {name: Path(path) for name, path in request["given"].items()}
+    there["now"] = datetime.now(ZoneInfo(request["timezone"]))
+    wanted = inspect.signature(function).parameters.values()
+    return [there.get(each.name) for each in wanted if each.kind is each.POSITIONAL_ONLY]
+
+
+def _is_told(error: Exception) -> bool:
+    """Whether it is an error of our own: its text is meant for people, and no traceback makes it clearer."""
+    return any(base.__module__ == "vault_scheduler.errors" for base in type(error).__mro__)
 
 
 def _find(request: dict[str, Any]) -> Callable[..., Any]:
@@ -122,8 +134,12 @@ def _plain(value: Any) -> str:
 
 def _fail(request: dict[str, Any], reason: str, retryable: bool) -> int:
     print(reason, file=sys.stderr)
-    _leave(request, {"ok": False, "reason": reason, "retryable": retryable})
+    _leave(request, _failed(reason, retryable))
     return EXIT_FAILED
+
+
+def _failed(reason: str, retryable: bool) -> dict[str, Any]:
+    return {"ok": False, "reason": reason, "retryable": retryable}
 
 
 def _leave(request: dict[str, Any], result: dict[str, Any]) -> None:
