@@ -143,7 +143,7 @@ class Run:
     claimed_at: datetime
     state: RunState = RunState.CLAIMED
     snapshot: str = ""  # hash of the definition it was claimed with
-    waiting_for: str = ""  # slot · group · overlap · quota · retry · edit · gate
+    waiting_for: str = ""  # slot · group · session · overlap · quota · network · overload · retry · edit · gate
     not_before: datetime | None = None  # waits until then (retry, quota)
     outcome: Outcome | None = None
     reason: str = ""

@@ -21,6 +21,7 @@ class Settings:
     max_parallel: int = 4
     max_claude: int = 2
     vault_max_usd_day: float = 5.0
+    max_usage: float | None = None  # percent of the plan above which Claude tasks wait; None: they never do
     note_quiet: timedelta = timedelta(seconds=10)
     note_interval: timedelta = timedelta(seconds=30)
     options: Mapping[str, Any] = field(default_factory=dict)  # policy keys: the vault's defaults

@@ -174,6 +174,7 @@ class Task:
     status: Status = Status.ACTIVE
     paused_until: datetime | None = None  # UTC
     run_now: bool = False
+    answer: str = ""  # what a person has typed for the question of a run
     on_start: bool = False
     after: tuple[str, ...] = ()  # links to the tasks it comes after, as written between the brackets
     after_outcome: AfterOutcome = AfterOutcome.SUCCESS

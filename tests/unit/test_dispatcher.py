@@ -8,10 +8,14 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from vault_scheduler.daemon.claude_runs import ClaudeRuns
+from vault_scheduler.daemon.conversations import Questions
 from vault_scheduler.daemon.dispatcher import DIED, LONGEST_SETTLING, Dispatcher, View, deliveries_for
+from vault_scheduler.daemon.troubles import Troubles
 from vault_scheduler.engine import AttemptEnded, AttemptStarted, EngineEvent
 from vault_scheduler.executors.base import RunRequest
 from vault_scheduler.ledger.store import TRANSIENT, Batch, SqliteStore, Unstarted
@@ -84,6 +88,13 @@ class Stage:
             vault="/vault",
             system_folder="00_system",
             report=lambda run, what: self.reports.append((run.id, what)),
+            claude=ClaudeRuns(
+                self.store,
+                questions=Questions(),
+                troubles=Troubles(lambda *_: None),
+                credentials=lambda: None,
+                zone=lambda: ZoneInfo("UTC"),
+            ),
         )
 
     async def claim(self, kind: TriggerKind = TriggerKind.AT, fire_time: datetime = FIRE) -> Run:

@@ -7,12 +7,28 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from vault_scheduler.daemon.conversations import Questions, taken, unasked
 from vault_scheduler.daemon.dispatcher import Dispatcher
 from vault_scheduler.daemon.roster import Plans, Roster, Tracked
 from vault_scheduler.daemon.scribe import Scribe
 from vault_scheduler.daemon.survey import Survey
 from vault_scheduler.ledger.rows import STARTED_AT
-from vault_scheduler.ledger.store import CHANGED, DAILY_LOG, NOTE, OVERLAPS, PARENT, Claim, Request, Store, Unstarted
+from vault_scheduler.ledger.store import (
+    ANSWER,
+    ANSWERS,
+    CHANGED,
+    DAILY_LOG,
+    NOTE,
+    OVERLAPS,
+    PARENT,
+    QUESTION,
+    SESSION,
+    Claim,
+    Request,
+    Store,
+    Unstarted,
+)
+from vault_scheduler.planning.answers import UNASKED
 from vault_scheduler.planning.planner import (
     STILL_RUNNING,
     STILL_WAITS,
@@ -41,6 +57,7 @@ class Claims:
         survey: Survey,
         roster: Roster,
         dispatcher: Dispatcher,
+        questions: Questions,
         scribe: Scribe,
         tell: Callable[[str, str, str], None],
     ) -> None:
@@ -48,6 +65,7 @@ class Claims:
         self._survey = survey
         self._roster = roster
         self._dispatcher = dispatcher
+        self._questions = questions
         self._scribe = scribe
         self._tell = tell
         self.plans = Plans()
@@ -215,6 +233,34 @@ class Claims:
         if stands.state is State.PAUSED:
             return vault_off(self._survey.settings_note.in_force, now)
         return stands.reason or stands.state.value
+
+    # answers
+
+    def take_answer(self, task_id: str, tracked: Tracked, now: datetime) -> None:
+        """What a person typed into `answer` goes to the session that asked: claimed and latched in one transaction.
+
+        It waits in the note while nothing of the task may run. What was typed before anything was asked answers
+        nothing, also if something is asked later.
+        """
+        row, question, text = self._roster.row(task_id), self._questions.of(task_id), tracked.task.answer
+        if not text or row.answered or tracked.standing.state is State.OTHER_HOST:
+            return
+        if question is None:
+            self._roster.keep(replace(row, answered=unasked(text)), self.plans)
+        elif not self._refusal(tracked.standing, now):
+            extra = {ANSWERS: question.run, QUESTION: question.text, ANSWER: text, SESSION: question.session}
+            self._claim(task_id, TriggerKind.ANSWER, question.run, now, now, extra)
+            self._roster.keep(replace(row, answered=taken(text)), self.plans)
+            self._questions.close(task_id)
+            self._scribe.poke_note(task_id)  # to clear both
+
+    def why_not_answered(self, task_id: str, tracked: Tracked, now: datetime) -> str:
+        """Why the note's `answer` has not been taken; "" where there is none, or it has been."""
+        row, text = self._roster.row(task_id), tracked.task.answer
+        if not text or row.answered == taken(text) or tracked.standing.state is State.OTHER_HOST:
+            return ""
+        refusal = self._refusal(tracked.standing, now)
+        return f"the answer waits: {refusal}" if self._questions.of(task_id) and refusal else UNASKED
 
     # on_start
 

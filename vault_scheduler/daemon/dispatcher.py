@@ -8,13 +8,16 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
+from zoneinfo import ZoneInfo
 
 from vault_scheduler.daemon.active_runs import ActiveRuns
+from vault_scheduler.daemon.claude_runs import ClaudeRuns, excused
+from vault_scheduler.daemon.conversations import session_name
 from vault_scheduler.daemon.snapshots import Snapshots, cap_of, late_limit, snapshot_of
 from vault_scheduler.daemon.troubles import NO_LEDGER
 from vault_scheduler.engine import AttemptEnded, AttemptStarted, Engine
 from vault_scheduler.errors import internal
-from vault_scheduler.ledger.store import CANCELLED, DAILY_LOG, NOTE, OVERLAPS, TRANSIENT, Claim, Store
+from vault_scheduler.ledger.store import CANCELLED, DAILY_LOG, EXCUSED, NOTE, OVERLAPS, TRANSIENT, Claim, Store
 from vault_scheduler.planning.budget import charge
 from vault_scheduler.planning.planner import (
     Candidate,
@@ -25,6 +28,7 @@ from vault_scheduler.planning.planner import (
     superseded,
     take_turns,
 )
+from vault_scheduler.planning.quota import QUOTA, Skip, Wait, clock_words
 from vault_scheduler.run import (
     Attempt,
     Outcome,
@@ -59,6 +63,7 @@ class View:
     settled: bool  # the note has been left alone long enough
     present: bool  # the vault is there
     vault_is_off: bool = False  # paused or stopped as a whole
+    next_fire: Callable[[], datetime | None] = lambda: None  # the fire time that comes after now, of one that fires
 
 
 class Budget(Protocol):
@@ -83,7 +88,8 @@ def deliveries_for(run: Run, outcome: Outcome, snapshot: Mapping[str, Any], *, c
         "failures": outcome is not Outcome.SUCCESS,
         "none": False,
     }[log]
-    targets = ["note", "daily_log"] if wanted else []
+    asks = run.result is not None and run.result.question
+    targets = ["note", "daily_log"] if wanted or asks else []
     if snapshot.get("output") and outcome is Outcome.SUCCESS and run.result is not None and run.result.text:
         targets.append("output")
     return targets
@@ -102,6 +108,7 @@ class Dispatcher:
         vault: str,
         system_folder: str,
         report: Callable[[Run, str], None],
+        claude: ClaudeRuns,
         named_files: Callable[[], list[str]] = list,
     ) -> None:
         self._store = store
@@ -109,6 +116,7 @@ class Dispatcher:
         self._budget = budget
         self._view = view
         self._report = report
+        self._claude = claude
         self.serves: Callable[[Run], bool] = lambda run: True  # which runs are started; the others stay as they are
         self._active = ActiveRuns()
         self._cancelling: set[str] = set()
@@ -123,7 +131,7 @@ class Dispatcher:
     @property
     def is_busy(self) -> bool:
         """Whether anything goes on, or waits and is to be started."""
-        return any(is_going(run) or self.serves(run) for run in self._active.values())
+        return any(is_going(run) or (self.serves(run) and not _rests(run)) for run in self._active.values())
 
     def of_task(self, task: str) -> list[Run]:
         """The runs of a task that have not ended."""
@@ -183,7 +191,7 @@ class Dispatcher:
     async def _take_turns(self, settings: Settings, now: datetime) -> bool:
         """Whether one whose turn it was ended without having started."""
         for run in [r for r in self._active.values() if not is_going(r) and self.serves(r)]:
-            await self._alone(run, self._give_up_if_pointless(run, now), now)
+            await self._alone(run, self._give_up_if_pointless(run, settings, now), now)
         ours = [run for run in self._active.values() if is_going(run) or self.serves(run)]
         found = [await self._alone(run, self._candidate(run), now) for run in ours]
         candidates = [candidate for candidate in found if candidate is not None]
@@ -192,11 +200,18 @@ class Dispatcher:
         candidates = [candidate for candidate in candidates if candidate.run.id in self._active]
         going = [c for c in candidates if is_going(c.run)]
         waiting = [c for c in candidates if not is_going(c.run)]
-        limits = Limits(max_parallel=settings.max_parallel, max_claude=settings.max_claude)
+        hold = self._claude.hold(settings, now)
+        limits = Limits(
+            max_parallel=settings.max_parallel,
+            max_claude=self._claude.at_once(settings, now),
+            claude_waits=hold is not None,
+        )
         turns = take_turns(waiting, going, limits, now)
         for turn in turns:
-            if turn.waits_for:
-                await self._wait(turn.run, turn.waits_for, turn.run.not_before)
+            if turn.waits_for == QUOTA and hold is not None:
+                await self._wait(turn.run, QUOTA, hold.until)
+            elif turn.waits_for:
+                await self._wait(turn.run, turn.waits_for, None if _rests(turn.run) else turn.run.not_before)
             else:
                 await self._alone(turn.run, self._start(turn.run, settings, now), now)
         return any(not turn.waits_for and turn.run.id not in self._active for turn in turns)
@@ -209,6 +224,7 @@ class Dispatcher:
             overlap=Overlap(snapshot["overlap"]),
             group=snapshot.get("group", ""),
             overlaps=OVERLAPS in run.extra,
+            session=session_name(run.task, snapshot),
         )
 
     async def _give_way(self, run: Run, now: datetime) -> None:
@@ -218,14 +234,17 @@ class Dispatcher:
         else:
             await self._end_unstarted(run, Outcome.SKIPPED, SUPERSEDED, now)
 
-    async def _give_up_if_pointless(self, run: Run, now: datetime) -> None:
+    async def _give_up_if_pointless(self, run: Run, settings: Settings, now: datetime) -> None:
         view = self._view(run.task)
+        is_claude = (await self._snapshots.of(run))["type"] == TaskType.CLAUDE
         if view.task is None:
             await self._end_unstarted(run, Outcome.SKIPPED, "the task was deleted", now)
         elif view.state.blocks:
             await self._end_unstarted(run, Outcome.BLOCKED, view.reason, now)
         elif view.state is not State.ARMED and not _runs_while(run, view):
             await self._end_unstarted(run, Outcome.SKIPPED, view.reason, now)
+        elif is_claude and (refusal := self._claude.refusal(run, settings, view.next_fire, now)):
+            await self._end_unstarted(run, *refusal, now)
 
     async def give_up_late(self, away: timedelta, why: str, now: datetime) -> None:
         """Nobody was there for so long: what waited meanwhile is as late as that, and perhaps too late (rule 5).
@@ -247,11 +266,14 @@ class Dispatcher:
             reason = f"{run.result.reason if run.result else ''} (not retried: {reason})".strip()
         await self._finish(run, outcome, reason, now)
 
-    async def _wait(self, run: Run, waits_for: str, not_before: datetime | None) -> None:
+    async def _wait(self, run: Run, waits_for: str, not_before: datetime | None, excused: int | None = None) -> None:
         if run.state is RunState.WAITING and run.waiting_for == waits_for and run.not_before == not_before:
             return
-        await self._store.wait(run.id, waits_for, not_before)
-        self._active[run.id] = replace(run, state=RunState.WAITING, waiting_for=waits_for, not_before=not_before)
+        await self._store.wait(run.id, waits_for, not_before, excused)
+        extra = run.extra if excused is None else {**run.extra, EXCUSED: str(excused)}
+        self._active[run.id] = replace(
+            run, state=RunState.WAITING, waiting_for=waits_for, not_before=not_before, extra=extra
+        )
 
     async def _start(self, run: Run, settings: Settings, now: datetime) -> None:
         view = self._view(run.task)
@@ -276,7 +298,8 @@ class Dispatcher:
         )
         self._report(run, "started")
         cap = max(0.0, run.reserved_usd - self._budget.spent_by(run)) if run.reserved_usd else None
-        await self._engine.submit(await self._snapshots.request(run, max_usd=cap, now=now))
+        request = await self._snapshots.request(run, max_usd=cap, now=now)
+        await self._engine.submit(replace(request, **await self._claude.going_on(run, snapshot)))
 
     async def _follow_edit(self, run: Run, view: View) -> Run:
         """A first attempt that had to wait, for an edit to settle or its turn, runs what the note says now (rule 5)."""
@@ -357,24 +380,38 @@ class Dispatcher:
             left = max(0.0, run.reserved_usd - self._budget.spent_by(run))
             cost = run.result.cost_usd
             self._budget.charge(run, run.attempts, charge(cost, left, complete=cost is not None), now)
+        await self._claude.learn(run, await self._snapshots.of(run), now)
         await self._conclude(run, now)
 
     async def _conclude(self, run: Run, now: datetime) -> None:
         result = run.result
         assert result is not None
-        snapshot = await self._snapshots.of(run)
-        retry = result.outcome.is_failed and result.retryable and run.attempts <= snapshot["retries"]
-        if retry and run.id not in self._cancelling:
-            delay = retry_delay(Policies(retry_delay=timedelta(seconds=snapshot["retry_delay_s"])), run.attempts)
+        snapshot, is_cancelled = await self._snapshots.of(run), run.id in self._cancelling
+        found = self._claude.respite(run, snapshot, self._view(run.task).next_fire, now)
+        counted = run.attempts - excused(run)
+        if isinstance(found, Wait) and not is_cancelled:
+            again = f"waits for {found.waits_for} until {clock_words(found.until, ZoneInfo(snapshot['timezone']))}"
+            await self._go_on_later(run, again, found.waits_for, found.until, excused(run) + 1)
+        elif isinstance(found, Skip):
+            await self._finish(run, Outcome.SKIPPED, found.reason, now)
+        elif result.outcome.is_failed and result.retryable and counted <= snapshot["retries"] and not is_cancelled:
+            delay = retry_delay(Policies(retry_delay=timedelta(seconds=snapshot["retry_delay_s"])), counted)
             again = f"again in {duration_words(delay.total_seconds())}"
-            self._report(run, f"attempt {run.attempts}: {result.outcome.value} · {result.reason}; {again}")
-            self._active[run.id] = run
-            await self._wait(run, "retry", now + delay)
-            return
-        await self._finish(run, result.outcome, result.reason, now)
+            await self._go_on_later(run, again, "retry", now + delay)
+        else:
+            await self._finish(run, result.outcome, result.reason, now)
+
+    async def _go_on_later(
+        self, run: Run, told: str, waits_for: str, until: datetime, excused: int | None = None
+    ) -> None:
+        assert run.result is not None, "an attempt ends with a result"
+        self._report(run, f"attempt {run.attempts}: {run.result.outcome.value} · {run.result.reason}; {told}")
+        self._active[run.id] = run
+        await self._wait(run, waits_for, until, excused)
 
     async def _finish(self, run: Run, outcome: Outcome, reason: str, now: datetime) -> None:
         snapshot = await self._snapshots.of(run)
+        run = self._claude.reopened(run, outcome, reason)
         before = await self._store.last_run_of(run.task, started=bool(run.attempts))
         changed = before is None or before.outcome != outcome or _text(before.result) != _text(run.result)
         targets = deliveries_for(run, outcome, snapshot, changed=changed)
@@ -439,8 +476,13 @@ class Dispatcher:
 
 
 def _runs_while(run: Run, view: View) -> bool:
-    """Run-now works on a paused task, not on a stopped one and not in a paused vault (rule 2)."""
-    return run.trigger is TriggerKind.REQUEST and view.state in (State.PAUSED, State.DONE) and not view.vault_is_off
+    """What a person asks for works on a paused task, not on a stopped one and not in a paused vault (rule 2)."""
+    return not counts_as_run(run.trigger) and view.state in (State.PAUSED, State.DONE) and not view.vault_is_off
+
+
+def _rests(run: Run) -> bool:
+    """Whether it waits for the plan's limits: for hours perhaps, and for nothing that this daemon does."""
+    return run.state is RunState.WAITING and run.waiting_for == QUOTA
 
 
 def _end_of_orphan(run: Run) -> Result:

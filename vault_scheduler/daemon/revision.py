@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from vault_scheduler.daemon.changes import Changes
 from vault_scheduler.daemon.claims import Claims
+from vault_scheduler.daemon.conversations import Questions
 from vault_scheduler.daemon.dispatcher import Dispatcher
 from vault_scheduler.daemon.endings import Endings
 from vault_scheduler.daemon.guard import Guard
@@ -40,6 +41,7 @@ class Revision:
         guard: Guard,
         attendance: Attendance,
         dispatcher: Dispatcher,
+        questions: Questions,
         claims: Claims,
         changes: Changes,
         endings: Endings,
@@ -57,6 +59,7 @@ class Revision:
         self._guard = guard
         self._attendance = attendance
         self._dispatcher = dispatcher
+        self._questions = questions
         self._claims = claims
         self._changes = changes
         self._endings = endings
@@ -143,13 +146,14 @@ class Revision:
         self._roster.rename(old, new, holder.path)
         self._changes.rename(old, new)
         self._dispatcher.rename(old, new)
+        self._questions.rename(old, new)
         if old != new:
             self._tell("renamed", old, f"→ {new}")
 
     def _reconsider(self, task_id: str, now: datetime, monotonic: float, may_claim: bool) -> None:
         if may_claim:
             self._fire_before_edit(task_id, now)
-        self._around.forget_passed(task_id)
+        self._around.forget(task_id)
         tracked = self._roster.reconsider(task_id, self._claims.plans, now, monotonic)
         self._changes.reconsider(task_id)
         if tracked is None:
@@ -160,6 +164,9 @@ class Revision:
             self._around.has_passed(task_id, tracked.task.path, which)
         if tracked.task.run_now and not self._only_requests:
             self._claims.run_now(task_id, tracked, now)
+        if not self._only_requests:
+            self._claims.take_answer(task_id, tracked, now)
+            self._around.has_answer(task_id, tracked.task.path, self._claims.why_not_answered(task_id, tracked, now))
         self._endings.schedule_look(task_id, now)
         self._scribe.registered(task_id)
         if tracked.standing.armed and self._survey.value(tracked.task.path, "status_reason"):

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from vault_scheduler.daemon.conversations import marks_of
 from vault_scheduler.daemon.dispatcher import View
 from vault_scheduler.daemon.guard import Guard, named_files
 from vault_scheduler.daemon.survey import Survey
@@ -140,6 +141,7 @@ class Roster:
             vault_is_off=bool(vault_off(self._settings, now)),
             settled=self._survey.settled(tracked.task.path),
             present=present,
+            next_fire=lambda: tracked.task.schedule.next_after(now) if tracked.standing.armed else None,
         )
 
     @contextmanager
@@ -249,6 +251,7 @@ class Roster:
             source=source,
             seen_definition=task.definition,
             started=0 if row is None or task.status is Status.DONE else row.started,
+            answered=row.answered if row is not None and row.answered in marks_of(task.answer) else "",
         )
         if row is not None and stands.fires and not row.fires:
             plans.meta[ARMED_SINCE + task_id] = now.isoformat()

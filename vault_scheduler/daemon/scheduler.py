@@ -6,10 +6,13 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from vault_scheduler.clock import LONGEST_WAIT_S, Clock
 from vault_scheduler.daemon.changes import Changes
 from vault_scheduler.daemon.claims import Claims
+from vault_scheduler.daemon.claude_runs import ClaudeRuns
+from vault_scheduler.daemon.conversations import Questions
 from vault_scheduler.daemon.dispatcher import LONGEST_SETTLING, Dispatcher
 from vault_scheduler.daemon.endings import Endings
 from vault_scheduler.daemon.false_clock import take_back
@@ -71,6 +74,7 @@ class Scheduler:
         troubles: Troubles | None = None,
         hold: Callable[[], None] = lambda: None,
         good_notes: GoodNotes | None = None,
+        credentials: Callable[[], object] = lambda: None,
     ) -> None:
         self._vault = vault
         self.store = store
@@ -95,6 +99,14 @@ class Scheduler:
         self._look_by: datetime | None = None  # when the next tick is to be
         self.wake = asyncio.Event()
         self._roster = Roster(survey, guard, host, rows, ledger_lost=ledger_lost, ran_until=ran_until)
+        self._questions = Questions()
+        self._claude = ClaudeRuns(
+            store,
+            questions=self._questions,
+            troubles=self._troubles,
+            credentials=credentials,
+            zone=lambda: ZoneInfo(survey.timezone),
+        )
         self._put_together(vault, good_notes)
         guard.watch(self.dispatcher.active)
 
@@ -108,6 +120,7 @@ class Scheduler:
             vault=str(vault.root),
             system_folder=vault.system_folder,
             report=self._report_run,
+            claude=self._claude,
             named_files=lambda: self._roster.named_files(vault),
         )
         self._around = NoteSurroundings(
@@ -116,6 +129,7 @@ class Scheduler:
             clock=self._clock,
             host=self._host,
             runs_of=self.dispatcher.of_task,
+            questions=self._questions,
             tell=self._tell,
         )
         self.scribe = self._around.scribe = Scribe(vault=vault, store=self.store, surroundings=self._around)
@@ -124,6 +138,7 @@ class Scheduler:
             survey=self._survey,
             roster=self._roster,
             dispatcher=self.dispatcher,
+            questions=self._questions,
             scribe=self.scribe,
             tell=self._tell,
         )
@@ -172,6 +187,7 @@ class Scheduler:
             guard=self._guard,
             attendance=self._attendance,
             dispatcher=self.dispatcher,
+            questions=self._questions,
             claims=self._claims,
             changes=self.changes,
             endings=self._endings,
@@ -215,6 +231,7 @@ class Scheduler:
         """Bring what a former daemon left to its end, before anything new starts."""
         await self._revision.begin()
         await self._endings.begin()
+        await self._claude.begin()
         await self.store.reopen_requests()
         self._guard.recall(await self.store.started_of_type(TaskType.CLAUDE, RECALLED), self._clock.now())
         await self.dispatcher.recover(self._clock.now(), self._grace_s)
@@ -435,6 +452,7 @@ class Scheduler:
         if tracked.standing.until is not None and tracked.standing.until <= now:
             tracked = self._roster.restand(task_id, self._claims.plans, now)
             self.scribe.registered(task_id)
+            self._claims.take_answer(task_id, tracked, now)
         if tracked.fires:
             self._claims.fire(task_id, tracked, now, self._attendance.absence)
         self._endings.schedule_look(task_id, now)
@@ -471,6 +489,7 @@ class Scheduler:
     def _report_run(self, run: Run, what: str) -> None:
         self._status.poke()
         if run.state is RunState.ENDED:
+            self._questions.run_ended(run)
             self._followers.pending = True
             self._endings.add(run)
             self._guard.run_ended(run, run.ended_at or self._clock.now())

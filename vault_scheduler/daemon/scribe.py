@@ -14,6 +14,7 @@ from functools import partial
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
+from vault_scheduler.daemon.conversations import taken
 from vault_scheduler.daemon.log_writer import LogWriter
 from vault_scheduler.daemon.output_writer import OutputWriter
 from vault_scheduler.daemon.pen import Pen, Witness
@@ -22,6 +23,7 @@ from vault_scheduler.errors import VaultSchedError, internal
 from vault_scheduler.ledger.store import DAILY_LOG, NOTE, OUTPUT, Delivery, Store
 from vault_scheduler.notes.note import Document, set_keys
 from vault_scheduler.notes.runs_section import RunEntry, insert_runs, run_ids
+from vault_scheduler.parsing.values import spoken
 from vault_scheduler.planning.vigil import Vigil
 from vault_scheduler.run import Run
 from vault_scheduler.telling.summary import entry_of
@@ -43,7 +45,7 @@ NOTES_A_PASS = 25
 PROPERTIES_A_SECOND = 5
 
 LOOKS_A_PASS = 200
-OURS = ("last_run", "last_status", "next_run")
+OURS = ("last_run", "last_status", "next_run", "question")
 Value = str | bool | int | None
 
 
@@ -61,6 +63,10 @@ class NoteView:
     expects_run: bool = False  # a run of the task has not ended
     frequent: bool = False  # it fires again less than FREQUENT after `next_run`
     stands: Mapping[str, str | None] = field(default_factory=dict)  # the values of OURS that the note holds now
+    talks: bool = False  # its runs can ask
+    question: str = ""  # what waits for an answer, in one line
+    asked_by: str = ""  # the run that asked
+    taken: str = ""  # the mark of the answer that was taken from the note
 
 
 class Surroundings(Witness, Protocol):
@@ -346,7 +352,7 @@ class Scribe:
         keys = {**keys_of(await self._store.last_run_of(task, started=True), note), **wanted}
         try:
             entries = [entry_of(run, note.zone) for run in runs]
-            change = _NoteChange(keys, entries, note.keep_runs)
+            change = _NoteChange(keys, entries, note.keep_runs, {note.asked_by} - {""}, note.taken)
             change.may_write = partial(self._around.knows, note.path) if is_quiet else _at_any_time
             written = await self._pen.edit(note.path, change, monotonic)
             change.may_write = _at_any_time
@@ -384,6 +390,8 @@ class _NoteChange:
     keys: Mapping[str, Value]
     entries: Sequence[RunEntry]
     keep_runs: int
+    open_runs: set[str] = field(default_factory=set)  # their questions are open
+    taken: str = ""  # the mark of the answer that was taken, and is cleared if it still stands
     may_write: Callable[[bytes], bool] = _at_any_time
     stood: set[str] = field(default_factory=set)  # the runs in the note before
     left: set[str] = field(default_factory=set)  # and after it
@@ -391,9 +399,9 @@ class _NoteChange:
     def __call__(self, data: bytes) -> bytes:
         if not self.may_write(data):
             raise _JustEdited
-        new = set_keys(data, worth_setting(data, self.keys))
+        new = set_keys(data, worth_setting(data, self.keys, self.taken))
         if self.entries:
-            new = insert_runs(new, self.entries, self.keep_runs)
+            new = insert_runs(new, self.entries, self.keep_runs, self.open_runs)
             self.stood, self.left = run_ids(data), run_ids(new)
         return new
 
@@ -415,13 +423,22 @@ def keys_of(last: Run | None, note: NoteView) -> dict[str, Value]:
     keys["next_run"] = _next_run_text(note)
     if note.untick:
         keys["run_now"] = False
+    if note.talks:
+        keys["question"] = note.question or None
+        keys["answer"] = None
     return keys
 
 
-def worth_setting(data: bytes, keys: Mapping[str, Value]) -> dict[str, Value]:
-    """Without the empty ones that the note does not have: a bare `question:` in every note helps nobody."""
+def worth_setting(data: bytes, keys: Mapping[str, Value], answered: str = "") -> dict[str, Value]:
+    """Without the empty ones that the note does not have: a bare `question:` in every note helps nobody.
+
+    Of answers only the one with this mark is cleared: what a person has typed since is theirs.
+    """
     there = Document.parse(data).mapping
-    return {key: value for key, value in keys.items() if value is not None or there.get(key) is not None}
+    worth = {key: value for key, value in keys.items() if value is not None or there.get(key) is not None}
+    if "answer" in worth and (not answered or answered != taken(spoken(there["answer"]))):
+        del worth["answer"]
+    return worth
 
 
 def _next_run_text(note: NoteView) -> str | None:

@@ -7,14 +7,20 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from vault_scheduler.clock import Clock
+from vault_scheduler.daemon.conversations import Questions
 from vault_scheduler.daemon.roster import Roster
 from vault_scheduler.daemon.scribe import FREQUENT, OURS, NoteView, Pace, Scribe
 from vault_scheduler.daemon.survey import Survey
+from vault_scheduler.planning.answers import answer_problem
 from vault_scheduler.planning.planner import State, is_going
 from vault_scheduler.run import Run
-from vault_scheduler.task import Problem, fingerprint
+from vault_scheduler.task import Problem, TaskType, fingerprint
 from vault_scheduler.telling.summary import problem_line
+from vault_scheduler.text.harmless import plain_line
 from vault_scheduler.vault.vault import Written
+
+QUESTION_LIMIT = 500
+"""Characters of a question in the property; the run in the note has all of it."""
 
 
 class NoteSurroundings:
@@ -31,6 +37,7 @@ class NoteSurroundings:
         clock: Clock,
         host: str,
         runs_of: Callable[[str], list[Run]],
+        questions: Questions,
         tell: Callable[[str, str, str], None],
     ) -> None:
         self._survey = survey
@@ -38,8 +45,10 @@ class NoteSurroundings:
         self._clock = clock
         self._host = host
         self._runs_of = runs_of
+        self._questions = questions
         self._tell = tell
         self._passed: dict[str, Problem] = {}  # task id → that its time had passed before it was known
+        self._answers: dict[str, Problem] = {}  # task id → why the answer in its note has not been taken
         self._told: set[str] = set()
         self._mark: object = None
 
@@ -50,7 +59,7 @@ class NoteSurroundings:
         tracked = self._roster.get(task)
         if tracked is None:
             return None
-        row = self._roster.row(task)
+        row, question = self._roster.row(task), self._questions.of(task)
         schedule, fires = tracked.task.schedule, tracked.standing.armed
         next_run = schedule.next_after(max(row.watermark, self._clock.now())) if fires else None
         following = schedule.next_after(next_run) if next_run else None
@@ -65,6 +74,10 @@ class NoteSurroundings:
             busy=any(is_going(run) and run.reserved_usd for run in self._runs_of(task)),
             elsewhere=tracked.standing.state is State.OTHER_HOST,
             expects_run=bool(self._runs_of(task)),
+            talks=tracked.task.type is TaskType.CLAUDE,
+            question=plain_line(question.text, QUESTION_LIMIT).replace("<%", "< %") if question else "",
+            asked_by=question.run if question else "",
+            taken=row.answered,
         )
 
     def quiet_s(self, path: str) -> float:
@@ -105,25 +118,36 @@ class NoteSurroundings:
         line = self._survey.line_of(path, "at")
         self._passed[task] = Problem(path=path, line=line, key="at", message=message, fix=fix)
 
-    def forget_passed(self, task: str) -> None:
+    def has_answer(self, task: str, path: str, why: str) -> None:
+        """Why the `answer` in the note of a task has not been taken; "" if there is none."""
+        if not why:
+            return
+        line = self._survey.line_of(path, "answer")
+        self._answers[task] = answer_problem(path, line, why)
+
+    def forget(self, task: str) -> None:
         """The task is looked at anew."""
         self._passed.pop(task, None)
+        self._answers.pop(task, None)
 
     def problems(self) -> list[Problem]:
         """Everything wrong with the vault's notes now."""
-        return [*self._survey.problems(), *self._passed.values(), *self._roster.aside.values()]
+        own = (*self._passed.values(), *self._answers.values())
+        return [*self._survey.problems(), *own, *self._roster.aside.values()]
 
     @property
     def problems_mark(self) -> tuple[object, ...]:
         """Another one whenever the problems are others."""
-        return self._survey.problems_mark, tuple(self._passed.items()), tuple(self._roster.aside.items())
+        own = (self._passed, self._answers, self._roster.aside)
+        return self._survey.problems_mark, *(tuple(found.items()) for found in own)
 
     def tell_problems(self, now: datetime) -> None:
         """Each problem once in the daily log, until it is gone."""
         if self.problems_mark == self._mark:
             return
         self._mark = self.problems_mark
-        current = {str(problem): problem for problem in self.problems() if problem.is_error}
+        told = (problem for problem in self.problems() if problem.is_error or problem.key == "answer")
+        current = {str(problem): problem for problem in told}
         for text, problem in current.items():
             if text not in self._told:
                 self._tell("problem", problem.path, text)

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
 
+from vault_scheduler.ledger.conversations import answer
 from vault_scheduler.ledger.deliveries import demand
 from vault_scheduler.ledger.rows import Claim, Unstarted
 from vault_scheduler.ledger.run_rows import run_of, run_values
@@ -28,6 +29,7 @@ def claim(change: Transaction, wish: Claim, owner: str) -> Run | None:
         return None
     run = _with_free_id(change, wish.run)
     change.insert("runs", run_values(run, owner))
+    answer(change, run)
     if run.state is RunState.ENDED and not _joins(change, run, wish.deliveries):
         demand(change, run.id, wish.deliveries)
     return replace(run, fire_time=certain(int(run.fire_time.timestamp())))

@@ -20,6 +20,7 @@ _ORPHANS = (
     "DELETE FROM attempts WHERE run NOT IN (SELECT id FROM runs)",
     "DELETE FROM deliveries WHERE run NOT IN (SELECT id FROM runs)",
     "DELETE FROM unfollowed WHERE run NOT IN (SELECT id FROM runs)",
+    "DELETE FROM questions WHERE run NOT IN (SELECT id FROM runs)",
 )
 # An attempt that was under way is looked for among the processes, whether its own row could be read or not.
 _ATTEMPTS = (

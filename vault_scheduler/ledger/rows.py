@@ -30,6 +30,13 @@ CHANGED = "changed"
 CANCELLED = "cancelled"
 # Key in `Run.extra`: the id of the run that it comes after.
 PARENT = "parent"
+# Keys in `Run.extra` of a run that brings an answer: the run that asked, what it asked, the answer, the session.
+ANSWERS = "answers"
+QUESTION = "question"
+ANSWER = "answer"
+SESSION = "session"
+# Key in `Run.extra`: how many of its attempts ended for no fault of the task, and use up no retry.
+EXCUSED = "excused"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +53,7 @@ class TaskRow:
     source: str = ""  # JSON of the last good definition
     seen_definition: str = ""  # its hash
     started: int = 0  # runs that its triggers have started since it last was done (`max_runs`)
+    answered: str = ""  # hash of the `answer` that was taken and has not been seen gone since
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +115,29 @@ class Delivery:
     detail: str = ""
     done_at: datetime | None = None
     restored: bool = False  # it vanished from the target once and was put back
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What a run asked a person, and nobody has answered yet."""
+
+    task: str
+    run: str  # that asked
+    session: str  # that goes on with the answer; "" if nobody knows
+    text: str
+    asked_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRow:
+    """A Claude session that further runs go on with."""
+
+    name: str
+    session: str  # its id
+    runs: int
+    turns: int
+    last_attempt: str  # run id and number of the attempt that used it last
+    used_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,9 @@ from datetime import datetime
 
 from vault_scheduler.errors import Refused, RunNotFound
 from vault_scheduler.ledger.claims import absorb
+from vault_scheduler.ledger.conversations import ask
 from vault_scheduler.ledger.deliveries import demand
-from vault_scheduler.ledger.rows import CANCELLED, TRANSIENT
+from vault_scheduler.ledger.rows import CANCELLED, EXCUSED, TRANSIENT
 from vault_scheduler.ledger.run_rows import attempt_of, result_json, run_of
 from vault_scheduler.ledger.sqlite_file import SqliteFile, Transaction, epoch, moment
 from vault_scheduler.run import Attempt, Outcome, Result, Run, RunState
@@ -148,7 +149,9 @@ class RunTable:
         """See `Store.attempts`."""
         return [attempt_of(row) for row in self._file.rows("SELECT * FROM attempts WHERE run = ? ORDER BY number", run)]
 
-    async def wait(self, run: str, waiting_for: str, not_before: datetime | None = None) -> None:
+    async def wait(
+        self, run: str, waiting_for: str, not_before: datetime | None = None, excused: int | None = None
+    ) -> None:
         """See `Store.wait`."""
         with self._file.write(durable=False) as change:
             _require_active(change, run)
@@ -158,6 +161,8 @@ class RunTable:
                 epoch(not_before),
                 run,
             )
+            if excused is not None:
+                change.run(f"UPDATE runs SET extra = json_set(extra, '$.{EXCUSED}', ?) WHERE id = ?", str(excused), run)
 
     async def begin_attempt(self, run: str, number: int, at: datetime) -> None:
         """See `Store.begin_attempt`."""
@@ -283,7 +288,11 @@ class RunTable:
                 demand(change, run, deliveries)
             if found.attempts:
                 change.insert("unfollowed", {"run": run}, "ON CONFLICT DO NOTHING")
-            return merged or _require(change, run)
+            if merged is not None:
+                return merged
+            ended = _require(change, run)
+            ask(change, ended)
+            return ended
 
     async def last_started_at(self, task: str) -> datetime | None:
         """See `Store.last_started_at`."""

@@ -75,4 +75,24 @@ def _second(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
-MIGRATIONS: Sequence[Callable[[sqlite3.Connection], None]] = (_first, _second)
+_THIRD = (
+    # What runs asked a person, and nobody has answered yet: the newest one of each task.
+    """CREATE TABLE questions (
+        task TEXT PRIMARY KEY, run TEXT NOT NULL, session TEXT NOT NULL, question TEXT NOT NULL, asked_at REAL NOT NULL
+    ) WITHOUT ROWID""",
+    # The Claude sessions that further runs go on with, and how long they have grown.
+    """CREATE TABLE sessions (
+        name TEXT PRIMARY KEY, session TEXT NOT NULL, runs INTEGER NOT NULL, turns INTEGER NOT NULL,
+        last_attempt TEXT NOT NULL, used_at REAL NOT NULL
+    ) WITHOUT ROWID""",
+    # Hash of the answer that was taken from the note, until it is seen without it.
+    "ALTER TABLE tasks ADD COLUMN answered TEXT NOT NULL DEFAULT ''",
+)
+
+
+def _third(db: sqlite3.Connection) -> None:
+    for statement in _THIRD:
+        db.execute(statement)
+
+
+MIGRATIONS: Sequence[Callable[[sqlite3.Connection], None]] = (_first, _second, _third)

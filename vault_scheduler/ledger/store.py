@@ -14,25 +14,33 @@ from typing import Any, Protocol
 
 from vault_scheduler import __version__
 from vault_scheduler.ledger.claims import add_unstarted, claim
+from vault_scheduler.ledger.conversations import OWN_SESSION, ConversationTable, question_of
 from vault_scheduler.ledger.deliveries import DeliveryTable, demand
 from vault_scheduler.ledger.mending import mend
 from vault_scheduler.ledger.requests import RequestTable
 from vault_scheduler.ledger.rows import (
+    ANSWER,
+    ANSWERS,
     CANCELLED,
     CHANGED,
     DAILY_LOG,
+    EXCUSED,
     NOTE,
     OUTPUT,
     OVERLAPS,
     PARENT,
+    QUESTION,
+    SESSION,
     TASK_FACTS,
     TRANSIENT,
     Batch,
     Claim,
     Delivery,
     NoteState,
+    Question,
     Request,
     RequestState,
+    SessionRow,
     TaskRow,
     Unstarted,
 )
@@ -43,13 +51,19 @@ from vault_scheduler.ledger.tasks import TaskTable, write_meta, write_task
 from vault_scheduler.run import Attempt, Outcome, Result, Run
 
 __all__ = [
+    "ANSWER",
+    "ANSWERS",
     "CANCELLED",
     "CHANGED",
     "DAILY_LOG",
+    "EXCUSED",
     "NOTE",
     "OUTPUT",
     "OVERLAPS",
+    "OWN_SESSION",
     "PARENT",
+    "QUESTION",
+    "SESSION",
     "TASK_FACTS",
     "TRANSIENT",
     "TRIM_LIMIT",
@@ -57,12 +71,15 @@ __all__ = [
     "Claim",
     "Delivery",
     "NoteState",
+    "Question",
     "Request",
     "RequestState",
+    "SessionRow",
     "SqliteStore",
     "Store",
     "TaskRow",
     "Unstarted",
+    "question_of",
 ]
 
 
@@ -71,6 +88,7 @@ _FORGET_RUN = (
     "DELETE FROM attempts WHERE run = ?",
     "DELETE FROM deliveries WHERE run = ?",
     "DELETE FROM unfollowed WHERE run = ?",
+    "DELETE FROM questions WHERE run = ?",
     "DELETE FROM runs WHERE id = ?",
 )
 
@@ -195,8 +213,26 @@ class Store(Protocol):
     async def unfollowed(self) -> list[Run]:
         """Runs that made an attempt and have ended, and whose followers no batch has brought yet; by their end."""
 
-    async def wait(self, run: str, waiting_for: str, not_before: datetime | None = None) -> None:
-        """The run waits: for a slot, its group, its overlap, quota or a retry. Raises RunNotFound, Refused (ended)."""
+    async def wait(
+        self, run: str, waiting_for: str, not_before: datetime | None = None, excused: int | None = None
+    ) -> None:
+        """The run waits: for a slot, its group, its overlap, quota or a retry. Raises RunNotFound, Refused (ended).
+
+        `excused`: so many of its attempts use up no retry (extra `EXCUSED`).
+        """
+
+    async def questions(self) -> dict[str, Question]:
+        """What tasks ask a person and nobody has answered yet, by task.
+
+        `finish` opens the question of a result, in the place of the task's former one; the claim of a run with the
+        extra `ANSWERS` closes it.
+        """
+
+    async def session(self, name: str) -> SessionRow | None:
+        """The Claude session that goes on under this name."""
+
+    async def keep_session(self, row: SessionRow) -> None:
+        """Remember which session goes on under a name, in the place of the one before."""
 
     async def begin_attempt(self, run: str, number: int, at: datetime) -> None:
         """The attempt is `starting`: on the disk before its process is spawned. Raises RunNotFound, Refused.
@@ -295,7 +331,7 @@ class Store(Protocol):
         """A request by its id."""
 
 
-class SqliteStore(TaskTable, RunTable, DeliveryTable, RequestTable):
+class SqliteStore(TaskTable, RunTable, DeliveryTable, RequestTable, ConversationTable):
     """The ledger in one SQLite file of the state folder. Calls take about 0.1 ms, so they do not leave the loop."""
 
     def __init__(self, file: SqliteFile, owner: str) -> None:
@@ -392,6 +428,7 @@ class SqliteStore(TaskTable, RunTable, DeliveryTable, RequestTable):
             change.run("DELETE FROM requests WHERE made_at < ?", oldest)
             # A whole note is replaced only if it is what we last wrote: one that is written once a year, too.
             change.run("DELETE FROM notes WHERE written_at < ?", epoch(now - 2 * keep))
+            change.run("DELETE FROM sessions WHERE used_at < ?", oldest)
         return len(gone)
 
     async def idle_tasks(self, now: datetime, keep: timedelta) -> dict[str, str]:
@@ -411,6 +448,7 @@ class SqliteStore(TaskTable, RunTable, DeliveryTable, RequestTable):
                 for statement in _FORGET_RUN:
                     change.run(statement, run)
             change.run("DELETE FROM tasks WHERE task = ?", task)
+            change.run("DELETE FROM sessions WHERE name = ?", OWN_SESSION + task)
             change.run("DELETE FROM meta WHERE key IN (?, ?, ?)", *(f"{fact}{task}" for fact in TASK_FACTS))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from datetime import datetime
 
+from vault_scheduler.ledger.conversations import rename_conversations
 from vault_scheduler.ledger.rows import TASK_FACTS, TaskRow
 from vault_scheduler.ledger.sqlite_file import SqliteFile, Transaction, certain, epoch, moment
 
@@ -25,6 +26,7 @@ def write_task(change: Transaction, row: TaskRow) -> None:
             "source": row.source,
             "seen_definition": row.seen_definition,
             "started": row.started,
+            "answered": row.answered,
         },
     )
 
@@ -42,6 +44,7 @@ def task_row_of(row: sqlite3.Row) -> TaskRow:
         source=row["source"],
         seen_definition=row["seen_definition"],
         started=row["started"],
+        answered=row["answered"],
     )
 
 
@@ -111,5 +114,6 @@ def _rename(change: Transaction, old: str, new: str) -> None:
         old + "|",
     )
     change.run("UPDATE runs SET task = ? WHERE task = ?", new, old)
+    rename_conversations(change, old, new)
     for fact in TASK_FACTS:
         change.run("UPDATE OR REPLACE meta SET key = ? WHERE key = ?", fact + new, fact + old)

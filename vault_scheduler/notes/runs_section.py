@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from vault_scheduler.errors import NoteRefused
@@ -25,33 +25,33 @@ def run_ids(data: bytes) -> set[str]:
     return {block.id for block in blocks_of(read_pieces(doc.body, section, found))} if section else set()
 
 
-def insert_runs(data: bytes, entries: Sequence[RunEntry], keep: int) -> bytes:
+def insert_runs(data: bytes, entries: Sequence[RunEntry], keep: int, open_runs: Collection[str] = ()) -> bytes:
     """The note with these runs in its `## Runs` section (made at the end if missing), at most `keep` of ours.
 
     A run whose block id stands already is replaced in place, so that delivering twice changes nothing. The newest run
-    and the newest failure are callouts, all else is one line each. Where the text of a run would change how the rest
-    of the note reads, the run is shown without it. Raises NoteRefused where even that cannot be shown to leave every
-    other byte alone.
+    and the newest failure are callouts, and `open_runs`, which wait for an answer; all else is one line each. Where the
+    text of a run would change how the rest of the note reads, the run is shown without it. Raises NoteRefused where
+    even that cannot be shown to leave every other byte alone.
     """
     doc = editable(data)
     try:
-        return _insert(doc, entries, keep)
+        return _insert(doc, entries, keep, open_runs)
     except NoteRefused:
         bare = [replace(entry, text=_NOT_SHOWN if entry.text else "") for entry in entries]
         if bare == list(entries):
             raise
-        return _insert(doc, bare, keep)
+        return _insert(doc, bare, keep, open_runs)
 
 
 _NOT_SHOWN = "The output cannot be shown in this note; `vault-sched logs` shows it."
 
 
-def _insert(doc: Document, entries: Sequence[RunEntry], keep: int) -> bytes:
+def _insert(doc: Document, entries: Sequence[RunEntry], keep: int, open_runs: Collection[str]) -> bytes:
     body = doc.body
     found = outline(body)
     section = runs_section(body, found)
     old = read_pieces(body, section, found) if section else []
-    planned = _settled(_bounded(_merged(old, entries), keep), old)
+    planned = _settled(_bounded(_merged(old, entries), keep, open_runs), old)
     if planned == old:
         return doc.data
     if section is None:
@@ -93,21 +93,22 @@ def _place(pieces: Sequence[Piece], new: Block) -> int:
     return last
 
 
-def _bounded(pieces: Sequence[Piece], keep: int) -> list[Piece]:
+def _bounded(pieces: Sequence[Piece], keep: int, open_runs: Collection[str] = ()) -> list[Piece]:
     """Roles given, and cut down to `keep` blocks and SECTION_LIMIT bytes: oldest lines go first."""
     blocks = blocks_of(pieces)
     newest = max((b.age for b in blocks if b.started), default="")
     failure = max((b.age for b in blocks if b.failed), default="")
-    shown = {newest, failure}
+    kept = {b.age for b in blocks if b.id in open_runs}
+    shown = {newest, failure, *kept}
     current = [p if isinstance(p, bytes) or p.pinned or p.age in shown else p.as_line() for p in pieces]
-    current = _without(current, keep, shown, newest)
+    current = _without(current, keep, shown, newest, kept)
     for limit in _TEXT_LIMITS:
         for role in (failure, newest):
             if _size(current) > SECTION_LIMIT:
                 current = [
                     p if isinstance(p, bytes) or p.pinned or p.age != role else p.shortened(limit) for p in current
                 ]
-    return _within_limit(current, shown, newest)
+    return _within_limit(current, shown, newest, kept)
 
 
 def _size(pieces: Sequence[Piece]) -> int:
@@ -125,20 +126,21 @@ def _settled(pieces: Sequence[Piece], old: Sequence[Piece]) -> list[Piece]:
     return [p if isinstance(p, bytes) or p.pinned else there.get(p.lines(), p) for p in pieces]
 
 
-def _expendable(pieces: Sequence[Piece], shown: set[str], newest: str) -> list[Block]:
-    """What goes first: lines from the oldest, then the newest failure, the newest run last."""
-    return sorted(_free(pieces), key=lambda b: (b.age == newest, b.age in shown, b.age))
+def _expendable(pieces: Sequence[Piece], shown: set[str], newest: str, kept: set[str]) -> list[Block]:
+    """What goes first: lines from the oldest, then the newest failure, the newest run last; open questions never."""
+    free = [block for block in _free(pieces) if block.age not in kept]
+    return sorted(free, key=lambda b: (b.age == newest, b.age in shown, b.age))
 
 
-def _without(pieces: list[Piece], keep: int, shown: set[str], newest: str) -> list[Piece]:
+def _without(pieces: list[Piece], keep: int, shown: set[str], newest: str, kept: set[str]) -> list[Piece]:
     surplus = max(0, len(_free(pieces)) - max(0, keep))
-    return _drop(pieces, {block.id for block in _expendable(pieces, shown, newest)[:surplus]})
+    return _drop(pieces, {block.id for block in _expendable(pieces, shown, newest, kept)[:surplus]})
 
 
-def _within_limit(pieces: list[Piece], shown: set[str], newest: str) -> list[Piece]:
+def _within_limit(pieces: list[Piece], shown: set[str], newest: str, kept: set[str]) -> list[Piece]:
     size = _size(pieces)
     gone: set[str] = set()
-    for block in _expendable(pieces, shown, newest):
+    for block in _expendable(pieces, shown, newest, kept):
         if size <= SECTION_LIMIT:
             break
         gone.add(block.id)

@@ -28,6 +28,9 @@ CallableCheck = Callable[[str], str | None]
 """Takes `package.module:function` or the name of a built-in; says what is wrong with it, or None."""
 
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\Z")
+_SESSIONS = ("fresh", "continue")
+_SESSION_HINTS = {"new": "fresh", "resume": "continue", "last": "continue", "true": "continue", "false": "fresh"}
+_SESSION_NAME = re.compile(r"\w(?:[\w -]{0,58}\w)?\Z")
 _BUILT_IN = re.compile(r"[A-Za-z_]\w*\Z")
 _TOOL = re.compile(r"[A-Za-z_][\w-]*(\((?:(?!\)\s*,\s*\w+\().)*\))?\Z", re.DOTALL)
 # On a task of another type these promise something that would not be done: other work, or fewer rights.
@@ -160,7 +163,6 @@ def _check_prompt(fields: Fields, body: str) -> None:
 
 
 def _claude(fields: Fields) -> ClaudeAction:
-    fields.read("session", _session)
     allowed = fields.read("allowed_tools", _tools) or ()
     disallowed = fields.read("disallowed_tools", _tools) or ()
     for tool in sorted(set(allowed) & set(disallowed)):
@@ -173,6 +175,7 @@ def _claude(fields: Fields) -> ClaudeAction:
         "model": fields.read("model", text),
         "fallback_model": fields.read("fallback_model", text),
         "system_prompt": fields.read("system_prompt", prose),
+        "session": fields.read("session", _session),
     }
     given = {name: value for name, value in values.items() if value is not None}
     action = ClaudeAction(allowed_tools=allowed, disallowed_tools=disallowed, **given)
@@ -188,9 +191,14 @@ def _permissions(value: object, key: str) -> Permissions:
 
 def _session(value: object, key: str) -> str:
     session = text(value, key)
-    if session.lower() != "fresh":
-        raise BadValue(f"{shown(session)} is not supported by this version", f"Write {line(key, 'fresh')}")
-    return "fresh"
+    if session.lower() in _SESSIONS:
+        return session.lower()
+    if hint := _SESSION_HINTS.get(session.lower()):
+        raise BadValue(f"{shown(session)} would be the name of a shared session", f"Write {line(key, hint)}")
+    if not _SESSION_NAME.match(session):
+        fix = f"Write {line(key, 'continue')}, or a name of up to 60 letters, digits, blanks, - and _"
+        raise BadValue(f"{shown(session)} cannot be the name of a session", fix)
+    return session
 
 
 def _tools(value: object, key: str) -> tuple[str, ...]:

@@ -128,7 +128,9 @@ def _claude() -> Iterable[Key]:
     yield key("max_turns", _COUNT, "turns after which the run fails")
     yield key("max_usd", _MONEY, "cap of one run with its retries", "0.50")
     yield key("max_usd_day", _MONEY, "cap of the task for one day")
-    yield key("session", "fresh", "which session a run belongs to; this version: fresh", "fresh")
+    yield key(
+        "session", "fresh, continue, a name", "new for each run, the task's last one, or one that tasks share", "fresh"
+    )
     yield key("system_prompt", _TEXT, "added to the system prompt")
     yield key("mcp_config", _TEXT, "MCP servers of the run", supported=False)
     yield key("skills", _LIST, "skills offered to the run", supported=False)
@@ -209,7 +211,7 @@ def _settings() -> Iterable[Key]:
     yield key("note_interval", _DURATION, "at most one write to a note in this time", "30s")
     yield key("daily_log_in", "own", "where the daily log goes; this version: own", "own")
     yield key("daily_log_heading", _TEXT, "heading in the daily note", supported=False)
-    yield key("max_usage", _TEXT, "percent of the plan above which claude tasks wait", supported=False)
+    yield key("max_usage", "percent", "used part of the plan's limits from which claude tasks wait: `80`")
     yield key("daemon_ping_url", _TEXT, "URL pinged while the daemon lives", supported=False)
     yield key("quiet_hours", _TEXT, "hours without notifications", supported=False)
 

@@ -18,7 +18,7 @@ from vault_scheduler.parsing.keys import ALIASES, KEYS, POLICIES, TASK
 from vault_scheduler.parsing.policy_fields import read_policies, read_status
 from vault_scheduler.parsing.schedule_fields import read_paused_until, read_when, read_zone
 from vault_scheduler.parsing.settings_parser import ParsedSettings, parse_settings, rebuild_settings
-from vault_scheduler.parsing.values import boolean, shown, text, whole_number, word
+from vault_scheduler.parsing.values import boolean, shown, spoken, text, whole_number, word
 from vault_scheduler.task import Problem, Status, Task, TaskType, fingerprint
 
 __all__ = [
@@ -189,6 +189,7 @@ class _TaskReader:
         max_runs = fields.read("max_runs", partial(whole_number, minimum=1))
         gate = fields.read("gate", command_line)
         host = fields.read("host", text)
+        answer = fields.read("answer", spoken) or ""
         options = read_policies(fields, POLICIES, context.system_folder)
         task = None
         if kind and action and switches.status and not fields.failed:
@@ -202,6 +203,7 @@ class _TaskReader:
                 status=switches.status,
                 paused_until=switches.paused_until,
                 run_now=switches.run_now,
+                answer=answer,
                 on_start=when.reactions.on_start,
                 after=when.reactions.after,
                 after_outcome=when.reactions.after_outcome,

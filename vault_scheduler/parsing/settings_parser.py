@@ -14,7 +14,7 @@ from vault_scheduler.parsing.fields import Fields, Reader, key_lines
 from vault_scheduler.parsing.keys import KEYS, POLICIES, SETTINGS
 from vault_scheduler.parsing.policy_fields import read_policies, read_status
 from vault_scheduler.parsing.schedule_fields import read_paused_until, read_zone
-from vault_scheduler.parsing.values import duration, line, money, text, whole_number, word
+from vault_scheduler.parsing.values import duration, line, money, percent, text, whole_number, word
 from vault_scheduler.settings import Settings
 from vault_scheduler.task import Problem, Status
 
@@ -25,6 +25,7 @@ _READERS: dict[str, Reader[Any]] = {
     "max_parallel": partial(whole_number, minimum=1, maximum=1000, usual=4),
     "max_claude": partial(whole_number, minimum=1, maximum=100, usual=2),
     "vault_max_usd_day": money,
+    "max_usage": percent,
     "note_quiet": partial(duration, minimum=_SECOND, maximum=timedelta(hours=1)),
     "note_interval": partial(duration, minimum=_SECOND, maximum=timedelta(days=1)),
 }

@@ -118,6 +118,13 @@ def prose(value: object, key: str = "") -> str:
     return text(value, key)
 
 
+def spoken(value: object, key: str = "") -> str:
+    """What a person typed, whatever YAML takes it for: `yes`, 5, a list."""
+    if isinstance(value, (list, tuple)):
+        return "\n".join(spoken(item, key) for item in value)
+    return value.strip() if isinstance(value, str) else scalar(value)
+
+
 def plain_quotes(value: str, key: str = "") -> str:
     """The stripped text; refused if curly quotes stand around it: YAML takes them for a part of the value."""
     value = value.strip()
@@ -190,6 +197,16 @@ def money(value: object, key: str = "", *, zero: bool = True) -> float:
         raise BadValue(f"{shown(value)} is negative", f"Write {line(key, -value)}")
     if value == 0 and not zero:
         raise BadValue("0 would let no run start", f"Write {line(key, 0.5)}, or set `status` to paused")
+    return float(value)
+
+
+def percent(value: object, key: str = "") -> float:
+    """A share from above 0 to 100, with or without the sign: `80`, `80%`."""
+    value = single(value, key)
+    if isinstance(value, str) and _NUMBER.match(bare := value.strip().removesuffix("%").rstrip()):
+        value = float(bare)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 100:
+        raise BadValue(f"{shown(value)} is not a percentage from 1 to 100", f"Write {line(key, 80)}")
     return float(value)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from vault_scheduler.planning.quota import QUOTA
 from vault_scheduler.run import Outcome, Run, RunState
 from vault_scheduler.settings import Settings
 from vault_scheduler.task import CatchUp, Overlap, Policies, Status, Task, TaskType
@@ -201,6 +202,7 @@ class Limits:
 
     max_parallel: int
     max_claude: int
+    claude_waits: bool = False  # no Claude run starts at all: the plan's limits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,6 +214,7 @@ class Candidate:
     overlap: Overlap
     group: str = ""
     overlaps: bool = False  # claimed while another run of its task had not ended
+    session: str = ""  # of Claude, that it goes on with
 
     @property
     def turn(self) -> tuple[datetime, str]:
@@ -259,6 +262,7 @@ def take_turns(
     claude_slots = limits.max_claude - sum(c.type is TaskType.CLAUDE for c in going)
     busy = {c.run.task for c in going}
     groups = {c.group for c in going if c.group}
+    sessions = {c.session for c in going if c.session}
     turns: list[Turn] = []
     for candidate in sorted(candidates, key=lambda c: c.turn):
         run, is_claude = candidate.run, candidate.type is TaskType.CLAUDE
@@ -266,16 +270,21 @@ def take_turns(
         busy.add(run.task)
         if overlaps:
             turns.append(Turn(run=run, waits_for="overlap"))
-        elif run.not_before is not None and _is_ahead(run.not_before, now):
+        elif is_claude and limits.claude_waits:
+            turns.append(Turn(run=run, waits_for=QUOTA))
+        elif run.not_before is not None and run.waiting_for != QUOTA and _is_ahead(run.not_before, now):
             turns.append(Turn(run=run, waits_for=run.waiting_for or "retry"))
         elif candidate.group in groups:
             turns.append(Turn(run=run, waits_for="group"))
+        elif candidate.session in sessions:
+            turns.append(Turn(run=run, waits_for="session"))
         elif slots <= 0 or (is_claude and claude_slots <= 0):
             turns.append(Turn(run=run, waits_for="slot"))
         else:
             slots -= 1
             claude_slots -= is_claude
             groups |= {candidate.group} - {""}
+            sessions |= {candidate.session} - {""}
             turns.append(Turn(run=run))
     return turns
 
