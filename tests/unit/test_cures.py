@@ -48,7 +48,7 @@ WRONG = {
     "claude": [
         *("permissions: plan", "permissions: true", "allowed_tools: *", "allowed_tools: Read, Write"),
         *("allowed_tools: Bash(git status), Read", "allowed_tools: [5]", "model: 4.5", "max_turns: many"),
-        *("max_turns: 5.5", "max_usd: $0.50", "max_usd: 0,50", "max_usd: 0", "max_usd_day: 0.1", "session: continue"),
+        *("max_turns: 5.5", "max_usd: $0.50", "max_usd: 0,50", "max_usd: 0", "max_usd_day: 0.1", "session: resume"),
         *("system_prompt: true", "max_usd: -1", "timout: 1h"),
     ],
 }

@@ -211,7 +211,7 @@ def _settings() -> Iterable[Key]:
     yield key("note_interval", _DURATION, "at most one write to a note in this time", "30s")
     yield key("daily_log_in", "own", "where the daily log goes; this version: own", "own")
     yield key("daily_log_heading", _TEXT, "heading in the daily note", supported=False)
-    yield key("max_usage", "percent", "used part of the plan's limits from which claude tasks wait: `80`")
+    yield key("max_usage", "percent", "used part of the plan from which Claude tasks wait: `80`")
     yield key("daemon_ping_url", _TEXT, "URL pinged while the daemon lives", supported=False)
     yield key("quiet_hours", _TEXT, "hours without notifications", supported=False)
 
