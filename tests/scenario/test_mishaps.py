@@ -104,6 +104,25 @@ def test_run_that_waits_for_a_task_that_cannot_be_planned(world: World, monkeypa
     assert run.startswith(f"10:10 blocked 1: {PLANNING}"), run
 
 
+@pytest.mark.parametrize("whose", ["task", "vault"])
+def test_stop_of_a_task_that_cannot_be_planned(world: World, monkeypatch: pytest.MonkeyPatch, whose: str) -> None:
+    """`status: stopped`, in its note or in the settings note, cancels what runs of it."""
+    world.script = lambda request: None
+    world.command("a", "status: active\ncron: '10 10 * * *'")
+    world.start()
+    world.advance_to("10:11")
+    monkeypatch.setattr(guard, "named_files", breaks_for(guard.named_files, lambda task, *_: task.id == "a"))
+    world.edit("a", "echo a", "echo c")
+    world.advance(60)
+    assert world.history() == ["10:10 running"]
+    if whose == "task":
+        world.edit("a", "status: active", "status: stopped")
+    else:
+        world.write_settings("host: here\nstatus: stopped")
+    world.advance(2)
+    assert world.history() == ["10:10 cancelled"]
+
+
 @pytest.mark.parametrize("part", ["parse_task", "_next_run"])
 def test_commands_go_on_beside_a_note_that_breaks_them(
     world: World, monkeypatch: pytest.MonkeyPatch, part: str

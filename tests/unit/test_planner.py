@@ -63,6 +63,8 @@ LATER, LATEST, EARLIER = NOW + MINUTE, NOW + 2 * MINUTE, NOW - MINUTE
         (task(Status.DONE), Settings(), State.DONE),
         (task(), Settings(status=Status.PAUSED), State.PAUSED),
         (task(), Settings(status=Status.STOPPED), State.STOPPED),
+        (task(Status.PAUSED), Settings(status=Status.STOPPED), State.STOPPED),
+        (task(Status.STOPPED), Settings(status=Status.PAUSED), State.STOPPED),
         (task(paused_until=LATER), Settings(), State.PAUSED),
         (task(paused_until=NOW), Settings(), State.ARMED),  # from exactly that instant on
         (task(paused_until=EARLIER), Settings(paused_until=LATER), State.PAUSED),

@@ -16,7 +16,7 @@ from vault_scheduler.ledger.rows import ARMED_SINCE, FOLLOWS_SINCE, Batch, Claim
 from vault_scheduler.planning.chains import Chains
 from vault_scheduler.planning.known import internal_problem
 from vault_scheduler.planning.named_times import NamedLate, floor_of, named_late
-from vault_scheduler.planning.planner import Agenda, Standing, State, standing, vault_off
+from vault_scheduler.planning.planner import Agenda, Standing, State, standing, switched_off, vault_off
 from vault_scheduler.run import Run, counts_as_run
 from vault_scheduler.settings import Settings, resolve
 from vault_scheduler.task import Policies, Problem, Status, Task
@@ -143,6 +143,16 @@ class Roster:
             present=present,
             next_fire=lambda: tracked.task.schedule.next_after(now) if tracked.standing.armed else None,
         )
+
+    def stopped(self, task_id: str) -> str:
+        """Why what runs of the task is to be cancelled; "" if it is not. One that is set aside can be stopped, too."""
+        tracked, holder = self._tracked.get(task_id), self._survey.registry.holder(task_id)
+        if tracked is not None:
+            return tracked.standing.reason if tracked.standing.state is State.STOPPED else ""
+        if task_id not in self.aside or holder is None or holder.task is None:
+            return ""
+        stands = switched_off(holder.task, self._settings)
+        return stands.reason if stands is not None and stands.state is State.STOPPED else ""
 
     @contextmanager
     def alone(self, task_id: str) -> Iterator[None]:

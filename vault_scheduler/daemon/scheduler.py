@@ -32,7 +32,7 @@ from vault_scheduler.errors import LedgerCorrupt, LedgerUnavailable
 from vault_scheduler.ledger.good_notes import GoodNotes
 from vault_scheduler.ledger.store import Store, TaskRow
 from vault_scheduler.planning.attendance import Attendance
-from vault_scheduler.planning.planner import State, is_going
+from vault_scheduler.planning.planner import is_going
 from vault_scheduler.run import Run, RunState, TriggerKind
 from vault_scheduler.task import Problem, TaskType
 from vault_scheduler.vault.vault import Vault
@@ -482,9 +482,8 @@ class Scheduler:
 
     async def _stop_runs(self, now: datetime) -> None:
         for run in self.dispatcher.active():
-            tracked = self._roster.get(run.task)
-            if tracked is not None and tracked.standing.state is State.STOPPED and is_going(run):
-                await self.dispatcher.cancel(run.id, tracked.standing.reason, now)
+            if is_going(run) and (why := self._roster.stopped(run.task)):
+                await self.dispatcher.cancel(run.id, why, now)
 
     def _report_run(self, run: Run, what: str) -> None:
         self._status.poke()

@@ -79,9 +79,9 @@ def standing(
     if owner and owner != host:
         return Standing(state=State.OTHER_HOST, reason=f"runs on {owner}")
     pauses = [moment for moment in (task.paused_until, settings.paused_until) if moment]
-    switched_off = _switched_off(task.status, "") or _switched_off(settings.status, "vault ")
-    if switched_off:
-        return replace(switched_off, since=max((moment for moment in pauses if moment <= now), default=None))
+    off = switched_off(task, settings)
+    if off is not None:
+        return replace(off, since=max((moment for moment in pauses if moment <= now), default=None))
     if any(moment > now for moment in pauses):
         ahead = [moment for moment in pauses if moment > now]
         return Standing(state=State.PAUSED, reason="paused for a while", until=min(ahead), resumes=max(ahead))
@@ -94,6 +94,14 @@ def standing(
     if held:
         return Standing(state=State.HELD, reason=held, since=since)
     return Standing(state=State.ARMED, since=since)
+
+
+def switched_off(task: Task, settings: Settings) -> Standing | None:
+    """How a task stands that its own `status` or the vault's holds back; to be stopped is more than to be paused."""
+    own, vault = _switched_off(task.status, ""), _switched_off(settings.status, "vault ")
+    if vault is not None and vault.state is State.STOPPED and own is not None and own.state is not State.STOPPED:
+        return vault
+    return own or vault
 
 
 def _switched_off(status: Status, whose: str) -> Standing | None:
