@@ -236,6 +236,7 @@ def test_init_again_overwrites_nothing(tmp_path: Path) -> None:
     shell("init", str(shell.vault), cwd=tmp_path)
     settings, hello = shell.vault / "00_system" / "scheduler.md", shell.tasks / "hello.md"
     settings.write_text("---\nhost: mac-mini\n---\nmine\n")
+    (shell.vault / "00_system" / "tasks.base").write_text("views: []\n")
     hello.rename(shell.tasks / "mine.md")
     before = tree(shell.vault)
     again = shell("init").out

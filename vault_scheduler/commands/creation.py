@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vault_scheduler.commands import control_panel
 from vault_scheduler.commands.catalogue import Catalogue, parse_context
 from vault_scheduler.errors import BadUsage, Refused
 from vault_scheduler.machine.config import Machine, machine_timezone
@@ -208,6 +209,7 @@ def init_vault(root: Path, machine: Machine) -> Initialised:
     vault, zone = Vault(root, machine.system_folder), _zone_here()
     settings = vault.rel(vault.settings_path)
     _write(vault, settings, _settings_note(machine.host, zone), created, kept)
+    _write(vault, vault.rel(vault.system / control_panel.NAME), control_panel.control_panel(system.name), created, kept)
     if not vault.task_notes():
         first = _FIRST_TASK.replace("{system}", machine.system_folder)
         _write(vault, f"{vault.rel(vault.tasks_folder)}/hello.md", first, created, kept)
