@@ -47,6 +47,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "check": looking.check,
     "status": looking.status,
     "approve": noting.approve,
+    "mcp": running.mcp,
     "restore": noting.restore,
 }
 GROUPS: dict[str, tuple[str, dict[str, Callable[..., Any]]]] = {

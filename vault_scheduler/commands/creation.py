@@ -61,6 +61,36 @@ def _quoted(value: str) -> str:
     return bare if bare[:1] in "\"'" else f'"{bare}"'
 
 
+_ORDER = (
+    *("type", "cron", "every", "at", "timezone", "status", "run_now", "command", "call"),
+    *("permissions", "max_usd", "timeout", "output"),
+)
+_ACTIONS = {"command": "command", "call": "python", "prompt": "claude"}
+
+
+def drafted(
+    name: str, given: Mapping[str, object], *, command: str | None = None, prompt: str | None = None, body: str = ""
+) -> Draft:
+    """The note of a task that was put into words of a command; None is what was not said. Raises BadUsage."""
+    text = (command or "").strip()
+    # What has several lines, or would need quotes, is easier to read and edit in a code block.
+    in_block = text != "" and quoted(text) != text
+    said = {**given, **({"command": command} if command is not None else {})}
+    properties = {**said, "type": given.get("type") or _kind_of({**said, "prompt": prompt})}
+    if command is not None:
+        properties["command"] = None if in_block else text
+    ordered = {key: properties[key] for key in (*_ORDER, *properties) if properties.get(key) is not None}
+    parts = ((prompt or "").strip(), body.strip(), f"```sh\n{text}\n```" if in_block else "")
+    return Draft(name=name, properties=ordered, body="\n\n".join(part for part in parts if part))
+
+
+def _kind_of(said: Mapping[str, object]) -> str:
+    named = [kind for key, kind in _ACTIONS.items() if said.get(key) is not None]
+    if len(named) == 1:
+        return named[0]
+    raise BadUsage("say what it does: one of command, call, prompt; or type with the text in body")
+
+
 def plain_values(key: str, texts: Sequence[str]) -> object:
     """`--set retries=3` means the number, `--set retry_delay=5m` the text, `--set env=A=b --set env=C=d` a list.
 

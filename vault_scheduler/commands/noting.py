@@ -94,15 +94,16 @@ def create(
 
     place = open_place(vault)
     refuse_in_run("create", paused=status_ is NewStatus.PAUSED)
-    properties: dict[str, Any] = {
-        "type": (type_ or _kind_of(command, call, prompt)).value,
+    if type_ is None and (command, call, prompt).count(None) != 2:
+        raise BadUsage("say what it does: one of --command, --call, --prompt; or --type with the text in --body")
+    given: dict[str, Any] = {
+        "type": type_.value if type_ else None,
         "cron": cron or None,
         "every": every,
         "at": at or None,
         "timezone": timezone,
         "status": status_.value,
         "run_now": False,
-        "command": command.strip() if command and not _needs_block(command) else None,
         "call": call,
         "permissions": permissions,
         "max_usd": max_usd,
@@ -110,17 +111,9 @@ def create(
         "output": output,
         **_settings_of(set_ or []),
     }
-    given = {key: value for key, value in properties.items() if value is not None}
-    text = "\n\n".join(part for part in (_text(prompt), _text(body), _block(command)) if part)
-    made = creation.create_task(place, notes(place), creation.Draft(name=name, properties=given, body=text))
+    draft = creation.drafted(name, given, command=command, prompt=prompt and _text(prompt), body=_text(body))
+    made = creation.create_task(place, notes(place), draft)
     say(created_page(made, place.clock.now()))
-
-
-def _kind_of(command: str | None, call: str | None, prompt: str | None) -> Kind:
-    named = [kind for kind, given in zip(Kind, (command, call, prompt), strict=True) if given is not None]
-    if len(named) == 1:
-        return named[0]
-    raise BadUsage("say what it does: one of --command, --call, --prompt; or --type with the text in --body")
 
 
 def _settings_of(pairs: list[str]) -> dict[str, object]:
@@ -139,17 +132,6 @@ def _settings_of(pairs: list[str]) -> dict[str, object]:
 
 def _text(given: str | None) -> str:
     return sys.stdin.read().strip() if given == "-" else (given or "").strip()
-
-
-def _block(command: str | None) -> str:
-    return f"```sh\n{command.strip()}\n```" if command and _needs_block(command) else ""
-
-
-def _needs_block(command: str) -> bool:
-    """A command of several lines, or one that would need quotes, is easier to read and edit in a code block."""
-    from vault_scheduler.parsing.values import quoted
-
-    return quoted(command.strip()) != command.strip()
 
 
 TasksArgument = Annotated[list[str] | None, typer.Argument(help="Tasks by name.", metavar="TASK...")]

@@ -93,3 +93,10 @@ def cancel(
         complain(f"{name} was not cancelled: {answer.refused}")
         finish(False)
     say([f"cancelled {each}" for each in answer.cancelled] or [f"{name} is not running; nothing to cancel"])
+
+
+def mcp(vault: VaultOption = None) -> None:
+    """Serve the commands to Claude. An MCP server on standard input and output."""
+    from vault_scheduler.commands.mcp_server import serve
+
+    finished(serve(vault))
