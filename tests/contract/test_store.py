@@ -521,6 +521,16 @@ async def test_finishing_ends_attempts_that_were_open(store: Store) -> None:
     assert (attempt.state, attempt.outcome, attempt.ended_at) == (RunState.ENDED, Outcome.ABANDONED, T + MINUTE)
 
 
+async def test_a_run_and_its_last_attempt_end_in_one_transaction(store: Store) -> None:
+    """No crash can come between the two; the attempt has what its result says."""
+    [run] = await claimed(store, a_run())
+    await store.begin_attempt(run.id, 1, T)
+    await store.finish(run.id, BAD.outcome, BAD, BAD.reason, T + MINUTE)
+    [attempt] = await store.attempts(run.id)
+    assert (attempt.state, attempt.outcome, attempt.reason) == (RunState.ENDED, BAD.outcome, BAD.reason)
+    assert (attempt.exit_code, attempt.cost_usd, attempt.ended_at) == (BAD.exit_code, BAD.cost_usd, T + MINUTE)
+
+
 async def test_what_has_ended_cannot_go_on(store: Store) -> None:
     """Nothing starts or waits in a run that was ended, and nothing in one that is unknown."""
     run = await ended(store, a_run(), Outcome.CANCELLED)

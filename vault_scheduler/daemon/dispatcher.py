@@ -362,8 +362,7 @@ class Dispatcher:
             await self._withdraw(run, event)
             return
         spawned = run.state is RunState.RUNNING
-        ended = await self._store.end_attempt(event.run, event.number, event.result, event.at)
-        await self._settle(ended, spawned=spawned, now=event.at)
+        await self._settle(replace(run, result=event.result), spawned=spawned, now=event.at)
 
     async def _withdraw(self, run: Run, event: AttemptEnded) -> None:
         """The gate said no: the run has not started, and ends as what never starts does."""
@@ -374,7 +373,7 @@ class Dispatcher:
         await self._end_unstarted(waiting, Outcome.SKIPPED, event.result.reason, event.at)
 
     async def _settle(self, run: Run, *, spawned: bool, now: datetime) -> None:
-        """The run's last attempt has ended, as the ledger says: pay for it, then retry or end the run."""
+        """The run's last attempt has ended: pay for it, then retry or end the run, in one transaction with it."""
         assert run.result is not None, "an attempt ends with a result"
         if run.reserved_usd and spawned:
             left = max(0.0, run.reserved_usd - self._budget.spent_by(run))
@@ -391,20 +390,22 @@ class Dispatcher:
         counted = run.attempts - excused(run)
         if isinstance(found, Wait) and not is_cancelled:
             again = f"waits for {found.waits_for} until {clock_words(found.until, ZoneInfo(snapshot['timezone']))}"
-            await self._go_on_later(run, again, found.waits_for, found.until, excused(run) + 1)
+            await self._go_on_later(run, again, found.waits_for, found.until, now, excused(run) + 1)
         elif isinstance(found, Skip):
+            run = await self._store.end_attempt(run.id, run.attempts, result, now)  # which ended otherwise than its run
             await self._finish(run, Outcome.SKIPPED, found.reason, now)
         elif result.outcome.is_failed and result.retryable and counted <= snapshot["retries"] and not is_cancelled:
             delay = retry_delay(Policies(retry_delay=timedelta(seconds=snapshot["retry_delay_s"])), counted)
             again = f"again in {duration_words(delay.total_seconds())}"
-            await self._go_on_later(run, again, "retry", now + delay)
+            await self._go_on_later(run, again, "retry", now + delay, now)
         else:
             await self._finish(run, result.outcome, result.reason, now)
 
     async def _go_on_later(
-        self, run: Run, told: str, waits_for: str, until: datetime, excused: int | None = None
+        self, run: Run, told: str, waits_for: str, until: datetime, now: datetime, excused: int | None = None
     ) -> None:
         assert run.result is not None, "an attempt ends with a result"
+        run = await self._store.end_attempt(run.id, run.attempts, run.result, now)
         self._report(run, f"attempt {run.attempts}: {run.result.outcome.value} · {run.result.reason}; {told}")
         self._active[run.id] = run
         await self._wait(run, waits_for, until, excused)

@@ -276,11 +276,13 @@ class RunTable:
                 run,
             )
             change.run(
-                "UPDATE attempts SET state = 'ended', ended_at = ?, outcome = ?, reason = ? "
-                "WHERE run = ? AND state <> 'ended'",
+                "UPDATE attempts SET state = 'ended', ended_at = ?, outcome = ?, reason = ?, exit_code = ?, "
+                "cost_usd = ? WHERE run = ? AND state <> 'ended'",
                 epoch(at),
                 outcome,
                 reason,
+                result.exit_code if result else None,
+                result.cost_usd if result else None,
                 run,
             )
             merged = absorb(change, run, deliveries)

@@ -274,7 +274,7 @@ class Store(Protocol):
         deliveries: Sequence[str] = (),
         extra: Mapping[str, str] | None = None,
     ) -> Run:
-        """End the run, once: reservation released, open attempts ended alike, deliveries pending, in one go.
+        """End the run, once: reservation released, its open attempt ended alike, deliveries pending, in one go.
 
         Returns the row as it stands now. A fire time that ends without an attempt joins the range row right
         before it if outcome and reason are the same; then that row is returned. Finishing again changes nothing.
