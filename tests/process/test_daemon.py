@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import fcntl
 import json
+import os
 import re
 import resource
 import signal
@@ -261,6 +263,18 @@ def nobody_reads_its_log(world: World) -> None:
     assert world.runs("long")[0]["outcome"] == "abandoned"
 
 
+def nobody_empties_its_pipe(world: World) -> None:
+    """A pipe that is full, a terminal held by Ctrl-S: runs start and end all the same, and the daemon when told to."""
+    world.note("often", "type: command\nevery: 1s\ncommand: echo hi")
+    reader, writer = os.pipe()
+    os.write(writer, b"x" * fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096))
+    with open(writer, "wb") as full:  # noqa: PTH123 (a pipe has no path)
+        _started(world, stdout=full, stderr=full)
+    world.ended("often", 3)
+    assert world.stop() == 0
+    os.close(reader)
+
+
 def no_room_for_its_log(world: World) -> None:
     """A disk that is full where its log goes does not end a daemon."""
     world.note("often", "type: command\nevery: 1s\ncommand: echo hi")
@@ -429,6 +443,7 @@ SCENES = [
     hangup_ends_daemon_and_runs,
     hangup_is_ignored_under_nohup,
     nobody_reads_its_log,
+    nobody_empties_its_pipe,
     no_room_for_its_log,
     once_runs_what_is_due_and_ends,
     no_settings_note,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from collections.abc import Coroutine, Iterable
@@ -120,12 +119,6 @@ def say(lines: Iterable[str]) -> None:
     """Print text."""
     for line in lines:
         print(line)
-
-
-def announce(line: str) -> None:
-    """A line of the daemon's log, at once. Where nobody reads it or its disk is full, that line alone is lost."""
-    with contextlib.suppress(OSError):
-        os.write(sys.stdout.fileno(), f"{line}\n".encode(sys.stdout.encoding, "replace"))
 
 
 def say_json(shape: Any) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vault_scheduler.commands.console import (
     VaultOption,
-    announce,
     complain,
     finish,
     finished,
@@ -35,15 +36,16 @@ def daemon(
     vault: VaultOption = None,
 ) -> None:
     """Run what is due, in the foreground. Ends at TERM, INT or HUP, and ends what runs with it."""
+    from vault_scheduler.commands.log_stream import LogStream
     from vault_scheduler.commands.render import event_line
     from vault_scheduler.daemon import serving
 
     place = writing_place(vault, "daemon")
-
-    def tell(event: str, subject: str, message: str) -> None:
-        announce(event_line(place, event, subject, message, as_json=log_format is LogFormat.JSON))
-
-    raise typer.Exit(finished(serving.serve(place, once=once, tell=tell)))
+    line = partial(event_line, place, as_json=log_format is LogFormat.JSON)
+    log = LogStream(sys.stdout.fileno(), sys.stdout.encoding, line)
+    with log.flowing():
+        code = finished(serving.serve(place, once=once, tell=log.tell))
+    raise typer.Exit(code)
 
 
 def run(
