@@ -146,3 +146,50 @@ def test_tick_and_edit_while_no_daemon_was_there_is_one_run(world: World) -> Non
     world.start()
     world.advance(60)
     assert len(world.history()) == 1
+
+
+def delivered_and_overwritten(world: World, *, away_s: float) -> None:
+    """A result stands in note, log and below a heading; the daemon dies, and old copies of all three come back."""
+    world.script = lambda _: Result(outcome=Outcome.SUCCESS, text="all is well")
+    (world.root / "Page.md").write_text("# Results\n")
+    world.command("a", 'cron: "10 10 * * *"\noutput: "Page#Results"')
+    world.start()
+    world.advance(60)
+    before = world.text("a")
+    world.advance_to("10:12")
+    assert standing(world) == [1, 1, 1]
+    world.crash()
+    world.clock.advance(away_s)
+    overwrite(world, before)
+    world.start()
+
+
+def overwrite(world: World, before: str) -> None:
+    world.put("a", before.encode())
+    (world.root / "Page.md").write_text("# Results\n")
+    for log in (world.root / "00_system" / "logs").glob("*.md"):
+        log.write_text("# mine\n")
+
+
+def standing(world: World) -> list[int]:
+    """How often the run stands in note, daily log and page."""
+    (run,) = world.runs()
+    return [text.count(run.id) for text in (world.text("a"), world.log(), (world.root / "Page.md").read_text())]
+
+
+def test_result_that_vanished_while_no_daemon_ran_is_put_back_once(world: World) -> None:
+    """Five minutes are five minutes, also if the daemon was restarted meanwhile; then it counts as deleted."""
+    delivered_and_overwritten(world, away_s=60)
+    world.advance(90)
+    assert standing(world) == [1, 1, 1]
+    overwrite(world, "---\ntype: command\ncommand: echo a\ncron: '10 10 * * *'\n---\n")
+    world.restart()
+    world.advance(90)
+    assert standing(world) == [0, 0, 0]
+
+
+def test_result_that_vanished_long_after_it_was_delivered_stays_away(world: World) -> None:
+    """Nobody's old copy is to blame, whoever was there to see it."""
+    delivered_and_overwritten(world, away_s=400)
+    world.advance(90)
+    assert standing(world) == [0, 0, 0]

@@ -84,17 +84,18 @@ class LogWriter:
         now: datetime,
         monotonic: float,
     ) -> NotWritten | None:
-        path = ""
+        path, places = "", dict[str, str]()
         try:
             for path, part in self._by_part(day, foreign_host, runs, lines):
                 await self._write(path, day, part, monotonic)
+                places |= dict.fromkeys(part, path)
         except Exception as error:
             self._blocked_until = monotonic + TRY_AGAIN_S
             return NotWritten(path=path, deliveries=tuple(delivery for delivery, _ in runs), error=error)
         for block_id in lines:
             self._lines.pop(block_id, None)
         for _, run in runs:
-            await self._store.mark_delivered(run.id, DAILY_LOG, now, count=run.count)
+            await self._store.mark_delivered(run.id, DAILY_LOG, now, detail=places.get(run.id, ""), count=run.count)
         return None
 
     def _by_part(
@@ -132,6 +133,11 @@ class LogWriter:
 
         await self._pen.edit_or_create(path, change, monotonic)
         self._lookout.wrote(path, lines, last, monotonic)
+
+    def recall(self, done: Delivery, at: float) -> None:
+        """Look after a line that a former daemon wrote at that awake second."""
+        if done.detail:
+            self._lookout.recall(done.detail, done.run, at)
 
     async def look_after(self, monotonic: float) -> bool:
         """Whether lines that somebody's old copy of the log overwrote are pending again."""

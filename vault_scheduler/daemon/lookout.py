@@ -29,6 +29,10 @@ class Lookout:
         self._stamps = {p: s for p, s in self._stamps.items() if self._vigil.watches(p, monotonic)}
         self._stamps[path] = self._vault.stamp(path)
 
+    def recall(self, path: str, block: str, at: float) -> None:
+        """A former daemon wrote the block at that awake second; the file is looked at next."""
+        self._vigil.recall(path, block, at)
+
     async def look(self, monotonic: float) -> bool:
         """Whether blocks that are not there any more are pending again."""
         lost = False

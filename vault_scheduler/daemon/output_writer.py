@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from vault_scheduler.daemon.lookout import Lookout
 from vault_scheduler.daemon.pen import Pen, Witness
 from vault_scheduler.errors import NoteRefused
-from vault_scheduler.ledger.store import OUTPUT, Store
+from vault_scheduler.ledger.store import OUTPUT, Delivery, Store
 from vault_scheduler.parsing.output_path import check_output_path
 from vault_scheduler.run import Run
 from vault_scheduler.telling import output_note
@@ -32,18 +32,22 @@ class OutputWriter:
         """Whether results below a heading that somebody's old copy of the note overwrote are pending again."""
         return await self._lookout.look(monotonic)
 
+    async def recall(self, done: Delivery, at: float) -> None:
+        """Look after a result that a former daemon wrote below a heading at that awake second."""
+        run = await self._store.run(done.run)
+        place = await self._place_of(run) if run is not None else None
+        if place is not None and place.heading:
+            self._lookout.recall(place.path, done.run, at)
+
     async def deliver(self, run: Run, now: datetime, monotonic: float) -> None:
         """Put the result where the definition that ran says, also if its note is gone by now.
 
         Raises BadValue, ValueError for a place that cannot be written to, and what `Vault.edit` raises.
         """
-        snapshot: dict[str, Any] = json.loads(await self._store.snapshot(run.snapshot) or "{}")
-        template = snapshot.get("output") or ""
-        if not template:
+        place = await self._place_of(run)
+        if place is None:
             await self._store.mark_delivered(run.id, OUTPUT, now, detail="no output")
             return
-        local = run.fire_time.astimezone(ZoneInfo(snapshot["timezone"]))
-        place = output_note.place_of(template, local=local, title=title_of(run.path))
         check_output_path(place.path, system_folder=self._vault.system_folder)
         written = await self._put(place, run, monotonic)
         if written.path != place.path:
@@ -51,6 +55,14 @@ class OutputWriter:
             self._witness.report(run.path, f"{place.path} was changed by somebody, so it was not replaced", fix)
         await self._store.set_note_state(written.path, written.after_hash, now)
         await self._store.mark_delivered(run.id, OUTPUT, now, base_hash=written.after_hash, detail=written.path)
+
+    async def _place_of(self, run: Run) -> output_note.Place | None:
+        snapshot: dict[str, Any] = json.loads(await self._store.snapshot(run.snapshot) or "{}")
+        template = snapshot.get("output") or ""
+        if not template:
+            return None
+        local = run.fire_time.astimezone(ZoneInfo(snapshot["timezone"]))
+        return output_note.place_of(template, local=local, title=title_of(run.path))
 
     async def _put(self, place: output_note.Place, run: Run, monotonic: float) -> Written:
         text = output_text(run)

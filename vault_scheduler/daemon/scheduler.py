@@ -232,6 +232,7 @@ class Scheduler:
         await self._revision.begin()
         await self._endings.begin()
         await self._claude.begin()
+        await self.scribe.begin(self._clock.now(), self._clock.monotonic())
         await self.store.reopen_requests()
         self._guard.recall(await self.store.started_of_type(TaskType.CLAUDE, RECALLED), self._clock.now())
         await self.dispatcher.recover(self._clock.now(), self._grace_s)

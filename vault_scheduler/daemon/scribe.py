@@ -6,7 +6,7 @@ changes nothing, because the block id of the run is looked for first.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -24,7 +24,7 @@ from vault_scheduler.ledger.store import DAILY_LOG, NOTE, OUTPUT, Delivery, Stor
 from vault_scheduler.notes.note import Document, set_keys
 from vault_scheduler.notes.runs_section import RunEntry, insert_runs, run_ids
 from vault_scheduler.parsing.values import spoken
-from vault_scheduler.planning.vigil import Vigil
+from vault_scheduler.planning.vigil import FRESH_S, Vigil
 from vault_scheduler.run import Run
 from vault_scheduler.telling.summary import entry_of
 from vault_scheduler.vault.vault import Vault
@@ -45,6 +45,8 @@ NOTES_A_PASS = 25
 PROPERTIES_A_SECOND = 5
 
 LOOKS_A_PASS = 200
+RECALLED = 20
+"""So many runs in a note are looked after for a former daemon: a section holds hardly more."""
 OURS = ("last_run", "last_status", "next_run", "question")
 Value = str | bool | int | None
 
@@ -114,6 +116,20 @@ class Scribe:
         self._runs: dict[str, Run] = {}  # of the deliveries that wait
         self._dirty = True
         self._next: float | None = None
+
+    async def begin(self, now: datetime, monotonic: float) -> None:
+        """What a former daemon delivered less than five minutes ago is looked after as if we had (rule 6)."""
+        recalled: Counter[str] = Counter()
+        for done in reversed(await self._store.delivered_since(now - timedelta(seconds=FRESH_S))):
+            at = monotonic - max(0.0, (now - (done.done_at or now)).total_seconds())
+            if done.target == DAILY_LOG:
+                self._log.recall(done, at)
+            elif done.target == OUTPUT:
+                await self._output.recall(done, at)
+            elif not done.detail and recalled[done.path] < RECALLED:  # else its note was gone
+                recalled[done.path] += 1
+                self._vigil.recall(done.path, done.run, at)
+                self.changed([done.path])
 
     # what others ask for
 

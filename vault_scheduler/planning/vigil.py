@@ -25,6 +25,10 @@ class Vigil:
         fresh = {**self._fresh.get(path, {}), **dict.fromkeys(ids, now)}
         self._fresh[path] = {block: at for block, at in fresh.items() if block in standing and now - at <= FRESH_S}
 
+    def recall(self, path: str, block: str, at: float) -> None:
+        """A former daemon wrote the block `at` that moment; whether it still stands, the next look tells."""
+        self._fresh.setdefault(path, {})[block] = at
+
     def watches(self, path: str, now: float) -> bool:
         """Whether something in the file is still fresh."""
         self._forget(path, now)
