@@ -404,9 +404,10 @@ class Dispatcher:
     async def _go_on_later(
         self, run: Run, told: str, waits_for: str, until: datetime, now: datetime, excused: int | None = None
     ) -> None:
-        assert run.result is not None, "an attempt ends with a result"
-        run = await self._store.end_attempt(run.id, run.attempts, run.result, now)
-        self._report(run, f"attempt {run.attempts}: {run.result.outcome.value} · {run.result.reason}; {told}")
+        result = run.result
+        assert result is not None, "an attempt ends with a result"
+        run = await self._store.end_attempt(run.id, run.attempts, result, now)
+        self._report(run, f"attempt {run.attempts}: {result.outcome.value} · {result.reason}; {told}")
         self._active[run.id] = run
         await self._wait(run, waits_for, until, excused)
 
