@@ -56,10 +56,11 @@ class NoteUnreadable(VaultSchedError):
 
     exit_code = 1
 
-    def __init__(self, path: str, reason: str) -> None:
+    def __init__(self, path: str, reason: str, fix: str = "Make the file readable, or remove it.") -> None:
         self.path = path
         self.reason = reason
-        super().__init__(path, reason)
+        self.fix = fix
+        super().__init__(path, reason, fix)
 
     def __str__(self) -> str:
         return f"{self.path}: {self.reason}"

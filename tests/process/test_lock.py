@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -133,6 +134,32 @@ def test_notices_that_its_file_was_removed(tmp_path: Path) -> None:
         assert lock.still_mine()
         lock.path.unlink()
         assert not lock.still_mine()
+
+
+def test_a_file_in_the_place_of_its_folder_is_not_its_file(tmp_path: Path) -> None:
+    """Who holds it sees that it is gone, and who looks finds nobody: neither breaks."""
+    folder = tmp_path / "state"
+    with VaultLock(folder / "lock") as lock:
+        folder.rename(tmp_path / "away")
+        folder.write_text("Mine.\n")
+        assert not lock.still_mine()
+        assert holder(lock.path) is None
+
+
+def test_a_full_disk_does_not_keep_a_lock_from_being_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the name of its holder cannot be read then."""
+
+    def no_room(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "pwrite", no_room)
+        lock = VaultLock(tmp_path / "lock")
+        lock.acquire()
+    try:
+        assert holder(tmp_path / "lock") == Holder()
+    finally:
+        lock.release()
 
 
 def test_a_look_never_keeps_a_start_out(tmp_path: Path) -> None:

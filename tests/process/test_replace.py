@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import resource
 import stat
 import subprocess
 import sys
@@ -694,3 +695,17 @@ def test_reads_no_more_than_the_limit(tmp_path: Path) -> None:
     assert read_regular(tmp_path / "a.md", 100).data == b"x" * 100
     with pytest.raises(NoteTooBig):
         read_regular(tmp_path / "a.md", 99)
+
+
+def test_what_is_no_fault_of_the_note_is_not_cured_by_removing_it(note: Path) -> None:
+    """Too many open files keep a note from being read: the advice is about those."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
+        with pytest.raises(NoteUnreadable) as refused:
+            read_regular(note, LIMIT)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert refused.value.reason == "too many open files"
+    assert "ulimit -n" in refused.value.fix
+    assert "remove" not in refused.value.fix

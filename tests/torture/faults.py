@@ -93,10 +93,28 @@ class Scene:
 
     def recovers(self, timeout_s: float = 60.0) -> None:
         """Runs again, delivers everything, and all is well."""
+        self.runs_again(timeout_s)
+        self.is_fine(timeout_s)
+
+    def runs_again(self, timeout_s: float = 60.0) -> None:
+        """The task runs, time after time."""
         begun, before = time.monotonic(), self._ran()
         self.world.until(lambda: self._ran() > before + 2, "it runs again", timeout_s)
-        self.seen.recovered_s = time.monotonic() - begun
+        self.seen.recovered_s = max(self.seen.recovered_s, time.monotonic() - begun)
+
+    def is_fine(self, timeout_s: float = 60.0) -> None:
+        """`status` has nothing to say any more."""
         self.world.until(lambda: self.world.sched("status").returncode == 0, "status is fine again", timeout_s)
+
+    def is_kept(self) -> None:
+        """The damaged ledger was set aside; `status` and the daily log say so until somebody has taken it away."""
+        self.shown("ledger.db was damaged and is kept as")
+        self.world.until(lambda: "was damaged" in self.world.log_text(), "the daily log tells of it", 40)
+        kept = list(self.world.state.glob("ledger-corrupt-*"))
+        if not any(path.suffix == ".db" for path in kept):
+            self.seen.faults.append("a damaged ledger was not kept")
+        for path in kept:
+            path.rename(self.world.outside / path.name)
 
     def _ran(self) -> int:
         return len(self.ran.read_text().split()) if self.ran.exists() else 0
@@ -168,12 +186,18 @@ def fill(folder: Path) -> Path:
 
 
 def full_state(scene: Scene) -> Seen:
-    """The disk of the ledger is full for a while."""
+    """The disk of the ledger is full for a while, and when the daemon starts."""
     with disk(scene.world.folder / "state", "4m"):
         scene.begin()
         filler = fill(scene.world.folder / "state")
-        scene.told("cannot be used now: database or disk is full|No space left")
-        scene.shown("full|No space left")
+        scene.told("cannot be used now: .*(full|no space)")
+        scene.shown("full|no space")
+        filler.unlink()
+        scene.recovers()
+        scene.world.stop()
+        filler = fill(scene.world.folder / "state")
+        scene.world.start(wait=False)
+        scene.shown("full|no space")
         filler.unlink()
         scene.recovers()
         return scene.judge()
@@ -207,6 +231,21 @@ def read_only_vault(scene: Scene) -> Seen:
             scene.world.until(lambda ran=ran: scene._ran() > ran + 2, "it goes on running")  # type: ignore[misc]
             subprocess.run(["mount", "-o", "remount,rw", scene.world.vault], check=True)
             scene.recovers()
+        return scene.judge()
+
+
+def read_only_state(scene: Scene) -> Seen:
+    """The state folder is on a read-only disk when the daemon starts, which waits for it."""
+    folder = scene.world.folder / "state"
+    with disk(folder, "4m"):
+        scene.begin()
+        scene.world.stop()
+        subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
+        scene.world.start(wait=False)
+        scene.told("cannot be used now: read-only file system")
+        scene.shown("the file system is read-only")
+        subprocess.run(["mount", "-o", "remount,rw", folder], check=True)
+        scene.recovers()
         return scene.judge()
 
 
@@ -299,10 +338,10 @@ def damaged_ledger(scene: Scene) -> Seen:
                 break
         else:
             scene.seen.faults.append("the damage was not noticed")
-        scene.recovers()
+        scene.runs_again()
+        scene.is_kept()
+        scene.is_fine()
         time.sleep(60.5 - scene.seen.recovered_s)  # twice within a minute ends the daemon
-    if len(list(scene.world.state.glob("ledger-corrupt-*.db"))) < 3:
-        scene.seen.faults.append("a damaged ledger was not kept")
     return scene.judge(lost_history=True)
 
 
@@ -320,7 +359,9 @@ def damaged_before_the_start(scene: Scene) -> Seen:
             path.write_bytes(os.urandom(path.stat().st_size))
         scene.world.start()
         scene.told(r"was damaged[^$]*" * (turn + 1))
-        scene.recovers()
+        scene.runs_again()
+        scene.is_kept()
+        scene.is_fine()
     return scene.judge(lost_history=True)
 
 
@@ -328,7 +369,9 @@ def truncated_ledger(scene: Scene) -> Seen:
     """The ledger is cut to nothing while the daemon runs."""
     scene.begin()
     os.truncate(scene.world.state / "ledger.db", 0)
-    scene.recovers()
+    scene.runs_again()
+    scene.is_kept()
+    scene.is_fine()
     return scene.judge(lost_history=True)
 
 
@@ -371,24 +414,41 @@ def no_state_folder(scene: Scene) -> Seen:
     return scene.judge()
 
 
+def no_place_for_the_state(scene: Scene) -> Seen:
+    """The state folder is taken away and a file put in its place, which is there for a while."""
+    scene.begin()
+    folder = scene.world.state
+    folder.rename(scene.world.folder / "away")
+    folder.write_text("Mine.\n")
+    scene.told("the ledger is missing")
+    scene.shown("something that is no folder is in its place")
+    ran = scene._ran()
+    time.sleep(2)
+    if scene._ran() != ran:
+        scene.seen.faults.append("it ran without a ledger")
+    folder.unlink()
+    scene.recovers()
+    return scene.judge()
+
+
 # --- limits of the machine
 
 
 class Walled(Stage):
-    """The daemon in a user namespace of its own, whose number of inotify instances can be limited."""
+    """The daemon in a user namespace of its own, whose use of inotify can be limited."""
+
+    limited = "max_inotify_instances"
 
     def limit(self, number: int) -> None:
-        """So many instances from now on."""
+        """So many from now on."""
         assert self.daemon is not None
-        command = f"echo {number} > /proc/sys/user/max_inotify_instances"
+        command = f"echo {number} > /proc/sys/user/{self.limited}"
         enter = ["nsenter", "--user", "--preserve-credentials", "--target", str(self.daemon.pid), "sh", "-c", command]
         subprocess.run(enter, check=True, capture_output=True)
 
     def start(self, *arguments: str, wait: bool = True) -> subprocess.Popen[bytes]:
-        """With no instance allowed."""
-        words = ",".join(f"{name}={value}" for name, value in self.waits.items())
-        del words
-        script = 'echo 0 > /proc/sys/user/max_inotify_instances; exec "$@"'
+        """With none allowed."""
+        script = f'echo 0 > /proc/sys/user/{self.limited}; exec "$@"'
         program = ["unshare", "-Ur", "sh", "-c", script, "sh", sys.executable, "-m", "vault_scheduler", "daemon"]
         with self.printed.open("ab") as file:
             self.daemon = subprocess.Popen(
@@ -398,16 +458,31 @@ class Walled(Stage):
         return self.daemon
 
 
+class Unwatched(Walled):
+    """The same with the number of watches."""
+
+    limited = "max_inotify_watches"
+
+
 def no_inotify(scene: Scene) -> Seen:
     """No file can be watched when the daemon starts; later one can."""
+    return _not_watched(scene, Walled, "max_user_instances")
+
+
+def no_watches(scene: Scene) -> Seen:
+    """Other programs have used up all watches when the daemon starts; later there are some."""
+    return _not_watched(scene, Unwatched, "max_user_watches")
+
+
+def _not_watched(scene: Scene, kind: type[Walled], cure: str) -> Seen:
     if subprocess.run(
-        ["unshare", "-Ur", "sh", "-c", "echo 0 > /proc/sys/user/max_inotify_instances"], capture_output=True
+        ["unshare", "-Ur", "sh", "-c", f"echo 0 > /proc/sys/user/{kind.limited}"], capture_output=True
     ).returncode:
         raise CannotBeShown("user namespaces are not allowed")
     world = scene.world
-    world.__class__ = Walled
+    world.__class__ = kind
     scene.begin()
-    scene.told("cannot be watched .*looked at every 5 s.*max_user_instances")
+    scene.told(f"cannot be watched .*looked at every 5 s.*{cure}")
     scene.shown("cannot be watched")
     world.note("new", f"type: command\nat: 2020-01-01T00:00:00\nrun_now: true\ncommand: 'echo x > {world.outside}/new'")
     world.until(lambda: (world.outside / "new").exists(), "a new note is found by looking", 45)
@@ -416,6 +491,36 @@ def no_inotify(scene: Scene) -> Seen:
     world.limit(100)
     scene.told("changes are heard of at once again", 150)
     scene.recovers()
+    return scene.judge()
+
+
+class Cramped(Stage):
+    """The daemon may open hardly any files from its start on."""
+
+    def start(self, *arguments: str, wait: bool = True) -> subprocess.Popen[bytes]:
+        """As `Stage.start`, by way of a shell."""
+        program = ["sh", "-c", 'ulimit -Sn 12; exec "$@"', "sh", sys.executable, "-m", "vault_scheduler", "daemon"]
+        with self.printed.open("ab") as file:
+            self.daemon = subprocess.Popen(
+                [*program, "--vault", str(self.vault)], env=self.env, cwd=self.folder, stdout=file, stderr=file
+            )
+        return self.daemon
+
+
+def no_open_files_at_the_start(scene: Scene) -> Seen:
+    """The daemon may not even open its ledger; then it may."""
+    world = scene.world
+    world.__class__ = Cramped
+    world.start()
+    scene.told("too many open files")
+    scene.shown("too many open files")
+    assert world.daemon is not None
+    for number in (20, 1024):
+        resource.prlimit(world.daemon.pid, resource.RLIMIT_NOFILE, (number, 1024))
+        world.until(lambda: "watching" in world.told(), "it watches", 40)
+        if number == 20:
+            scene.shown("too many open files")
+    scene.recovers(90)
     return scene.judge()
 
 
@@ -448,7 +553,11 @@ SCENES: tuple[Callable[[Scene], Seen], ...] = (
     deleted_ledger,
     swapped_ledger,
     no_state_folder,
+    no_place_for_the_state,
+    read_only_state,
     no_open_files,
+    no_open_files_at_the_start,
+    no_watches,
 )
 
 

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from vault_scheduler.commands.catalogue import Catalogue, Item
 from vault_scheduler.commands.outlook import Outlook, VaultOutlook, outlook, vault_outlook
-from vault_scheduler.commands.records import Waiting, approvals
+from vault_scheduler.commands.records import Waiting, approvals, state_troubles
 from vault_scheduler.commands.view import View, look, notes_alone
 from vault_scheduler.errors import LedgerCorrupt, LedgerUnavailable, Refused
 from vault_scheduler.machine.place import Place
@@ -189,8 +189,14 @@ async def _status(place: Place, view: View, trust: Trust | None) -> StatusReport
         tasks=len(view.catalogue.items),
         next_fires=_next_tasks(view.catalogue),
         vault_status=_vault_status(place.settings_in_force, now),
-        troubles=(*view.trouble, *(held_by.troubles if held_by else ()), *_put_off(undelivered)),
+        troubles=(*_machine_troubles(view, held_by), *state_troubles(place, now), *_put_off(undelivered)),
     )
+
+
+def _machine_troubles(view: View, held_by: Holder | None) -> list[str]:
+    """What the daemon tells of, and what it does not tell of but we met ourselves."""
+    told = held_by.troubles if held_by else ()
+    return [*told, *(met for met in view.trouble if not any(met in trouble for trouble in told))]
 
 
 def _put_off(undelivered: Sequence[Delivery]) -> list[str]:

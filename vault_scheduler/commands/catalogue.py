@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from pathlib import PurePosixPath
 
 from vault_scheduler.commands.records import Holds, Waiting
-from vault_scheduler.errors import BadValue, TaskNotFound, VaultSchedError
+from vault_scheduler.errors import BadValue, NoteUnreadable, TaskNotFound
 from vault_scheduler.machine.place import Place
 from vault_scheduler.notes.note import Document
 from vault_scheduler.parsing.parser import ParseContext, Parsed, parse_task, task_id
@@ -185,9 +185,9 @@ def _chain_problems(place: Place, path: str, faults: Collection[Fault]) -> list[
 def _read(place: Place, path: str, context: ParseContext, former: Collection[str]) -> tuple[Document | None, Parsed]:
     try:
         data = place.vault.read(path)
-    except VaultSchedError as error:
+    except NoteUnreadable as error:
         reason = str(error).removeprefix(f"{path}: ")
-        return None, _problem(path, reason, "Make the file readable, or remove it.")
+        return None, _problem(path, reason, error.fix)
     if data is None:  # gone since the sweep
         return None, Parsed()
     try:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vault_scheduler import __version__
@@ -17,6 +18,31 @@ from vault_scheduler.task import Task
 if TYPE_CHECKING:
     from vault_scheduler.ledger.store import SqliteStore
     from vault_scheduler.ledger.trust import Trust
+
+
+TOLD_FOR = timedelta(days=1)
+"""So long `status` shows that a damaged file was set aside."""
+
+
+def state_troubles(place: Place, now: datetime) -> list[str]:
+    """What is wrong with the state folder, and what was damaged in it within a day and still lies where it was put."""
+    if not place.state.is_dir():
+        why = "something that is no folder is in its place"
+        return [f"{place.state} cannot be used now: {why}"] if place.state.exists() else []
+    found = sorted(path for path in place.state.glob("*-corrupt-*.db") if _since(path, now) < TOLD_FOR)
+    return [
+        f"{path.name.partition('-')[0]}.db was damaged and is kept as {path}; a new one was begun with what could be "
+        "read. Look after the disk, and remove the file once you have seen this"
+        for path in found
+    ]
+
+
+def _since(path: Path, now: datetime) -> timedelta:
+    """How long ago the file was renamed."""
+    try:
+        return timedelta(seconds=now.timestamp() - path.stat().st_ctime)
+    except FileNotFoundError:
+        return timedelta.max
 
 
 @asynccontextmanager

@@ -208,6 +208,10 @@ class Scheduler:
         """Everything wrong with the vault's notes now."""
         return self._around.problems()
 
+    def log_fault(self, message: str, fix: str, now: datetime) -> None:
+        """Something is wrong that no note of a task is to blame for: a line in the daily log."""
+        self._around.log_once(Problem(path=self._survey.settings_path, line=1, key="", message=message, fix=fix), now)
+
     # the loop
 
     def post(self, event: EngineEvent) -> None:
@@ -418,9 +422,8 @@ class Scheduler:
         fault = f"the ledger is {found}" if found else self._guard.fault()
         if fault and fault != self._fault:
             fix = PUT_BACK if _may_be_put_back(fault) else RESTART
-            problem = Problem(path=self._survey.settings_path, line=1, key="", message=fault, fix=fix)
             self._troubles.begin("ledger", f"{fault}: nothing starts. {fix}")
-            self._around.log_once(problem, now)
+            self.log_fault(fault, fix, now)
         self._fault = fault
         self._hold()
         if _may_be_put_back(fault):
@@ -428,11 +431,17 @@ class Scheduler:
 
     async def _put_back(self, found: str | None) -> None:
         if found:
-            await self.store.reattach()
+            await self._reattach()
         if _may_be_put_back(self._guard.fault()):
             self._guard.put_back()
         fault = await self.store.check()
         self._fault = f"the ledger is {fault}" if fault else self._guard.fault()
+
+    async def _reattach(self) -> None:
+        """What lay in the ledger's place may have been damaged, and set aside."""
+        await self.store.reattach()
+        for notice in self.store.notices:
+            self._tell("problem", "ledger", notice)
 
     async def _beat(self, now: datetime, monotonic: float) -> None:
         if monotonic - self._last_beat >= HEARTBEAT_S and not self._fault:

@@ -39,7 +39,7 @@ from vault_scheduler.machine.place import Place
 from vault_scheduler.parsing.parser import ParseContext, rebuild
 from vault_scheduler.planning.approvals import TrustMode
 from vault_scheduler.planning.known import Former
-from vault_scheduler.platform.limits import files_problem
+from vault_scheduler.platform.limits import files_problem, reason_of
 from vault_scheduler.platform.lock import VaultLock, holder
 from vault_scheduler.platform.paths import config_folder
 from vault_scheduler.run import Outcome, Run
@@ -56,6 +56,7 @@ ANSWER_WITHIN_S = 45.0
 """A daemon looks at its requests at least every 30 s, woken or not."""
 GRACE_S = 10.0
 AGAIN_S = 1.0
+LOOK_AT_DISK = "Look after the disk: files do not break by themselves."
 DAMAGED_AGAIN_S = 60.0
 """A ledger that is damaged once more so soon is so for a reason that a new one does not cure."""
 
@@ -77,8 +78,7 @@ async def serve(place: Place, *, once: bool = False, tell: Tell, stop: asyncio.E
     Raises LockHeld if this machine serves the vault already, SettingsMissing, LedgerTooNew, ConfigInvalid.
     """
     stop = stop or asyncio.Event()
-    place.make_state()
-    async with _locked(place, tell) as lock:
+    async with _locked(place, tell, patient=not once) as lock:
         serving = _Serving(place, lock, tell, stop)
         with _stopped_by_signals(stop):
             await (serving.once() if once else serving.whatever_happens())
@@ -123,25 +123,37 @@ class _Serving:
 
     def _hold(self) -> None:
         """The state folder and the lock are there, and the lock is ours. Raises LockHeld, LedgerUnavailable."""
-        if self._lock.still_mine() and self._place.wake_path.parent.is_dir():
-            return
         try:
+            if self._lock.still_mine() and self._place.wake_path.parent.is_dir():
+                return
             self._place.make_state()
             self._place.wake_path.parent.mkdir(exist_ok=True)
             self._lock.keep()
         except OSError as error:
-            raise LedgerUnavailable(str(self._place.state), error.strerror or str(error)) from error
+            raise LedgerUnavailable(str(self._place.state), reason_of(error)) from error
 
 
 @asynccontextmanager
-async def _locked(place: Place, tell: Tell) -> AsyncIterator[VaultLock]:
-    """The vault's lock; a command that holds it for the time of one run is waited for (rule 10)."""
+async def _locked(place: Place, tell: Tell, *, patient: bool) -> AsyncIterator[VaultLock]:
+    """The vault's lock; a command that holds it for the time of one run is waited for (rule 10).
+
+    If `patient`, so is a state folder that cannot be written: a service that gave up would need a person.
+    """
     lock = VaultLock(place.lock_path, since=place.clock.now())
     never, waited_for = asyncio.Event(), ""
     while True:
         try:
+            place.make_state()
             lock.acquire()
             break
+        except OSError as error:
+            if not patient:
+                raise
+            why = f"{place.state} cannot be used now: {reason_of(error)}. Nothing starts until it can be used"
+            if waited_for != why:
+                tell("problem", "ledger", why)
+            waited_for = why
+            await place.clock.wait(never, AGAIN_S)
         except LockHeld as held:
             who = holder(place.lock_path)
             if who is not None and who.purpose == "daemon":
@@ -253,7 +265,8 @@ async def _scheduler(
         stack.push_async_callback(store.close)
         trust = Trust.open(place.approvals_path, version=__version__)
         stack.callback(trust.close)
-        for notice in (*place.machine.warnings, *store.notices, *trust.notices):
+        damages = (*store.notices, *trust.notices)
+        for notice in (*place.machine.warnings, *damages):
             tell("problem", "ledger", notice)
         good_notes = _good_notes(place, tell)
         if good_notes is not None:
@@ -292,6 +305,8 @@ async def _scheduler(
             hold=hold,
             good_notes=good_notes,
         )
+        for damage in damages:
+            scheduler.log_fault(damage, LOOK_AT_DISK, now)
         await scheduler.begin()
         async with AsyncExitStack() as kept:
             if not only_requests:

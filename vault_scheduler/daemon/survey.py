@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from vault_scheduler.daemon.readings import AWAY_S, Reading, Readings
-from vault_scheduler.errors import BadValue, VaultSchedError
+from vault_scheduler.errors import BadValue, NoteUnreadable, VaultSchedError
 from vault_scheduler.notes.note import Document
 from vault_scheduler.parsing.parser import ParseContext, Parsed, parse_task, rebuild, source_of
 from vault_scheduler.parsing.values import local_datetime
@@ -251,9 +251,8 @@ class Survey:
         try:
             was_task, first_look = self._was_task(path), self._first_look
             return self._readings.read(path, now, monotonic, was_task=was_task, first_look=first_look)
-        except VaultSchedError as error:
-            message, fix = str(error), "Make the file readable, or remove it."
-            self._unreadable(Problem(path=path, line=1, key="", message=message, fix=fix), now, seen)
+        except NoteUnreadable as error:
+            self._unreadable(Problem(path=path, line=1, key="", message=error.reason, fix=error.fix), now, seen)
         except Exception as error:
             self._unreadable(internal_problem(path, error), now, seen)
         return None

@@ -15,11 +15,13 @@ from urllib.parse import quote
 
 from vault_scheduler.errors import LedgerCorrupt, LedgerTooNew, LedgerUnavailable
 from vault_scheduler.ledger.salvage import pour
+from vault_scheduler.platform.limits import shortage
 
 Migration = Callable[[sqlite3.Connection], None]
 MEMORY = ":memory:"
 _BUSY_TIMEOUT_S = 5.0
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_VAGUE = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
 
 
 def epoch(moment: datetime | None) -> float | None:
@@ -201,7 +203,8 @@ def translated(path: Path | str) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         kind = LedgerCorrupt if code in _DAMAGE else LedgerUnavailable
-        raise kind(str(path), str(error)) from error
+        why = shortage(Path(path).parent) if code in _VAGUE else ""
+        raise kind(str(path), f"{error} ({why})" if why else str(error)) from error
 
 
 def _execute(db: sqlite3.Connection, sql: str, values: Sequence[Any]) -> sqlite3.Cursor:

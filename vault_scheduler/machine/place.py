@@ -119,7 +119,7 @@ def read_settings(vault: Vault, zone: str) -> ParsedSettings | None:
         data = vault.read(path)
         return None if data is None else parse_settings(Document.parse(data), path, zone)
     except NoteUnreadable as error:
-        problem = Problem(path=path, line=1, key="", message=error.reason, fix="Make the file readable.")
+        problem = Problem(path=path, line=1, key="", message=error.reason, fix=error.fix)
     except Exception as error:
         problem = internal_problem(path, error)
     return ParsedSettings(problems=(problem,))

@@ -5,10 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import stat
 from contextlib import ExitStack
+from pathlib import Path
 
 SPARE = 16
 """A run needs a handful of open files, writing a note a few more."""
+LEAST_ROOM = 1 << 16
+"""Bytes that SQLite needs to go on: its index of the journal grows by half of this."""
 
 
 def files_problem() -> str:
@@ -30,3 +34,30 @@ def _told(error: OSError) -> str:
         f"too many open files (this process may have {limit}): runs fail until some are closed. "
         "Lower max_parallel, or raise the limit (`ulimit -n`, LimitNOFILE= of the service)"
     )
+
+
+def reason_of(error: OSError) -> str:
+    """Why a folder cannot be made or used."""
+    if isinstance(error, (FileExistsError, NotADirectoryError)):
+        return "something that is no folder is in its place"
+    return (error.strerror or str(error)).lower()
+
+
+def shortage(folder: Path) -> str:
+    """What is likely to keep files from being written into a folder, in a few words; empty if nothing is.
+
+    SQLite tells of a full disk, a missing folder and too many open files in the same words.
+    """
+    try:
+        room = os.statvfs(folder)
+        if not stat.S_ISDIR(folder.stat().st_mode):
+            return "its folder is no folder"
+    except OSError as error:
+        return f"its folder: {(error.strerror or str(error)).lower()}"
+    if room.f_flag & os.ST_RDONLY:
+        return "the file system is read-only"
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return "its folder may not be written"
+    if room.f_bavail * room.f_frsize < LEAST_ROOM or (room.f_files and not room.f_favail):
+        return "no space is left on the disk"
+    return "too many open files" if files_problem() else ""

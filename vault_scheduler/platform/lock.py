@@ -61,7 +61,7 @@ class VaultLock:
             fd = _try_lock(self.path)
             if fd is not None:
                 self._fd = fd
-                self._write_holder(fd)
+                self.tell(self._troubles)  # who we are, as far as the disk has room for it
                 return
         raise LockHeld(str(_read_holder(self.path) or Holder()))
 
@@ -118,7 +118,7 @@ def holder(path: Path) -> Holder | None:
     """Who holds the lock now, or None; looks without keeping anyone out."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -147,7 +147,7 @@ def _try_lock(path: Path) -> int | None:
 def _is_file_at(fd: int, path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(fd), path.stat())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
 
 

@@ -32,6 +32,9 @@ BUSY_TRIES = 2  # the pauses after these take longer than that
 BUSY_S = 0.1  # a file that was modified so short ago may be half written: editors truncate, then write
 HAS_FLAGS = hasattr(os, "chflags")
 NOT_DOWNLOADED = 0x4000_0000  # SF_DATALESS on macOS: iCloud keeps only the name here, reading would wait for it
+_RAISE = "Raise the limit of open files (`ulimit -n`, LimitNOFILE= of the service); the note is read again by itself."
+_DISK = "Look after the disk, or the network, that the vault is on; the note is read again by itself."
+_CURES = {errno.EMFILE: _RAISE, errno.ENFILE: _RAISE, errno.EIO: _DISK, errno.ESTALE: _DISK, errno.ETIMEDOUT: _DISK}
 
 
 class Overtaken(Exception):
@@ -86,7 +89,14 @@ def read_regular(path: Path, limit: int) -> Content:
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(errno.ENOENT, "no such file", str(path)) from None
     except OSError as error:
-        raise NoteUnreadable(str(path), (error.strerror or type(error).__name__).lower()) from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> NoteUnreadable:
+    """The advice for what is no fault of the note's own must not be to remove it."""
+    reason = (error.strerror or type(error).__name__).lower()
+    cure = _CURES.get(error.errno or 0)
+    return NoteUnreadable(str(path), reason, cure) if cure else NoteUnreadable(str(path), reason)
 
 
 def _read_open(fd: int, path: Path, limit: int) -> Content:
