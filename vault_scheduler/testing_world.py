@@ -51,6 +51,7 @@ class World:
         self.script: Callable[[RunRequest], Result | Lasting | None] = lambda _: SUCCESS
         self.host = "here"
         self.trust_mode = TrustMode.VAULT
+        self.credentials: object = None  # what Claude's login rests on
         self.status_note = False  # whether the daemon keeps one: it writes it at least hourly
         self.ticks = 0
         self._runner = asyncio.Runner()
@@ -220,6 +221,7 @@ class World:
                 start_tasks=start_tasks,
                 status_note=self.status_note,
                 ledger_lost=store.is_new and not trust.is_new,
+                credentials=lambda: self.credentials,
             )
         )
         return scheduler[0], store, trust, survey, engine

@@ -16,7 +16,8 @@ LONGEST_PAUSE = timedelta(minutes=10)
 QUOTA = "quota"
 NETWORK = "network"
 OVERLOAD = "overload"
-_WAITS_FOR = {Cause.QUOTA: QUOTA, Cause.NETWORK: NETWORK, Cause.OVERLOAD: OVERLOAD}
+# A limit of which nobody says when it lets up is tried again as an overload is.
+_WAITS_FOR = {Cause.QUOTA: OVERLOAD, Cause.NETWORK: NETWORK, Cause.OVERLOAD: OVERLOAD}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
