@@ -304,6 +304,7 @@ async def _scheduler(
             troubles=troubles,
             hold=hold,
             good_notes=good_notes,
+            credentials=_credentials,
         )
         for damage in damages:
             scheduler.log_fault(damage, LOOK_AT_DISK, now)
@@ -396,6 +397,16 @@ def _engine(place: Place, post: Callable[[Any], None]) -> LocalEngine:
         post=post,
         grace_s=GRACE_S,
     )
+
+
+def _credentials() -> object:
+    """Differs when somebody has logged in to Claude Code: its file, and when it was written (none on macOS)."""
+    home = os.environ.get("HOME", str(Path.home()))
+    try:
+        found = Path(home, ".claude", ".credentials.json").stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
 
 
 def machine_environment(place: Place) -> MachineEnvironment:
