@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from vault_scheduler.clock import Clock
 from vault_scheduler.executors.base import (
@@ -20,12 +21,14 @@ from vault_scheduler.executors.base import (
     Executor,
     Launch,
     MachineEnvironment,
+    Part,
     RunRequest,
     StreamMasker,
     failure,
     run_environment,
 )
 from vault_scheduler.executors.capture import EDGE, OUTPUT_CAP
+from vault_scheduler.executors.evidence import Before, look_before, weighed
 from vault_scheduler.executors.gate import GATE_EDGE, GATE_OUTPUT, gate_launch, of_gate, refusal
 from vault_scheduler.executors.handed import GATE_FILE, GATE_VARIABLE, hand_over, write_privately
 from vault_scheduler.executors.process import GRACE_S, PIPE_GRACE_S, StopOrder, end_orphan, run_process
@@ -89,12 +92,18 @@ class Engine(Protocol):
         ...
 
 
+_CHUNK = 1024 * 1024
 RESULT_LIMIT = 8 * 1024 * 1024  # bytes of the file that a process leaves its result in
 
 
 def output_path(runs_folder: Path, run: str, attempt: int) -> Path:
     """Where the full output of an attempt is kept; the file exists only if something was printed."""
     return runs_folder / run / f"output-{attempt}.txt"
+
+
+def transcript_path(output: Path) -> Path:
+    """Where the transcript of an attempt's Claude session is kept, beside its output."""
+    return output.with_name(output.name.replace("output-", "transcript-", 1)).with_suffix(".jsonl")
 
 
 @dataclass(slots=True)
@@ -222,13 +231,16 @@ class LocalEngine:
         launch = await asyncio.to_thread(_prepare, executor, passed, folder)
         if isinstance(launch, Result):
             return launch
+        output, before = output_path(self._runs_folder, request.run, request.attempt), Before()
         if stop.why is not None or passed.timeout_s <= 0:
             ended = Ended(signal="TERM", cancelled=stop.why, abandoned=stop.abandoned, timed_out=stop.why is None)
         else:
-            output = output_path(self._runs_folder, request.run, request.attempt)
+            before = await asyncio.to_thread(look_before, request)
             ended = await self._execute(attempt, launch, {**env, **launch.env}, masker, output, passed.timeout_s)
             ended = await asyncio.to_thread(_with_result, ended, launch, folder, masker)
-        return await asyncio.to_thread(executor.interpret, request, ended)
+        result = await asyncio.to_thread(executor.interpret, request, ended)
+        await asyncio.to_thread(_keep_transcript, launch.transcript(result), self._masker(), output)
+        return await asyncio.to_thread(weighed, result, request, before, output)
 
     async def _past_gate(self, attempt: _Attempt, folder: Path, env: dict[str, str]) -> RunRequest | Result:
         """The request once its gate has let it pass, with what that printed and the time that it left; else the end."""
@@ -314,6 +326,27 @@ def _keep(said: Path, output: Path, result: Result) -> None:
             sync_folder(output.parent)
 
 
+def _keep_transcript(part: Part | None, masker: StreamMasker, output: Path) -> None:
+    """A masked copy of what the attempt added to its session's transcript; without it the run is no other."""
+    if part is None:
+        return
+    try:
+        with part.path.open("rb") as file:
+            file.seek(part.begin)
+            with _private(transcript_path(output)) as copy:
+                left = OUTPUT_CAP
+                while left > 0 and (chunk := file.read(min(left, _CHUNK))):
+                    left -= len(chunk)
+                    copy.write(masker.feed(chunk))
+                copy.write(masker.flush())
+    except OSError as error:
+        log.warning("the transcript %s could not be kept: %s", part.path, error.strerror)
+
+
+def _private(path: Path) -> BinaryIO:
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
+
+
 def _with_result(ended: Ended, launch: Launch, folder: Path, masker: StreamMasker) -> Ended:
     if launch.result_file is None:
         return ended
@@ -354,4 +387,6 @@ def masked_result(result: Result, masker: StreamMasker) -> Result:
         reason=masker.mask_text(result.reason),
         text=masker.mask_text(result.text),
         denials=tuple(map(masker.mask_text, result.denials)),
+        question=masker.mask_text(result.question),
+        remarks=tuple(map(masker.mask_text, result.remarks)),
     )

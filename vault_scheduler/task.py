@@ -202,9 +202,9 @@ class Task:
         """Whether a run of it can execute anything (rule 8)."""
         if self.gate is not None or not isinstance(self.action, ClaudeAction):
             return True
-        return self.action.permissions is Permissions.FULL or any(
-            tool.split("(")[0].strip() in SHELL_TOOLS for tool in self.action.allowed_tools
-        )
+        if self.action.permissions is Permissions.FULL or self.action.mcp_config is not None:
+            return True
+        return any(tool.split("(")[0].strip() in SHELL_TOOLS for tool in self.action.allowed_tools)
 
 
 def fingerprint(value: Any) -> str:

@@ -47,7 +47,8 @@ SHOWS = {
     "home/morning": {"on_start", "command", "log"},
 }
 SHOWN_NOWHERE = {"until", "paused_until", "enabled", "id", "host", "python", "cwd", "session"} | {
-    *("allowed_tools", "disallowed_tools", "fallback_model", "system_prompt"),
+    *("allowed_tools", "disallowed_tools", "fallback_model", "system_prompt", "mcp_config", "skills", "add_dirs"),
+    *("expect_file", "expect_output"),
 }
 
 

@@ -42,14 +42,27 @@ class Refusal:
         self.headers = dict(headers or {})
 
 
-class Costly:
+class Answer:
+    """An answer with headers of its own, and with so many output tokens."""
+
+    def __init__(self, *blocks: Block, headers: Mapping[str, str] | None = None, output_tokens: int = 20) -> None:
+        self.blocks = blocks
+        self.headers = dict(headers or {})
+        self.output_tokens = output_tokens
+
+
+class Costly(Answer):
     """An answer that used a million output tokens."""
 
-    def __init__(self, *blocks: Block) -> None:
-        self.blocks = blocks
+    def __init__(self, *blocks: Block, output_tokens: int = 1_000_000) -> None:
+        super().__init__(*blocks, output_tokens=output_tokens)
 
 
-Reply = Sequence[Block] | Silence | Cut | Refusal | Costly
+class Garbage:
+    """A stream that is none: broken JSON, unknown events, bytes that are no text."""
+
+
+Reply = Sequence[Block] | Silence | Cut | Garbage | Refusal | Answer
 
 
 class LoopbackApi:
@@ -132,8 +145,14 @@ class _Handler(BaseHTTPRequestHandler):
                 self._start_stream()
                 self._event("message_start", message=_message(body))
                 self.close_connection = True
-            case Costly():
-                self._answer(body, reply.blocks, output_tokens=1_000_000)
+            case Garbage():
+                self._start_stream()
+                self.wfile.write(
+                    b'event: message_start\ndata: {"type": "message_st\n\nevent: nonsense\ndata: \xff\xfe\n\n'
+                )
+                self.wfile.write(b"event: content_block_delta\ndata: [1, 2]\n\ndata: }{\n\n")
+            case Answer():
+                self._answer(body, reply.blocks, reply.output_tokens, reply.headers)
             case _:
                 self._answer(body, reply)
 
@@ -148,8 +167,10 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(data)
 
-    def _start_stream(self) -> None:
+    def _start_stream(self, headers: Mapping[str, str] | None = None) -> None:
         self.send_response(200)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
         self.send_header("content-type", "text/event-stream")
         self.send_header("connection", "close")
         self.end_headers()
@@ -160,12 +181,18 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(f"event: {kind}\ndata: {data}\n\n".encode())
         self.wfile.flush()
 
-    def _answer(self, body: Mapping[str, Any], blocks: Sequence[Block], output_tokens: int = 20) -> None:
+    def _answer(
+        self,
+        body: Mapping[str, Any],
+        blocks: Sequence[Block],
+        output_tokens: int = 20,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         if not body.get("stream"):
             content = [_finished(block, n) for n, block in enumerate(blocks)]
             self._plain(200, {**_message(body), "content": content, "stop_reason": "end_turn"})
             return
-        self._start_stream()
+        self._start_stream(headers)
         self._event("message_start", message=_message(body))
         for index, block in enumerate(blocks):
             start, delta = _streamed(block, index)

@@ -87,6 +87,14 @@ def test_takes_an_api_key_in_the_env_file_as_api_billing(tmp_path: Path) -> None
     assert Machine.load(write(tmp_path, 'billing = "plan"\n')).billing is Billing.PLAN
 
 
+def test_points_out_a_key_that_would_move_the_bill_from_the_plan(tmp_path: Path) -> None:
+    """Only where the configuration says plan and the env file has a key all the same."""
+    stray = Machine.load(write(tmp_path, 'billing = "plan"\n', "ANTHROPIC_API_KEY=x\n"))
+    assert "is not given to Claude, because `billing` is plan" in stray.billing_problem
+    assert 'billing = "api"' in stray.billing_problem
+    assert Machine.load(write(tmp_path, "", "ANTHROPIC_API_KEY=x\n")).billing_problem == ""
+
+
 # Each case: the file, then line, key and a part of the message or its fix.
 FAULTS = {
     "unknown key, near name": ('\ntrsut = "vault"\n', 2, "trsut", "Did you mean `trust`?"),

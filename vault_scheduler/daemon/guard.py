@@ -28,7 +28,7 @@ from vault_scheduler.planning.budget import affordable
 from vault_scheduler.planning.planner import is_going
 from vault_scheduler.run import Run
 from vault_scheduler.settings import Settings
-from vault_scheduler.task import CommandAction, PythonAction, Task
+from vault_scheduler.task import ClaudeAction, CommandAction, PythonAction, Task
 from vault_scheduler.vault.vault import Vault
 
 _REMEMBERED = timedelta(hours=2)
@@ -233,11 +233,23 @@ def named_files(task: Task, vault: Vault) -> list[str]:
     if isinstance(action, PythonAction) and ":" in (action.call or ""):
         module = (action.call or "").partition(":")[0]
         files.append(f"{vault.system_folder}/scripts/{module.replace('.', '/')}.py")
+    cwd = str(task.options.get("cwd") or "")
     words = [*_words(action.command if isinstance(action, CommandAction) else None), *_asked_words(task.gate)]
     words = [word for word in words if not word.startswith("-") and ("." in word or "/" in word)]
-    cwd = str(task.options.get("cwd") or "")
+    if isinstance(action, ClaudeAction) and action.mcp_config:
+        files.append(action.mcp_config)
+        words += [word for word in _server_words(action.mcp_config, vault) if "." in word or "/" in word]
     inside = (_inside(vault.root, cwd, word) for word in words)
     return [*files, *(path for path in inside if path)][:20]
+
+
+def _server_words(path: str, vault: Vault) -> list[str]:
+    """The words of the commands that start the MCP servers of a file; none if it cannot be read."""
+    try:
+        servers = json.loads(vault.read(path) or b"{}")["mcpServers"].values()
+        return [str(word) for server in servers for word in (server.get("command", ""), *server.get("args", ()))]
+    except (VaultSchedError, ValueError, KeyError, TypeError, AttributeError):
+        return []
 
 
 def _asked_words(gate: str | tuple[str, ...] | None) -> list[str]:

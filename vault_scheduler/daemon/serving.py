@@ -34,7 +34,7 @@ from vault_scheduler.executors.python import PythonExecutor, callable_problem
 from vault_scheduler.ledger.good_notes import GoodNotes
 from vault_scheduler.ledger.store import SqliteStore, Store, TaskRow
 from vault_scheduler.ledger.trust import Trust
-from vault_scheduler.machine.config import ENV_NAME, machine_timezone
+from vault_scheduler.machine.config import API_KEY, ENV_NAME, Billing, machine_timezone
 from vault_scheduler.machine.place import Place
 from vault_scheduler.parsing.parser import ParseContext, rebuild
 from vault_scheduler.planning.approvals import TrustMode
@@ -268,6 +268,8 @@ async def _scheduler(
         damages = (*store.notices, *trust.notices)
         for notice in (*place.machine.warnings, *damages):
             tell("problem", "ledger", notice)
+        if place.machine.billing_problem:
+            (troubles or Troubles(tell)).begin("billing", place.machine.billing_problem)
         good_notes = _good_notes(place, tell)
         if good_notes is not None:
             stack.callback(good_notes.close)
@@ -424,6 +426,7 @@ def machine_environment(place: Place) -> MachineEnvironment:
         secrets=place.machine.secrets,
         env_file=str(config_folder() / ENV_NAME),
         state=str(place.state),
+        withheld=(API_KEY,) if place.machine.billing is Billing.PLAN else (),
     )
 
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from vault_scheduler.executors.base import RunRequest, action_to_json
-from vault_scheduler.ledger.store import CHANGED, PARENT, Store
+from vault_scheduler.ledger.store import CHANGED, PARENT, QUESTION, Store
 from vault_scheduler.planning.planner import ON_TIME
 from vault_scheduler.run import Run
 from vault_scheduler.task import CatchUp, ClaudeAction, Policies, Task, TaskType
@@ -38,6 +38,8 @@ def snapshot_of(task: Task, policies: Policies) -> dict[str, Any]:
         "catch_up": policies.catch_up.value,
         "max_late_s": policies.max_late.total_seconds() if policies.max_late is not None else 0.0,
         "group": policies.group,
+        "expect_file": task.expect_file or "",
+        "expect_output": task.expect_output or "",
         "gate": list(task.gate) if isinstance(task.gate, tuple) else task.gate,
     }
 
@@ -99,6 +101,8 @@ class Snapshots:
             timeout_s=snapshot["timeout_s"],
             max_usd=max_usd,
             gate=_exec_or_line(snapshot.get("gate")),
+            expect_file=snapshot.get("expect_file", ""),
+            expect_output=snapshot.get("expect_output", ""),
             changed=tuple(json.loads(run.extra.get(CHANGED, "[]"))),
             facts=await self._facts(run, snapshot, now),
         )
@@ -114,6 +118,7 @@ class Snapshots:
             "last_run": last.fire_time.isoformat() if last else "",
             "last_result": last.result.text[:500] if last and last.result else "",
             "named_files": self._named_files(),
+            "question": run.extra.get(QUESTION, ""),
             **await self._parent_facts(run),
         }
 

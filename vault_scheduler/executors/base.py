@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol
@@ -58,6 +58,8 @@ class RunRequest:
     gate: str | tuple[str, ...] | None = None  # asked before anything else: a line for the shell, or a program
     changed: tuple[str, ...] = ()  # vault-relative paths whose change made the run due
     resume: str = ""  # id of the Claude session that this attempt goes on with; "": a fresh one
+    expect_file: str = ""  # vault-relative, fields of `output` in it: must change while the attempt goes on
+    expect_output: str = ""  # regular expression that the result's text must match
     answer: str = ""  # what a person answered to the question of the run before: said to that session
     facts: Mapping[str, Any] = field(default_factory=dict)  # for a prompt's preamble; JSON values only
 
@@ -118,6 +120,15 @@ class MachineEnvironment:
     secrets: Mapping[str, str] = field(default_factory=dict)  # the values of the machine's env file
     env_file: str = ""  # its path, to name it when a secret is missing
     state: str = ""  # the vault's state folder, for built-in tasks alone; "": none
+    withheld: tuple[str, ...] = ()  # names of its values that no Claude session gets: they would pay for it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """The part of a file that an attempt added."""
+
+    path: Path
+    begin: int  # bytes that were there before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +140,7 @@ class Launch:
     env: Mapping[str, str] = field(default_factory=dict)  # laid over `run_environment`
     files: Mapping[str, str] = field(default_factory=dict)  # name in the attempt's folder -> text
     result_file: str | None = None  # name in that folder of the JSON object that the process leaves behind
+    transcript: Callable[[Result], Part | None] = lambda result: None  # finds what to keep beside the output
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from vault_scheduler.executors.base import (
     MARKDOWN_LIMIT,
@@ -13,6 +16,7 @@ from vault_scheduler.executors.base import (
     Ended,
     Launch,
     MachineEnvironment,
+    Part,
     RunRequest,
     action_of,
     ended_result,
@@ -20,8 +24,9 @@ from vault_scheduler.executors.base import (
     last_line,
     working_folder,
 )
-from vault_scheduler.executors.claude_record import Record, inside, judge, record_from
+from vault_scheduler.executors.claude_record import Record, inside, judge, moment_of, record_from
 from vault_scheduler.executors.claude_session import session_of
+from vault_scheduler.executors.claude_transcript import claude_folder, session_file, size_of
 from vault_scheduler.notes import body
 from vault_scheduler.run import Outcome, Result
 from vault_scheduler.task import ClaudeAction, Permissions
@@ -77,15 +82,20 @@ class ClaudeExecutor:
         if request.max_usd is not None and request.max_usd <= 0:
             raise CannotStart("nothing is left of max_usd for this attempt", retryable=False)
         _refuse_rights(request, action)
-        cwd = working_folder(request)
+        cwd, vault = working_folder(request), Path(request.vault).resolve()
+        _refuse_missing_skills(action, vault)
         session = session_of(
             request,
             action,
             prompt,
             cwd=str(cwd.resolve()),
-            vault=str(Path(request.vault).resolve()),
+            vault=str(vault),
             hidden=self._hidden(),
+            servers=read_servers(vault / action.mcp_config) if action.mcp_config else {},
+            add_dirs=[str(_beside(vault, name)) for name in action.add_dirs],
+            without=self._machine.withheld,
         )
+        transcript = self._transcript(request)
         return Launch(
             # -P and -E: neither the vault nor the task's environment adds to what the worker imports.
             argv=(sys.executable, "-P", "-E", "-m", "vault_scheduler.executors.claude_worker", str(folder)),
@@ -93,10 +103,24 @@ class ClaudeExecutor:
             env={**_FLAGS, **self._credentials()},
             files={SESSION_FILE: session.to_json()},
             result_file=RECORD_FILE,
+            transcript=transcript,
         )
 
+    def _transcript(self, request: RunRequest) -> Callable[[Result], Part | None]:
+        """Finds what the attempt adds to the transcript of its session; called before it starts."""
+        folder = claude_folder(request.env, self._machine.home)
+        begin = size_of(session_file(folder, request.resume))
+
+        def find(result: Result) -> Part | None:
+            path = session_file(folder, result.session_id)
+            went_on = result.session_id == request.resume
+            return Part(path=path, begin=begin if went_on else 0) if path is not None else None
+
+        return find
+
     def _credentials(self) -> dict[str, str]:
-        return {name: self._machine.secrets[name] for name in CREDENTIALS if name in self._machine.secrets}
+        known = self._machine.secrets
+        return {name: known[name] for name in CREDENTIALS if name in known and name not in self._machine.withheld}
 
     def _hidden(self) -> list[str]:
         login = [str(Path(self._machine.home, name)) for name in (".claude/.credentials.json", ".claude.json")]
@@ -115,10 +139,13 @@ class ClaudeExecutor:
             session_id=record.session_id,
             denials=tuple(record.denials),
             changed_notes=inside(str(Path(request.vault).resolve()), record.changed),
+            usage=record.plan_used,
+            usage_until=moment_of(record.plan_until),
+            remarks=(*record.remarks, *self._withheld_remarks()),
         )
         if result.outcome in (Outcome.ABANDONED, Outcome.CANCELLED, Outcome.TIMEOUT):
             return replace(result, text=_short(record.text))
-        if not record.began and not record.refused_login and not record.error:
+        if not (record.began or record.refused_login or record.error or record.server):
             return replace(result, outcome=Outcome.FAILURE, reason=_died(ended), text=ended.text, markdown=False)
         return self._judged(request, record, ended, result)
 
@@ -133,7 +160,7 @@ class ClaudeExecutor:
         )
         reason = verdict.reason
         if verdict.outcome is Outcome.FAILURE and not record.answered and not record.error and not record.failure:
-            reason = _died(ended)
+            reason = _died(ended)  # it was ended in the middle
         return replace(
             result,
             outcome=verdict.outcome,
@@ -141,7 +168,50 @@ class ClaudeExecutor:
             text=_short(verdict.text),
             retryable=verdict.retryable,
             transient=verdict.transient,
+            cause=verdict.cause,
+            quota_until=verdict.quota_until,
+            question=verdict.question,
         )
+
+    def _withheld_remarks(self) -> tuple[str, ...]:
+        """A stray API key would move the bill from the plan to the API; it was not used, and that is said."""
+        stray = [name for name in self._machine.withheld if name in self._machine.secrets]
+        if not stray:
+            return ()
+        where = self._machine.env_file or "the env file"
+        return (f"{', '.join(stray)} in {where} was not used, because `billing` is plan",)
+
+
+def read_servers(path: Path) -> dict[str, dict[str, Any]]:
+    """The servers of a file in the form of Claude Code's `.mcp.json`, by name. Raises CannotStart."""
+    try:
+        given = json.loads(path.read_bytes().decode("utf-8-sig"))
+    except OSError as error:
+        raise CannotStart(f"mcp_config {path.name}: {error.strerror}", retryable=False) from error
+    except ValueError as error:
+        raise CannotStart(f"mcp_config {path.name} is not JSON: {error}", retryable=False) from error
+    servers = given.get("mcpServers") if isinstance(given, dict) else None
+    if not isinstance(servers, dict) or not all(isinstance(server, dict) for server in servers.values()):
+        wanted = '{"mcpServers": {"NAME": {"command": …}}}'
+        raise CannotStart(f"mcp_config {path.name} names no servers: it has to be {wanted}", retryable=False)
+    return servers
+
+
+def _refuse_missing_skills(action: ClaudeAction, vault: Path) -> None:
+    for name in action.skills:
+        if not (vault / ".claude/skills" / name / "SKILL.md").is_file():
+            raise CannotStart(f"no skill {name}: there is no .claude/skills/{name}/SKILL.md", retryable=False)
+
+
+def _beside(vault: Path, name: str) -> Path:
+    """One of `add_dirs`: absolute, below the home (~), or from the vault."""
+    try:
+        folder = Path(vault, Path(name).expanduser()).resolve()
+    except RuntimeError as error:
+        raise CannotStart(f"no such folder: add_dirs {name}", retryable=False) from error
+    if not folder.is_dir():
+        raise CannotStart(f"no such folder: add_dirs {name}")
+    return folder
 
 
 def _action(request: RunRequest) -> ClaudeAction:

@@ -56,6 +56,7 @@ class Fence:
     system_folder: str
     note: str  # the task's own
     named_files: tuple[str, ...] = ()  # what tasks execute
+    add_dirs: tuple[str, ...] = ()  # real absolute paths of folders beside the vault, protected the same
     whole_vault: bool = False  # a run with shell: only its own note is looked after
 
 
@@ -76,9 +77,11 @@ def objection(fence: Fence, write: Write) -> str:
     inside = [name for name in names if name is not None]
     if fence.whole_vault:
         return _own_note(write) if any(_same(name, fence.note) for name in inside) else ""
-    if names[1] is None:
+    beside = [name for root in fence.add_dirs for path in (write.given, write.real) if (name := _relative(root, path))]
+    if names[1] is None and not any(_relative(root, write.real) for root in fence.add_dirs):
         return "it is outside of the vault"
     whys = [_protected(fence, name) or _task_note(fence, name, write) for name in inside]
+    whys += [_protected_anywhere(name) for name in beside if names[1] is None]
     if write.executed():
         whys.append("a task names this file, and may execute it")
     return next((why for why in whys if why), "")
@@ -99,12 +102,8 @@ def _same(path: str, other: str) -> bool:
 def _protected(fence: Fence, path: str) -> str:
     parts, system = folded_parts(path), folded_parts(fence.system_folder)
     below = parts[len(system) :] if parts[: len(system)] == system else None
-    if any(part.startswith(".") or not part for part in parts):
-        return "dot folders and dot files are protected"
-    if has_control(path):
-        return "its name holds a control character"
-    if parts[-1] in INSTRUCTIONS:
-        return "it instructs Claude, and is protected"
+    if why := _protected_anywhere(path):
+        return why
     if below and below[0] == "scripts":
         return f"{fence.system_folder}/scripts is protected: tasks execute what is in it"
     if below == ["scheduler.md"]:
@@ -112,11 +111,23 @@ def _protected(fence: Fence, path: str) -> str:
     if below == ["status.md"]:
         return "the status note is the scheduler's own: it says whether the scheduler is alive"
     named = [folded_parts(name) for name in fence.named_files]
-    if parts in named or parts[-1] in _EXECUTED_UNNAMED:
+    if parts in named:
         return "a task executes this file"
     if _is_program(parts) and any(_is_program(name) and parts[: len(name) - 1] == name[:-1] for name in named):
         return "it is a program in the folder of one that a task executes, which may load it"
     return ""
+
+
+def _protected_anywhere(path: str) -> str:
+    """What is protected in every folder, also in those beside the vault."""
+    parts = folded_parts(path)
+    if any(part.startswith(".") or not part for part in parts):
+        return "dot folders and dot files are protected"
+    if has_control(path):
+        return "its name holds a control character"
+    if parts[-1] in INSTRUCTIONS:
+        return "it instructs Claude, and is protected"
+    return "a task executes this file" if parts[-1] in _EXECUTED_UNNAMED else ""
 
 
 def _is_program(parts: list[str]) -> bool:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from vault_scheduler.executors.claude_guard import WRITING_TOOLS
-from vault_scheduler.run import Outcome
+from vault_scheduler.run import Cause, Outcome
 from vault_scheduler.text.harmless import plain_line
 
 _PRICES = {
@@ -29,8 +29,14 @@ _REFUSED_BY_CLI = ("No such tool available", "denied by your permission settings
 _DETAIL = 80
 _MOST_DENIALS = 50
 _TEXT_LIMIT = 200_000  # characters; the record is written again at every step
-_PASSING_STATUS = frozenset({408, 429, 500, 502, 503, 504, 529})
-_NETWORK = ("connection error", "connection refused", "econn", "enotfound", "etimedout", "fetch failed", "overloaded")
+_TOO_MANY = 429
+_OVERLOAD = frozenset({408, 500, 502, 503, 504, 529})  # HTTP
+_NETWORK = (
+    *("econn", "enotfound", "etimedout", "eai_again", "ehostunreach", "enetunreach", "fetch failed", "socket"),
+    *("connection error", "connection refused", "unable to connect", "can't reach", "timed out"),
+    "empty or malformed response",  # a proxy or the login page of a network answered, or the stream broke off
+)
+_MOST_REMARKS = 10
 _SECOND_WORD = frozenset({"git", "gh", "npm", "uv", "pip", "docker", "cargo", "go", "make", "systemctl", "brew"})
 
 
@@ -46,7 +52,13 @@ class Record:
     error: str = ""  # the API's, the CLI's or the SDK's own words
     status: int | None = None  # HTTP
     refused_login: str = ""  # the API's words about a missing or wrong login
+    limited: bool = False  # a rate limit or a window of the plan stopped it
     limit_until: int | None = None
+    plan_used: float | None = None  # percent of the plan's fullest window
+    plan_until: int | None = None  # Unix time when that window begins anew
+    server: str = ""  # which MCP server is missing, and why: nothing was asked of the API then
+    lost_session: bool = False  # what it was to go on with could not be found again
+    remarks: list[str] = field(default_factory=list)
     cost_usd: float = 0.0
     turns: int = 0
     model: str | None = None
@@ -111,6 +123,26 @@ class Record:
         if line not in self.denials and len(self.denials) < _MOST_DENIALS:
             self.denials.append(line)
 
+    def saw_limits(self, info: Mapping[str, Any]) -> None:
+        """The API told how much of the plan's windows is used, or that one of them is used up."""
+        windows = [
+            (100.0 * float(window["utilization"]), window.get("resetsAt"))
+            for window in (info.get("unifiedWindows") or {}).values()
+            if isinstance(window, Mapping) and isinstance(window.get("utilization"), int | float)
+        ]
+        if isinstance(info.get("utilization"), int | float):
+            windows.append((100.0 * float(info["utilization"]), info.get("resetsAt")))
+        if windows:
+            used, until = max(windows, key=lambda window: window[0])
+            self.plan_used, self.plan_until = used, _unix_time(until)
+        if info.get("status") == "rejected":
+            self.limit_until = _unix_time(info.get("resetsAt")) or self.limit_until
+
+    def remark(self, words: str) -> None:
+        """Something that people should know beside the outcome."""
+        if words not in self.remarks and len(self.remarks) < _MOST_REMARKS:
+            self.remarks.append(words)
+
     def saw_end(self, *, subtype: str, is_error: bool, text: str, cost_usd: float, turns: int) -> None:
         """One end of possibly several: background work can wake a session up again."""
         self.answered = True
@@ -122,6 +154,15 @@ class Record:
     def say(self, text: str) -> None:
         """The latest words: the answer, or where there is none, what came nearest to it."""
         self.text = text[:_TEXT_LIMIT] or self.text
+
+
+def _unix_time(value: Any) -> int | None:
+    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e11 else None
+
+
+def moment_of(unix_time: int | None) -> datetime | None:
+    """A Unix time as an aware moment in UTC."""
+    return None if unix_time is None else datetime.fromtimestamp(unix_time, UTC)
 
 
 def rule_for(tool: str, arguments: Mapping[str, Any]) -> str:
@@ -163,31 +204,57 @@ class Verdict:
     outcome: Outcome
     reason: str = ""
     text: str = ""
+    question: str = ""
     retryable: bool = True
-    transient: bool = False
+    cause: Cause | None = None
+    quota_until: datetime | None = None  # UTC
+
+    @property
+    def transient(self) -> bool:
+        """Whether the network's or the provider's fault: `pause_after` does not count it (rule 5)."""
+        return self.cause in (Cause.QUOTA, Cause.OVERLOAD, Cause.NETWORK)
 
 
 def judge(record: Record, *, timezone: str, max_usd: float, max_turns: int | None, env_file: str) -> Verdict:
     """How the session ended. What Claude reported itself counts before how the session was closed."""
     if record.refused_login:
-        return Verdict(outcome=Outcome.BLOCKED, reason=_cure(record.refused_login, env_file), retryable=False)
+        return _blocked(Cause.LOGIN, _cure(record.refused_login, env_file))
+    if record.server:
+        return _blocked(Cause.SERVER, record.server)
     if record.failure:
         return Verdict(outcome=Outcome.FAILURE, reason=record.failure, text=record.text)
     if record.question:
-        return Verdict(outcome=Outcome.BLOCKED, reason=record.question, text=record.text, retryable=False)
+        asked = Verdict(outcome=Outcome.BLOCKED, reason=record.question, text=record.text, question=record.question)
+        return replace(asked, retryable=False)
     if record.subtype == "error_max_budget_usd":
         return _failed(record, f"reached max_usd (${max_usd:.2f})", retryable=False)
     if record.subtype == "error_max_turns":
         return _failed(record, f"reached max_turns ({max_turns})", retryable=False)
     if not record.answered or record.is_error or record.subtype != "success":
-        return replace(_failed(record, _words(record, timezone)), transient=is_transient(record))
+        return _kept_from_its_work(record, timezone)
+    if not record.text.strip() and not record.nothing_new:
+        return _failed(record, "Claude ended without an answer")
     return Verdict(outcome=Outcome.SUCCESS, text="" if record.nothing_new else record.text)
 
 
-def is_transient(record: Record) -> bool:
-    """Whether the network, an overload or a quota was to blame: no fault of the task (rule 5)."""
+def _blocked(cause: Cause, reason: str) -> Verdict:
+    return Verdict(outcome=Outcome.BLOCKED, reason=reason, retryable=False, cause=cause)
+
+
+def _kept_from_its_work(record: Record, timezone: str) -> Verdict:
+    cause = cause_of(record)
+    until = moment_of(record.limit_until) if cause is Cause.QUOTA else None
+    return replace(_failed(record, _words(record, cause, until, timezone)), cause=cause, quota_until=until)
+
+
+def cause_of(record: Record) -> Cause | None:
+    """What outside of the task was to blame for an end that is no answer; None: nothing that is known (rule 5)."""
     words = record.error.lower()
-    return record.status in _PASSING_STATUS or record.limit_until is not None or any(word in words for word in _NETWORK)
+    if record.limited or record.status == _TOO_MANY or record.limit_until is not None:
+        return Cause.QUOTA
+    if record.status in _OVERLOAD or "overloaded" in words:
+        return Cause.OVERLOAD
+    return Cause.NETWORK if record.status in (None, 200) and any(word in words for word in _NETWORK) else None
 
 
 def _failed(record: Record, reason: str, *, retryable: bool = True) -> Verdict:
@@ -196,20 +263,21 @@ def _failed(record: Record, reason: str, *, retryable: bool = True) -> Verdict:
 
 
 def _cure(words: str, env_file: str) -> str:
+    if "credit balance" in words.lower():
+        return f"{plain_line(words, 60)}: add credit to the API account, or log in with a plan"
     return (
         f"{plain_line(words, 60)}: run `claude` once and log in, or `claude setup-token` and put "
         f"CLAUDE_CODE_OAUTH_TOKEN into {env_file or 'the env file'}"
     )
 
 
-def _words(record: Record, timezone: str) -> str:
+def _words(record: Record, cause: Cause | None, until: datetime | None, timezone: str) -> str:
     words = plain_line(record.error, 120) or "Claude ended without a result"
-    if record.status != 429 and record.limit_until is None:
+    if cause is not Cause.QUOTA:
         return words
-    if record.limit_until is None:
+    if until is None:
         return f"rate limit: {words}"
-    until = datetime.fromtimestamp(record.limit_until, UTC).astimezone(ZoneInfo(timezone))
-    return f"rate limit; resets at {until:%Y-%m-%d %H:%M}: {words}"
+    return f"rate limit; resets at {until.astimezone(ZoneInfo(timezone)):%Y-%m-%d %H:%M}: {words}"
 
 
 def record_from(values: Mapping[str, Any]) -> Record:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,6 +16,9 @@ from vault_scheduler.task import ClaudeAction, Permissions
 from vault_scheduler.text.harmless import clean, head_and_tail, plain_line
 
 SERVER = "vault-sched"
+"""Under this name the session has our tools, unless its own `mcp_config` has a server of that name."""
+QUESTION = "question"
+"""Key in `RunRequest.facts`: what the run asked that a person has answered now."""
 OUR_TOOLS = ("ask_person", "report_failure", "nothing_new")
 
 _READ = ("Read", "Glob", "Grep")
@@ -32,6 +36,7 @@ NEVER_OFFERED = (
 """Claude's own scheduling, and what waits for somebody who is not there."""
 
 _LONGEST_QUOTE = 2 * GATE_EDGE + 200  # characters of somebody else's text in the preamble
+_LONGEST_ANSWER = 20_000  # characters
 _MOST_NAMES = 100  # of changed files
 _LONGEST_NAME = 300  # characters
 
@@ -54,6 +59,13 @@ class Session:
     disallowed_tools: tuple[str, ...]
     settings: Mapping[str, Any]  # laid over every settings file
     named_files: tuple[str, ...] = ()  # relative to the vault: what tasks execute
+    resume: str = ""  # id of the session that it goes on with; "": a fresh one
+    afresh: str = ""  # the prompt if that session cannot be found again
+    servers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # MCP servers that must connect, by name
+    servers_file: str = ""  # where they are from, relative to the vault
+    skills: tuple[str, ...] = ()  # of the vault's; empty: all of them
+    add_dirs: tuple[str, ...] = ()  # folders beside the vault, without symbolic links
+    without: tuple[str, ...] = ()  # variables of the environment that the session must not see
     model: str | None = None
     fallback_model: str | None = None
     max_turns: int | None = None
@@ -75,29 +87,51 @@ class Session:
 
 
 def session_of(
-    request: RunRequest, action: ClaudeAction, prompt: str, *, cwd: str, vault: str, hidden: Sequence[str]
+    request: RunRequest,
+    action: ClaudeAction,
+    prompt: str,
+    *,
+    cwd: str,
+    vault: str,
+    hidden: Sequence[str],
+    servers: Mapping[str, Mapping[str, Any]] | None = None,
+    add_dirs: Sequence[str] = (),
+    without: Sequence[str] = (),
 ) -> Session:
     """The session for a request. `hidden`: absolute paths (files, or folders ending in /**) that it cannot read."""
     restricted = action.permissions is not Permissions.FULL
     tools = offered_tools(action)
+    afresh = f"{preamble(request)}\n\n{prompt}{_answered_before(request)}"
     return Session(
-        prompt=f"{preamble(request)}\n\n{prompt}",
+        prompt=_answer(request) if request.resume and request.answer else afresh,
         cwd=cwd,
         vault=vault,
         system_folder=request.system_folder,
         note=request.path,
         restricted=restricted,
         tools=tools,
-        allowed_tools=_grants(action, tools),
+        allowed_tools=_grants(action, tools, servers or {}),
         disallowed_tools=(*NEVER_OFFERED, *action.disallowed_tools),
         settings=_settings(restricted, hidden),
         named_files=tuple(str(name) for name in request.facts.get("named_files", ())),
+        resume=request.resume,
+        afresh=afresh if request.resume else "",
+        servers=servers or {},
+        servers_file=action.mcp_config or "",
+        skills=action.skills,
+        add_dirs=tuple(add_dirs),
+        without=tuple(without),
         model=action.model,
         fallback_model=action.fallback_model,
         max_turns=action.max_turns,
         max_usd=action.max_usd if request.max_usd is None else request.max_usd,
         system_prompt=action.system_prompt,
     )
+
+
+def our_server(servers: Mapping[str, Any]) -> str:
+    """The name of the server with our tools beside these."""
+    return SERVER if SERVER not in servers else f"{SERVER}-run"
 
 
 def tool_of(rule: str) -> str:
@@ -113,11 +147,13 @@ def offered_tools(action: ClaudeAction) -> tuple[str, ...]:
     return tuple(name for name in names if name not in removed)
 
 
-def _grants(action: ClaudeAction, tools: Sequence[str]) -> tuple[str, ...]:
+def _grants(action: ClaudeAction, tools: Sequence[str], servers: Mapping[str, Any]) -> tuple[str, ...]:
+    """What needs no asking. A server that the note names is one that it wants used: all of its tools."""
     preset = [name for name in PRESETS[action.permissions] if name in tools]
     rules = [rule for rule in action.allowed_tools if tool_of(rule) not in NEVER_OFFERED]
-    ours = [f"mcp__{SERVER}__{name}" for name in OUR_TOOLS]
-    return tuple(dict.fromkeys([*preset, *rules, *ours]))
+    named = [f"mcp__{re.sub(r'[^A-Za-z0-9_-]', '_', name)}" for name in servers]  # as the CLI spells it
+    ours = [f"mcp__{our_server(servers)}__{name}" for name in OUR_TOOLS]
+    return tuple(dict.fromkeys([*preset, *rules, *named, *ours]))
 
 
 def _settings(restricted: bool, hidden: Sequence[str]) -> dict[str, Any]:
@@ -145,6 +181,28 @@ def preamble(request: RunRequest) -> str:
         f"To schedule work, write a task note with `status: paused` below {request.system_folder}/tasks/.",
     ]
     return "\n".join(lines)
+
+
+def _answer(request: RunRequest) -> str:
+    """What the session that asked is told when a person has answered."""
+    return (
+        f"The scheduled run of the task “{request.title}” goes on; it is {_local(request)} now. This is the person's "
+        f"answer to the question that you asked:\n\n{head_and_tail(request.answer, _LONGEST_ANSWER)}\n\n"
+        "Go on with the task. All that was said at its beginning still holds: nobody is watching, and your final "
+        "answer is written into the task's note."
+    )
+
+
+def _answered_before(request: RunRequest) -> str:
+    """Question and answer, for a session that does not know them."""
+    if not request.answer:
+        return ""
+    asked = clean(head_and_tail(str(request.facts.get(QUESTION, "")), _LONGEST_ANSWER)).strip()
+    question = f" It asked:\n\n{_no_mentions(asked)}\n\n" if asked else " "
+    return (
+        f"\n\n---\n\nA former run of this task asked the person something before it could go on.{question}"
+        f"The person's answer:\n\n{head_and_tail(request.answer, _LONGEST_ANSWER)}"
+    )
 
 
 def _local(request: RunRequest) -> str:

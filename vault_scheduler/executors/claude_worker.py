@@ -11,14 +11,17 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vault_scheduler.executors.claude import RECORD_FILE, SESSION_FILE
 from vault_scheduler.executors.claude_guard import WRITING_TOOLS, Fence, objection, write_of
 from vault_scheduler.executors.claude_record import Record
-from vault_scheduler.executors.claude_session import SERVER, Session
+from vault_scheduler.executors.claude_session import Session, our_server
+from vault_scheduler.executors.claude_transcript import claude_folder, cost_so_far, session_file
 from vault_scheduler.text.harmless import plain_line
 
 if TYPE_CHECKING:
@@ -26,6 +29,13 @@ if TYPE_CHECKING:
 
 _SILENT_AFTER_END_S = 20.0
 """After an end of the session, how long to wait for another one; closing was seen to hang."""
+_SILENT_IN_CLIENT_S = 0.5
+"""The same where the connection is ours to close."""
+_LONGEST_RETRY_S = 10.0
+"""A rate limit that lasts longer is waited for without a session."""
+_SERVERS_S = 60.0  # until MCP servers have connected; `npx` and `uvx` may load them first
+_LOOK_S = 0.05
+_LOST = "No conversation found with session ID"
 
 
 class Worker:
@@ -36,6 +46,7 @@ class Worker:
         self.session = Session.from_json((folder / SESSION_FILE).read_text(encoding="utf-8"))
         self.record = Record()
         self.background: set[str] = set()
+        self.cost_before = 0.0  # US dollars: of the session, before this run went on with it
         self.save()  # if this is not possible, nothing must be spent
 
     def save(self) -> None:
@@ -43,34 +54,94 @@ class Worker:
         self.record.save(self.folder / RECORD_FILE)
 
     async def run(self) -> None:
-        """The session, to its end."""
+        """The session, to its end. One that cannot be gone on with is begun afresh."""
+        await self._converse(self.session.prompt, self.session.resume)
+        if self.record.lost_session:
+            self.record.remark("the session it was to go on with could not be found again, so it began a new one")
+            print(self.record.remarks[-1])
+            await self._converse(self.session.afresh, "")
+
+    async def _converse(self, prompt: str, resume: str) -> None:
         import claude_agent_sdk as sdk
 
-        self.record.began = True
-        self.save()
-        messages = aiter(sdk.query(prompt=self.session.prompt, options=self.options()))
+        self.record.lost_session = False
+        self.cost_before = cost_so_far(session_file(claude_folder(os.environ, ""), resume))
+        messages = self._messages(prompt, resume)
         try:
             async for message in self._until_over(messages):
                 self.see(message)
                 self.save()
-                if self.record.refused_login and not self.record.answered:
+                if self.over_before_its_end:
                     _end_children()
                     break
         except sdk.ClaudeSDKError as error:
-            if not self.record.answered:
-                self.record.error = self.record.error or str(error)
-                print(f"error: {error}")
+            self._broke(str(error), resume)
         finally:
             self.save()
-            close = getattr(messages, "aclose", None)
-            if close:
-                await close()
+            await messages.aclose()
+
+    def _broke(self, words: str, resume: str) -> None:
+        if resume and not self.record.turns and _LOST in words:
+            self.record.lost_session = True
+        elif not (self.record.answered or self.over_before_its_end):
+            self.record.error = self.record.error or words
+            print(f"error: {words}")
+
+    @property
+    def over_before_its_end(self) -> bool:
+        """Whether there is nothing to wait for, though the session has not said that it ended."""
+        return not self.record.answered and bool(self.record.refused_login or self.record.limited)
+
+    async def _messages(self, prompt: str, resume: str) -> AsyncGenerator[Any, None]:
+        """What the session says. Nothing is asked of the API before all servers that it needs are there."""
+        import claude_agent_sdk as sdk
+
+        if not self.session.servers:
+            self._begin()
+            async with aclosing(sdk.query(prompt=prompt, options=self.options(resume))) as messages:  # type: ignore[type-var]
+                async for message in messages:
+                    yield message
+            return
+        client = sdk.ClaudeSDKClient(self.options(resume))
+        try:
+            await client.connect()
+            if self._connected(await self._servers(client)):
+                self._begin()
+                await client.query(prompt)
+                async for message in client.receive_messages():
+                    yield message
+        finally:
+            await client.disconnect()
+
+    def _begin(self) -> None:
+        self.record.began = True
+        self.save()
+
+    async def _servers(self, client: sdk.ClaudeSDKClient) -> list[Any]:
+        """How the servers stand, once it is settled whether they connect."""
+        deadline = time.monotonic() + _SERVERS_S
+        while True:
+            servers = (await client.get_mcp_status())["mcpServers"]
+            if all(server["status"] != "pending" for server in servers) or time.monotonic() > deadline:
+                return list(servers)
+            await asyncio.sleep(_LOOK_S)
+
+    def _connected(self, servers: list[Any]) -> bool:
+        found = {server["name"]: server for server in servers}
+        for name in self.session.servers:
+            server = found.get(name, {})
+            if server.get("status") != "connected":
+                self.record.server = missing_server(name, server, self.session.servers_file)
+                print(self.record.server)
+                return False
+        return True
 
     async def _until_over(self, messages: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        silence = _SILENT_IN_CLIENT_S if self.session.servers else _SILENT_AFTER_END_S
         while True:
             over = self.record.answered and not self.background
             try:
-                yield await asyncio.wait_for(anext(messages), _SILENT_AFTER_END_S if over else None)
+                yield await asyncio.wait_for(anext(messages), silence if over else None)
             except StopAsyncIteration:
                 return
             except TimeoutError:
@@ -79,25 +150,27 @@ class Worker:
 
     # --- what the session is given ---
 
-    def options(self) -> sdk.ClaudeAgentOptions:
+    def options(self, resume: str) -> sdk.ClaudeAgentOptions:
         """The session's rights, as the SDK takes them."""
         import claude_agent_sdk as sdk
 
         session = self.session
         has_skills = "Skill" not in session.disallowed_tools and Path(session.vault, ".claude/skills").is_dir()
-        skill = ["Skill"] if has_skills else []
+        named = [f"vault:{name}" for name in session.skills] if session.restricted else list(session.skills)
         return sdk.ClaudeAgentOptions(
+            resume=resume or None,
             cwd=session.cwd,
-            tools=[*session.tools, *skill],
-            allowed_tools=[*session.allowed_tools, *skill],
+            tools=[*session.tools, *(["Skill"] if has_skills else [])],
+            allowed_tools=[*session.allowed_tools, *(["Skill"] if has_skills and not named else [])],
+            skills=named if has_skills and named else None,
             disallowed_tools=list(session.disallowed_tools),
             permission_mode="dontAsk",
             setting_sources=[] if session.restricted else ["user", "project", "local"],
             settings=json.dumps(session.settings),
             strict_mcp_config=session.restricted,
-            add_dirs=[session.vault],
+            add_dirs=[session.vault, *session.add_dirs],
             plugins=[self._skills()] if has_skills and session.restricted else [],
-            mcp_servers={SERVER: self._our_tools()},
+            mcp_servers={**session.servers, our_server(session.servers): self._our_tools()},  # type: ignore[dict-item]
             hooks={"PreToolUse": [self._guard()]},
             max_turns=session.max_turns,
             max_budget_usd=session.max_usd,
@@ -119,8 +192,13 @@ class Worker:
         (plugin / ".claude-plugin").mkdir(parents=True, exist_ok=True)
         manifest = {"name": "vault", "version": "1.0.0", "description": "The skills of this vault"}
         (plugin / ".claude-plugin" / "plugin.json").write_text(json.dumps(manifest), encoding="utf-8")
-        if not (plugin / "skills").is_symlink():
-            (plugin / "skills").symlink_to(Path(self.session.vault, ".claude/skills"))
+        skills = Path(self.session.vault, ".claude/skills")
+        if self.session.skills:
+            (plugin / "skills").mkdir(exist_ok=True)
+        links = {plugin / "skills" / name: skills / name for name in self.session.skills} or {plugin / "skills": skills}
+        for link, target in links.items():
+            if not link.is_symlink():
+                link.symlink_to(target)
         return {"type": "local", "path": str(plugin)}
 
     def _guard(self) -> sdk.HookMatcher:
@@ -131,6 +209,7 @@ class Worker:
             system_folder=self.session.system_folder,
             note=self.session.note,
             named_files=self.session.named_files,
+            add_dirs=self.session.add_dirs,
             whole_vault=not self.session.restricted,
         )
 
@@ -170,7 +249,9 @@ class Worker:
             record.nothing_new = True
             return _said("Noted. Stop now.")
 
-        return sdk.create_sdk_mcp_server(SERVER, tools=[ask_person, report_failure, nothing_new])
+        return sdk.create_sdk_mcp_server(
+            our_server(self.session.servers), tools=[ask_person, report_failure, nothing_new]
+        )
 
     # --- what the session says ---
 
@@ -184,7 +265,7 @@ class Worker:
             case "ResultMessage":
                 self._end(message)
             case "RateLimitEvent":
-                self._limit(message.rate_limit_info)
+                self.record.saw_limits(message.rate_limit_info.raw)
             case "TaskStartedMessage":
                 self.background.add(message.task_id)
             case "TaskNotificationMessage":
@@ -200,6 +281,7 @@ class Worker:
         words = "\n".join(block.text for block in message.content if hasattr(block, "text"))
         if message.error:
             self.record.error = words or message.error
+            self.record.limited = self.record.limited or message.error == "rate_limit"
         elif words and message.parent_tool_use_id is None:
             self.record.say(words)
         if message.error in ("authentication_failed", "billing_error"):
@@ -233,28 +315,49 @@ class Worker:
             subtype=message.subtype,
             is_error=message.is_error,
             text="" if message.is_error else message.result or "",
-            cost_usd=record.usage_usd() if message.total_cost_usd is None else message.total_cost_usd,
+            cost_usd=self._cost(message.total_cost_usd),
             turns=message.num_turns,
         )
         if message.is_error and message.api_error_status in (401, 403):
             record.refused_login = record.error
         print(f"[{message.subtype}, {message.num_turns} turns, ${message.total_cost_usd or 0.0:.4f}]")
 
-    def _limit(self, info: Any) -> None:
-        if info.status == "rejected" and info.resets_at:
-            self.record.limit_until = int(info.resets_at)
+    def _cost(self, total: float | None) -> float:
+        """What this run cost: the CLI tells the total of the session, also of what it was before."""
+        return self.record.usage_usd() if total is None else max(0.0, total - self.cost_before)
 
     def _system(self, subtype: str, data: Mapping[str, Any]) -> None:
         if subtype == "init":
             self.record.session_id = data.get("session_id") or self.record.session_id
             self.record.model = data.get("model") or self.record.model
+            print(f"session {self.record.session_id}, {self.record.model}")
             for server in data.get("mcp_servers") or ():
                 if server.get("status") == "failed":
                     print(f"the MCP server {server.get('name')} did not start")
         elif subtype == "api_retry":
-            print(f"the API answered {data.get('error_status')}: {data.get('error')}; trying again")
-            if data.get("error_status") in (401, 403):  # no retry helps, and they would take minutes
-                self.record.refused_login = f"the login was refused ({data.get('error_status')})"
+            self._retry(data.get("error_status"), str(data.get("error")), float(data.get("retry_delay_ms") or 0) / 1000)
+
+    def _retry(self, status: int | None, words: str, delay_s: float) -> None:
+        """The CLI is going to ask once more; where that does not help or takes long, the run ends instead."""
+        print(f"the API answered {status}: {words}; trying again in {delay_s:.1f} s" if status else "no answer; again")
+        if status in (401, 403):
+            self.record.refused_login = f"the login was refused ({status})"
+        elif status == 429 and delay_s > _LONGEST_RETRY_S:
+            self.record.limited, self.record.status = True, status
+            self.record.limit_until = int(time.time() + delay_s) + 1
+            self.record.error = "the API wants to be asked later"
+
+
+def missing_server(name: str, server: Mapping[str, Any], file: str) -> str:
+    """Which MCP server is not there, why, and the cure."""
+    match server.get("status"):
+        case "needs-auth":
+            return f"the MCP server {name} wants a login: run `claude` in the vault and log in with /mcp"
+        case "pending":
+            why = f"no answer within {_SERVERS_S:.0f} s"
+        case _:
+            why = plain_line(str(server.get("error") or server.get("status") or "unknown"), 80)
+    return f"the MCP server {name} did not connect ({why}): look after it, or take it out of {file}"
 
 
 def _said(text: str) -> dict[str, Any]:
@@ -275,10 +378,11 @@ def _end_children() -> None:
 
 def main(arguments: list[str]) -> int:
     """Run the session in the folder that is the only argument."""
-    for name in ("CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT"):
-        os.environ.pop(name, None)
     sys.stdout.reconfigure(line_buffering=True, errors="replace")  # type: ignore[union-attr]
-    asyncio.run(Worker(Path(arguments[0])).run())
+    worker = Worker(Path(arguments[0]))
+    for name in ("CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", *worker.session.without):
+        os.environ.pop(name, None)
+    asyncio.run(worker.run())
     return 0
 
 

@@ -21,6 +21,8 @@ from vault_scheduler.parsing.values import duration
 
 CONFIG_NAME = "config.toml"
 ENV_NAME = "env"
+API_KEY = "ANTHROPIC_API_KEY"
+"""A session that is given this pays by it, whatever plan it is logged in with."""
 ZONEINFO = "zoneinfo/"
 
 
@@ -63,6 +65,7 @@ class Machine:
     retain: Retain = field(default_factory=Retain)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  # the env file
     warnings: tuple[str, ...] = ()  # for `doctor` and the daemon's log
+    billing_problem: str = ""  # a key that would move the bill, and is not used; "": none
 
     @classmethod
     def load(cls, folder: Path) -> Machine:
@@ -72,9 +75,11 @@ class Machine:
         """
         given = _read_config(folder / CONFIG_NAME)
         secrets = _read_env(folder / ENV_NAME)
-        if secrets.get("ANTHROPIC_API_KEY"):
+        has_key = bool(secrets.get(API_KEY))
+        if has_key:
             given.setdefault("billing", Billing.API)
-        return cls(**given, secrets=secrets, warnings=_warnings(folder))
+        stray = _stray_key(folder) if has_key and given["billing"] is Billing.PLAN else ""
+        return cls(**given, secrets=secrets, warnings=_warnings(folder), billing_problem=stray)
 
 
 def _read_config(path: Path) -> dict[str, Any]:
@@ -107,6 +112,11 @@ def _read_env(path: Path) -> dict[str, str]:
         return parse_env(_read_text(path))
     except BadEnvLine as error:
         raise ConfigInvalid(str(path), error.line, "", error.message, error.fix) from None
+
+
+def _stray_key(folder: Path) -> str:
+    cure = f'Remove it from there, or write `billing = "api"` into {folder / CONFIG_NAME}'
+    return f"{API_KEY} in {folder / ENV_NAME} is not given to Claude, because `billing` is plan. {cure}"
 
 
 def _warnings(folder: Path) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Callable
 from functools import partial
@@ -34,7 +35,8 @@ _SESSION_NAME = re.compile(r"\w(?:[\w -]{0,58}\w)?\Z")
 _BUILT_IN = re.compile(r"[A-Za-z_]\w*\Z")
 _TOOL = re.compile(r"[A-Za-z_][\w-]*(\((?:(?!\)\s*,\s*\w+\().)*\))?\Z", re.DOTALL)
 # On a task of another type these promise something that would not be done: other work, or fewer rights.
-_MUST_FIT = ("command", "call", "permissions", "allowed_tools", "disallowed_tools")
+_MUST_FIT = ("command", "call", "permissions", "allowed_tools", "disallowed_tools", "mcp_config")
+_SKILL = re.compile(r"\w[\w-]{0,79}\Z")
 _PERMISSION_HINTS = {
     "acceptedits": "edit",
     "default": "edit",
@@ -176,6 +178,9 @@ def _claude(fields: Fields) -> ClaudeAction:
         "fallback_model": fields.read("fallback_model", text),
         "system_prompt": fields.read("system_prompt", prose),
         "session": fields.read("session", _session),
+        "mcp_config": fields.read("mcp_config", _mcp_config),
+        "skills": fields.read("skills", _skills),
+        "add_dirs": fields.read("add_dirs", _add_dirs),
     }
     given = {name: value for name, value in values.items() if value is not None}
     action = ClaudeAction(allowed_tools=allowed, disallowed_tools=disallowed, **given)
@@ -199,6 +204,30 @@ def _session(value: object, key: str) -> str:
         fix = f"Write {line(key, 'continue')}, or a name of up to 60 letters, digits, blanks, - and _"
         raise BadValue(f"{shown(session)} cannot be the name of a session", fix)
     return session
+
+
+def _mcp_config(value: object, key: str) -> str:
+    if isinstance(value, dict):
+        raise BadValue("is a mapping, not a file", f"Put the servers into a file: {line(key, '.mcp.json')}")
+    path = text(value, key)
+    if path.startswith(("/", "~")) or ".." in path.split("/"):
+        raise BadValue(f"{shown(path)} is outside of the vault", f"Name a file of the vault: {line(key, '.mcp.json')}")
+    if not path.endswith(".json") or "\\" in path:
+        raise BadValue(f"{shown(path)} is no JSON file", f"Name a file of the vault: {line(key, '.mcp.json')}")
+    return posixpath.normpath(path)
+
+
+def _skills(value: object, key: str) -> tuple[str, ...]:
+    names = text_list(value, key)
+    for name in names:
+        if not _SKILL.match(name):
+            fix = f"Write the names of folders below .claude/skills: {line(key, ['briefing'])}"
+            raise BadValue(f"{shown(name)} is not the name of a skill", fix)
+    return tuple(dict.fromkeys(names))
+
+
+def _add_dirs(value: object, key: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(text_list(value, key)))
 
 
 def _tools(value: object, key: str) -> tuple[str, ...]:

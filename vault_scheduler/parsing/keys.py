@@ -132,9 +132,10 @@ def _claude() -> Iterable[Key]:
         "session", "fresh, continue, a name", "new for each run, the task's last one, or one that tasks share", "fresh"
     )
     yield key("system_prompt", _TEXT, "added to the system prompt")
-    yield key("mcp_config", _TEXT, "MCP servers of the run", supported=False)
-    yield key("skills", _LIST, "skills offered to the run", supported=False)
-    yield key("add_dirs", _LIST, "folders beside the vault", supported=False)
+    servers = "JSON file of MCP servers (as `.mcp.json`) that the run uses and cannot do without; counts as shell"
+    yield key("mcp_config", "path in the vault", servers)
+    yield key("skills", _LIST, "only these skills of the vault", "all of them")
+    yield key("add_dirs", _LIST, "folders beside the vault that the run may use, too")
 
 
 def _policies() -> Iterable[Key]:
@@ -161,8 +162,10 @@ def _evidence() -> Iterable[Key]:
         _LIST,
         "command that is asked before each attempt: exit 0 goes on, 1 skips it, anything else is a failure",
     )
-    yield _key("evidence", "expect_file", _TEXT, "file that must have changed", supported=False)
-    yield _key("evidence", "expect_output", _TEXT, "regular expression that must match", supported=False)
+    file = "file of the vault that must have changed during the run, else it failed; may hold {{date}} and the like"
+    yield _key("evidence", "expect_file", "path in the vault", file)
+    words = "regular expression that must be found in what the run brought back, else it failed"
+    yield _key("evidence", "expect_output", _TEXT, words)
 
 
 def _results() -> Iterable[Key]:

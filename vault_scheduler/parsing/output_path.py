@@ -39,8 +39,7 @@ def output_template(value: object, key: str = "output", *, system_folder: str = 
     written = text(value, key)
     if written.startswith("[[") and written.endswith("]]"):
         raise BadValue(f"{shown(written)} is a link", f"Write {line(key, _with_md(written[2:-2]))}")
-    for field in _FIELD.finditer(written):
-        _check_field(field)
+    with_fields_filled(written)
     # A field can hold no "#": the heading starts at the first one outside of fields.
     note, sign, heading = _FIELD.sub(_blank, written).partition("#")
     note, heading = written[: len(note)].strip(), written[len(note) + 1 :].strip()
@@ -53,6 +52,13 @@ def output_template(value: object, key: str = "output", *, system_folder: str = 
     note = _with_md(note) if sign else note
     check_output_path(_FIELD.sub("x", note), key, system_folder=system_folder)
     return f"{note}#{heading}" if sign else note
+
+
+def with_fields_filled(template: str) -> str:
+    """The template with an x in place of each of its fields. Raises BadValue for fields that are not known."""
+    for field in _FIELD.finditer(template):
+        _check_field(field)
+    return _FIELD.sub("x", template)
 
 
 def _check_field(field: re.Match[str]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from vault_scheduler.errors import BadValue
 from vault_scheduler.notes.note import Document
 from vault_scheduler.parsing.action_fields import CallableCheck, command_line, read_action
+from vault_scheduler.parsing.evidence_fields import read_expected
 from vault_scheduler.parsing.fields import Fields, key_lines
 from vault_scheduler.parsing.fixes import fix
 from vault_scheduler.parsing.keys import ALIASES, KEYS, POLICIES, TASK
@@ -188,6 +189,7 @@ class _TaskReader:
         action = read_action(fields, kind, self._body, context.callable_check)
         max_runs = fields.read("max_runs", partial(whole_number, minimum=1))
         gate = fields.read("gate", command_line)
+        expected = read_expected(fields)
         host = fields.read("host", text)
         answer = fields.read("answer", spoken) or ""
         options = read_policies(fields, POLICIES, context.system_folder)
@@ -211,6 +213,8 @@ class _TaskReader:
                 debounce=when.reactions.debounce,
                 max_runs=max_runs,
                 gate=gate,
+                expect_file=expected.file,
+                expect_output=expected.output,
                 host=host,
                 timezone=zone.key,
                 options=options,
