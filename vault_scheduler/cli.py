@@ -13,7 +13,7 @@ from typing import Annotated, Any, NoReturn, TextIO
 import typer
 
 from vault_scheduler import __version__
-from vault_scheduler.commands import looking, noting, running
+from vault_scheduler.commands import installing, looking, noting, running
 from vault_scheduler.commands.console import Command, Group, ReaderGone, VaultOption, complain
 from vault_scheduler.errors import VaultSchedError
 
@@ -52,6 +52,14 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 }
 GROUPS: dict[str, tuple[str, dict[str, Callable[..., Any]]]] = {
     "host": ("Which machine runs the vault.", {"take": noting.host_take}),
+    "service": (
+        "The daemon as a service of yours.",
+        {
+            "install": installing.service_install,
+            "uninstall": installing.service_uninstall,
+            "status": installing.service_status,
+        },
+    ),
 }
 for _name, _command in COMMANDS.items():
     cli.command(_name, cls=Command)(_command)

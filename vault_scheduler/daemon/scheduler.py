@@ -250,11 +250,16 @@ class Scheduler:
         elif last is not None:
             await self.dispatcher.give_up_late(now - datetime.fromisoformat(last), self._attendance.why_gone, now)
 
-    async def serve(self, stop: asyncio.Event, *, until_idle: bool = False) -> None:
-        """Tick until `stop` is set, or (`until_idle`) until nothing is going on any more."""
+    async def serve(
+        self, stop: asyncio.Event, *, until_idle: bool = False, alive: Callable[[], None] = lambda: None
+    ) -> None:
+        """Tick until `stop` is set, or (`until_idle`) until nothing is going on any more.
+
+        `alive` is called after every pass, also after one that the ledger kept from its work.
+        """
         waker = asyncio.create_task(self._wake_at(stop))
         try:
-            await self._serve(stop, until_idle)
+            await self._serve(stop, until_idle, alive)
         finally:
             waker.cancel()
 
@@ -262,9 +267,10 @@ class Scheduler:
         await stop.wait()
         self.wake.set()
 
-    async def _serve(self, stop: asyncio.Event, until_idle: bool) -> None:
+    async def _serve(self, stop: asyncio.Event, until_idle: bool, alive: Callable[[], None]) -> None:
         while not stop.is_set():
             available = await self._try_tick()
+            alive()
             if until_idle and available and self._is_idle:
                 return
             await self._clock.wait(self.wake if available else stop, self.pause_s() if available else TRY_AGAIN_S)

@@ -42,6 +42,7 @@ from vault_scheduler.planning.known import Former
 from vault_scheduler.platform.limits import files_problem, reason_of
 from vault_scheduler.platform.lock import VaultLock, holder
 from vault_scheduler.platform.paths import config_folder
+from vault_scheduler.platform.supervisor import Supervisor
 from vault_scheduler.run import Outcome, Run
 from vault_scheduler.task import Task
 from vault_scheduler.text.masking import Masker
@@ -92,6 +93,7 @@ class _Serving:
     def __init__(self, place: Place, lock: VaultLock, tell: Tell, stop: asyncio.Event) -> None:
         self._place, self._lock, self._tell, self._stop = place, lock, tell, stop
         self._troubles = Troubles(tell, lock.tell)
+        self._supervisor = Supervisor.of(os.environ)
 
     async def once(self) -> None:
         """Until nothing is due or running."""
@@ -105,6 +107,8 @@ class _Serving:
                 await self._serve(until_idle=False)
             except LedgerUnavailable as error:
                 self._troubles.begin("ledger", f"{error}. Nothing starts until it can be used")
+                self._supervisor.ready("the ledger cannot be used")
+                self._supervisor.alive()
                 await clock.wait(self._stop, AGAIN_S)
             except LedgerCorrupt as damage:
                 if clock.monotonic() - damaged_at < DAMAGED_AGAIN_S:
@@ -119,7 +123,9 @@ class _Serving:
         ) as scheduler:
             self._troubles.end("ledger", "it can be used again")
             self._tell("watching", root, f"pid {os.getpid()}")
-            await scheduler.serve(self._stop, until_idle=until_idle)
+            self._supervisor.ready(f"watching {root}")
+            await scheduler.serve(self._stop, until_idle=until_idle, alive=self._supervisor.alive)
+            self._supervisor.stopping()
 
     def _hold(self) -> None:
         """The state folder and the lock are there, and the lock is ours. Raises LockHeld, LedgerUnavailable."""

@@ -1,0 +1,61 @@
+"""Commands that set this machine up to run a vault: `service`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vault_scheduler.commands.console import VaultOption, complain, finish, open_place, say, writing_place
+
+if TYPE_CHECKING:
+    from vault_scheduler.commands.service import Installed
+
+
+def service_install(
+    print_: Annotated[bool, typer.Option("--print", help="Show the file, write nothing.")] = False,
+    start: Annotated[bool, typer.Option("--start/--no-start", help="Start it now, and at every login.")] = True,
+    vault: VaultOption = None,
+) -> None:
+    """Run the daemon as a service of yours. From login on, started again when it ends or hangs."""
+    from vault_scheduler.commands import service
+
+    if print_:
+        print(service.text(open_place(vault)), end="")
+        return
+    done = service.install(writing_place(vault, "service install"), start=start)
+    print(f"wrote {done.standing.path}")
+    _tell(done, f"{done.manager} starts it now, and at every login" if start else "it is not started")
+    finish(not done.fault)
+
+
+def service_uninstall(vault: VaultOption = None) -> None:
+    """Stop the service and remove its file. Notes, ledger and configuration stay."""
+    from vault_scheduler.commands import service
+
+    done = service.uninstall(writing_place(vault, "service uninstall"))
+    print(f"removed {done.standing.path}")
+    if done.fault:
+        complain(f"{done.manager} could not stop it: {done.fault}")
+    finish(not done.fault)
+
+
+def service_status(vault: VaultOption = None) -> None:
+    """Whether the service is installed, starts at login, and runs. Exit code 1 if it does not run."""
+    from vault_scheduler.commands import service
+
+    found = service.standing(open_place(vault))
+    stands = found.standing
+    if not stands.installed:
+        say(["not installed. `vault-sched service install` lets the daemon run from login on"])
+        finish(False)
+    words = ["runs" if stands.active else "does not run", "starts at login" if stands.enabled else "is not enabled"]
+    say([f"{found.manager}: {', '.join(words)} ({stands.path})", *stands.advice])
+    finish(stands.active)
+
+
+def _tell(done: Installed, words: str) -> None:
+    if done.fault:
+        complain(f"{done.manager} could not start it: {done.fault}")
+        return
+    say([words, *done.standing.advice, "`vault-sched status` tells whether it watches the vault"])

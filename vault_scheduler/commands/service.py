@@ -1,0 +1,87 @@
+"""`service`: the daemon of this vault as a service of the user, started at login and again when it ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from vault_scheduler.errors import Refused
+from vault_scheduler.machine.place import Place
+from vault_scheduler.platform.paths import vault_label
+from vault_scheduler.platform.services import Manager, Service, ServiceFault, Standing, manager_here
+
+_HANDED = ("PATH", "LANG", "XDG_CONFIG_HOME", "XDG_STATE_HOME")
+"""What a login's shell sets and a service's environment lacks: without PATH, tasks would not find their programs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installed:
+    """What became of it. `fault`: why it does not run, in the manager's words."""
+
+    manager: str
+    standing: Standing
+    fault: str = ""
+
+
+def service_of(place: Place, environ: Mapping[str, str]) -> Service:
+    """The service of this vault: this very installation, with the PATH of who installs it."""
+    root = str(place.vault.root.resolve())
+    return Service(
+        label=vault_label(place.vault.root),
+        vault=root,
+        argv=(sys.executable, "-m", "vault_scheduler", "--vault", root, "daemon"),
+        environment={name: environ[name] for name in _HANDED if environ.get(name)},
+        log=str(place.state / "daemon.log"),
+    )
+
+
+def text(place: Place) -> str:
+    """The file as it would be written. Raises Refused where no service manager is known."""
+    return _manager().text(service_of(place, os.environ))
+
+
+def install(place: Place, *, start: bool = True) -> Installed:
+    """Write the service's file and start it; written anew, it is restarted. Raises Refused, OSError."""
+    manager, service = _manager(), service_of(place, os.environ)
+    place.make_state()
+    path = manager.path(service.label)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(manager.text(service), encoding="utf-8")
+    fault = _try(manager.start, service.label) if start else ""
+    return Installed(manager=manager.name, standing=manager.standing(service.label), fault=fault)
+
+
+def uninstall(place: Place) -> Installed:
+    """Stop the service and remove its file. Raises Refused if there is none."""
+    manager, label = _manager(), vault_label(place.vault.root)
+    path = manager.path(label)
+    if not path.exists():
+        raise Refused(f"this vault has no service: {path} is not there")
+    fault = _try(manager.stop, label)
+    path.unlink()
+    return Installed(manager=manager.name, standing=manager.standing(label), fault=fault)
+
+
+def standing(place: Place) -> Installed:
+    """How the service stands."""
+    manager = _manager()
+    return Installed(manager=manager.name, standing=manager.standing(vault_label(place.vault.root)))
+
+
+def _manager() -> Manager:
+    manager = manager_here()
+    if manager is None:
+        raise Refused(
+            "no service manager was found (systemd or launchd). Start `vault-sched daemon` with what this machine has"
+        )
+    return manager
+
+
+def _try(do: Callable[[str], None], label: str) -> str:
+    try:
+        do(label)
+    except ServiceFault as fault:
+        return str(fault)
+    return ""
