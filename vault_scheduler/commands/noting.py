@@ -27,12 +27,18 @@ from vault_scheduler.errors import BadUsage
 if TYPE_CHECKING:
     from vault_scheduler.commands.catalogue import Catalogue, Item
     from vault_scheduler.commands.switching import Switched
+    from vault_scheduler.machine.config import Machine
 
 
 def init(
     path: Annotated[
         Path | None, typer.Argument(help="The vault; else the one you stand in.", metavar="[VAULT]")
     ] = None,
+    claude: Annotated[
+        bool | None,
+        typer.Option("--claude/--no-claude", help="Skill, hooks and MCP server for Claude Code; else you are asked."),
+    ] = None,
+    remove_claude: Annotated[bool, typer.Option("--remove-claude", help="Only take those away again.")] = False,
     vault: VaultOption = None,
 ) -> None:
     """Make a vault ready. Folders, a settings note, a first task: what is there stays as it is."""
@@ -48,7 +54,39 @@ def init(
     root = Path(named).expanduser() if named else vault_root_for(Path.cwd(), machine.system_folder)
     if not named and root == Path.home():
         raise BadUsage("your home folder would become the vault. Name the folder: `vault-sched init PATH`")
+    if remove_claude:
+        _without_claude(root.absolute(), machine)
+        return
     say(init_page(init_vault(root.absolute(), machine)))
+    _offer_claude(root.absolute(), machine, claude)
+
+
+def _offer_claude(root: Path, machine: Machine, wanted: bool | None) -> None:
+    """Make Claude Code an author of tasks here, if that is wanted; what an earlier `init` put there is renewed."""
+    from vault_scheduler.commands import claude_kit
+    from vault_scheduler.vault.vault import Vault
+
+    vault = Vault(root, machine.system_folder)
+    is_there = claude_kit.is_installed(vault)
+    if wanted is None and not is_there and sys.stdin.isatty() and sys.stdout.isatty():
+        wanted = typer.confirm(
+            "Shall Claude Code write tasks here (skill, hooks, MCP server in .claude/ and .mcp.json)?"
+        )
+    if wanted or (wanted is None and is_there):
+        done = claude_kit.install(vault, anew=bool(wanted))
+        say(["Claude Code:", *(done.lines() or ["  all as it should be"]), *claude_kit.TRY_IT])
+    elif wanted is None:
+        print("With Claude Code: `vault-sched init --claude` lets it write tasks here.")
+
+
+def _without_claude(root: Path, machine: Machine) -> None:
+    from vault_scheduler.commands import claude_kit
+    from vault_scheduler.vault.vault import Vault
+
+    if not root.is_dir():
+        raise BadUsage(f"{root} is not a folder. Name the folder of the vault")
+    done = claude_kit.remove(Vault(root, machine.system_folder))
+    say(done.lines() or ["Nothing of ours is there."])
 
 
 class Kind(StrEnum):
