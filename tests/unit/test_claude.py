@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from vault_scheduler.executors.base import Ended, MachineEnvironment, RunRequest, action_to_json
 from vault_scheduler.executors.claude import ClaudeExecutor
-from vault_scheduler.executors.claude_guard import Fence, Write, objection, write_of
+from vault_scheduler.executors.claude_guard import Fence, Write, hidden_paths, objection, reading_objection, write_of
 from vault_scheduler.executors.claude_record import Record, judge, record_from, rule_for
 from vault_scheduler.executors.claude_session import (
     NEVER_OFFERED,
@@ -37,7 +37,7 @@ def write(path: str, *, real: str | None = None, before: bytes | None = None, af
 ALLOWED = [
     ("/v/Note.md", "a note"),
     ("/v/Ordner/Übersicht.md", "a note with an umlaut"),
-    ("/v/00_system/logs/2026-11-20.md", "a log"),
+    ("/v/logs/2026-11-20.md", "a log of somebody else"),
     ("/v/00_system/scripts.md", "a note whose name begins like a protected folder"),
     ("/v/scripts/x.py", "scripts that are not the scheduler's"),
     ("/v/scheduler.md", "a note named like the settings note, elsewhere"),
@@ -70,6 +70,9 @@ REFUSED = [
     ("/v/00_system/scheduler.md", "settings note"),
     ("/v/00_system/Scheduler.MD", "settings note in other letters"),
     ("/v/00_system/status.md", "what says whether the scheduler is alive"),
+    ("/v/00_system/logs/2026-11-22.md", "what tells people what happened"),
+    ("/v/00_system/Tasks.base", "the control panel"),
+    ("/v/notes/lib.JS", "what plugins of Obsidian load"),
     ("/v/tools/RUN.sh", "a file that a task executes"),
     ("/v/00_system/tasks/new.md", "a new task that is not paused"),
     ("/v/00_system/scheduler.md\n", "a name that the CLI trims"),
@@ -89,6 +92,47 @@ REFUSED = [
 def test_protected_paths_are_refused(path: str, case: str) -> None:
     """Whatever could execute, instruct or change rights."""
     assert objection(FENCE, write(path))
+
+
+CODE = [
+    ("Before <% tp.x() %> after", "Templater"),
+    ("<%* never closed", "Templater without an end"),
+    ("```dataviewjs\ndv.x()\n```\n", "Dataview"),
+    ("> - ~~~~ DataviewJS\nx", "Dataview in a list in a quote, open to the end"),
+    ("`$= dv.x()`", "inline Dataview"),
+    ("``` js-engine\nx\n```", "JS Engine"),
+]
+
+
+@pytest.mark.parametrize(("text", "case"), CODE, ids=[case for _, case in CODE])
+def test_text_that_obsidian_executes_does_not_come_in(text: str, case: str) -> None:
+    """Neither into a new note nor beside what stands there; what stands there may stay, unchanged."""
+    data = text.encode()
+    assert "execute" in objection(FENCE, write("/v/New.md", after=data))
+    assert "execute" in objection(FENCE, write("/v/Old.md", before=b"Old.\n", after=b"Old.\n" + data))
+    assert "execute" in objection(FENCE, Write(given="/v/x.md", real="/v/x.md", before=b"", brings=text))
+    assert "execute" in objection(FENCE, write("/v/Old.md", before=data, after=data + b"\n\n" + data))
+    assert objection(FENCE, write("/v/Old.md", before=data + b"\n\nx", after=b"New.\n\n" + data + b"\n\nx")) == ""
+
+
+@pytest.mark.parametrize("text", ["a < b % c", "```js\nx\n```", "```dataview\nLIST\n```", "`= this.file`", "costs $=5"])
+def test_text_that_only_looks_like_code_comes_in(text: str) -> None:
+    """Queries and plain code blocks execute nothing."""
+    assert objection(FENCE, write("/v/New.md", after=text.encode())) == ""
+
+
+def test_secrets_are_hidden_also_behind_links(tmp_path: Path) -> None:
+    """Judged by where a path leads; what is beside them may be read."""
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / ".ssh")
+    hidden = hidden_paths(str(tmp_path), str(tmp_path / "config/env"))
+    fence = Fence(vault=str(tmp_path / "v"), system_folder="00_system", note="x.md", hidden=hidden)
+    for path in (".ssh/id", "link/id", "link", "config/env", "config/config.toml", "x/../.netrc", "/proc/1/environ"):
+        for tool, key in (("Read", "file_path"), ("Grep", "path"), ("Glob", "path")):
+            assert "hidden" in reading_objection(fence, tool, {key: path}, str(tmp_path))
+    for path in ("config/other", ".sshd/x", "v/note.md"):
+        assert reading_objection(fence, "Read", {"file_path": path}, str(tmp_path)) == ""
+    assert reading_objection(fence, "Grep", {"pattern": "x"}, str(tmp_path)) == ""
 
 
 def test_names_are_compared_composed_and_decomposed() -> None:

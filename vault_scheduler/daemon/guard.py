@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -29,7 +29,7 @@ from vault_scheduler.planning.planner import is_going
 from vault_scheduler.run import Run
 from vault_scheduler.settings import Settings
 from vault_scheduler.task import ClaudeAction, CommandAction, PythonAction, Task
-from vault_scheduler.vault.vault import Vault
+from vault_scheduler.vault.vault import Stamp, Vault
 
 _REMEMBERED = timedelta(hours=2)
 """An edit is judged once its note has been left alone (`note_quiet`, at most an hour); so long after it has ended, or
@@ -66,6 +66,7 @@ class Guard:
         self._restricted: dict[str, Restricted] = {}
         self._active: Callable[[], list[Run]] = list
         self._fresh: dict[str, Pin] = {}  # judged, not stored yet
+        self._files: dict[str, tuple[Mapping[str, Stamp | None], str]] = {}  # task → files it names, its definition
         self._holds = {task: hold.why for task, hold in trust.holds().items()}
 
     def watch(self, active: Callable[[], list[Run]]) -> None:
@@ -83,9 +84,15 @@ class Guard:
 
     # pins
 
-    def judge(self, task: Task, source: str, seen_at: datetime) -> str:
-        """Why this definition is held; "" if it may run. `seen_at`: when its note was last changed."""
-        definition = pin_hash(task.definition, self._named_files(task))
+    def judge(self, task: Task, source: str, seen_at: datetime, written_at: datetime | None = None) -> str:
+        """Why this definition is held; "" if it may run.
+
+        `seen_at`: when its note was seen to have changed; `written_at`: its mtime, which may be long before where
+        nothing tells of changes and the note is found by a sweep.
+        """
+        paths = named_files(task, self._vault)
+        self._files[task.id] = ({path: self._stamp(path) for path in paths}, task.definition)
+        definition = pin_hash(task.definition, self._read(paths))
         pin = self._fresh.get(task.id) or self._trust.pin_of(task.id)
         hold = self._trust.held(task.id)
         is_changed = pin is not None and pin.hash != definition
@@ -97,7 +104,7 @@ class Guard:
             pinned=pin.hash if pin else None,
             old=self._rebuild(json.loads(pin.source), task.path) if is_changed and pin and pin.source else None,
             held=hold.hash if hold else None,
-            restricting=self._restricting(seen_at),
+            restricting=self._restricting(seen_at) or self._restricting(written_at or seen_at),
             at=seen_at,
             pins_known=self._trust.pins_known(),
         )
@@ -124,6 +131,29 @@ class Guard:
     def held(self, task: str) -> str:
         """Why the task's definition is held, as last judged."""
         return self._holds.get(task, "")
+
+    def to_be_judged(self, tasks: Iterable[Task]) -> set[str]:
+        """The ids of those of these tasks whose files were changed since they were judged; cheap."""
+        return {task.id for task in tasks if self._has_other_files(task)}
+
+    def _has_other_files(self, task: Task) -> bool:
+        files, definition = self._files.get(task.id, ({}, task.definition))
+        return definition == task.definition and any(self._stamp(path) != was for path, was in files.items())
+
+    def _stamp(self, path: str) -> Stamp | None:
+        try:
+            return self._vault.stamp(path)
+        except VaultSchedError:  # no file of the vault can have this name
+            return None
+
+    def approved(self) -> set[str]:
+        """The ids of tasks that were held when last judged, and that somebody has approved since."""
+        return self._holds.keys() - self._trust.holds().keys() if self._holds else set()
+
+    def lost(self, task: str) -> None:
+        """The task's note is gone: nothing of it is held that could run."""
+        self._holds.pop(task, None)
+        self._files.pop(task, None)
 
     def rename(self, old: str, new: str) -> None:
         """Pin, hold and spend follow the task."""
@@ -172,10 +202,10 @@ class Guard:
             run_id: run for run_id, run in self._restricted.items() if run.forget_at is None or now < run.forget_at
         }
 
-    def _named_files(self, task: Task) -> dict[str, bytes]:
+    def _read(self, paths: Iterable[str]) -> dict[str, bytes]:
         """The files in the vault that a definition names: to change them is to change what runs."""
         files: dict[str, bytes] = {}
-        for path in named_files(task, self._vault):
+        for path in paths:
             try:
                 data = self._vault.read(path)
             except VaultSchedError:

@@ -16,7 +16,7 @@ from vault_scheduler.daemon.dispatcher import Dispatcher
 from vault_scheduler.daemon.endings import Endings
 from vault_scheduler.daemon.guard import Guard
 from vault_scheduler.daemon.last_good import LastGood
-from vault_scheduler.daemon.roster import Roster
+from vault_scheduler.daemon.roster import Roster, Tracked
 from vault_scheduler.daemon.scribe import Scribe
 from vault_scheduler.daemon.surroundings import NoteSurroundings
 from vault_scheduler.daemon.survey import Survey
@@ -71,6 +71,7 @@ class Revision:
         self._host = host
         self._only_requests = only_requests
         self._touched: set[str] = set()  # tasks to be reconsidered
+        self._told_holds: dict[str, tuple[str, str]] = {}  # task id → definition and reason that were told
         self._renamed: deque[tuple[str, str]] = deque()
         self._copies: dict[str, Copy] = {}  # as the ledger has them
         self._host_claimed = False
@@ -108,6 +109,7 @@ class Revision:
         if monotonic >= self._next_try:
             self._touched |= set(self._roster.aside)
             self._next_try = monotonic + ASIDE_S
+        self._touched |= self._guard.approved()
         while self._touched:
             task = next(iter(self._touched))
             with self._roster.alone(task):
@@ -157,6 +159,7 @@ class Revision:
         tracked = self._roster.reconsider(task_id, self._claims.plans, now, monotonic)
         self._changes.reconsider(task_id)
         if tracked is None:
+            self._guard.lost(task_id)
             return
         if passed := self._roster.passed(task_id):
             zone = ZoneInfo(tracked.task.timezone)
@@ -169,8 +172,19 @@ class Revision:
             self._around.has_answer(task_id, tracked.task.path, self._claims.why_not_answered(task_id, tracked, now))
         self._endings.schedule_look(task_id, now)
         self._scribe.registered(task_id)
+        self._tell_hold(tracked)
         if tracked.standing.armed and self._survey.value(tracked.task.path, "status_reason"):
             self._scribe.want(task_id, {"status_reason": None})  # a person set the task going again
+
+    def _tell_hold(self, tracked: Tracked) -> None:
+        """That a definition waits for a person, once: in the daily log, whether or not it ever fires."""
+        task, held = tracked.task, self._guard.held(tracked.task.id)
+        if not held:
+            self._told_holds.pop(task.id, None)
+        elif self._told_holds.get(task.id) != (task.definition, held):
+            self._told_holds[task.id] = (task.definition, held)
+            reason, _, cure = held.rpartition(". ")
+            self._around.report(task.path, reason, cure)
 
     def _fire_before_edit(self, task_id: str, now: datetime) -> None:
         """What was due before an edit counted runs as it was, unless the edit pauses, stops or deletes the task."""

@@ -247,7 +247,8 @@ class Roster:
         held = self._guard.held(task_id)
         if entry.invalid_since is None:
             quiet_s = min(self._survey.quiet_s(entry.path, monotonic), 1e9)
-            held = self._guard.judge(task, source, now - timedelta(seconds=quiet_s))
+            seen_at, written_at = now - timedelta(seconds=quiet_s), self._survey.modified_at(entry.path)
+            held = self._guard.judge(task, source, seen_at, written_at)
         stands = self._stand(task, held, entry.invalid_since, now)
         self._notice_named(row, task, stands, now)
         new_row = TaskRow(

@@ -372,6 +372,7 @@ class Scheduler:
         if self._knows_notes:
             await self._stop_runs(now)
             if self._may_start:
+                await self._judge_files(now, monotonic)
                 await self.dispatcher.start_what_may(self._survey.settings_note.in_force, now)
         self._revision.touch(await self._endings.follow_up(now))
         if self._knows_notes:
@@ -495,6 +496,14 @@ class Scheduler:
                 self.changes.attempt_ended(event.run, event.result, self._clock.monotonic())
                 await self.dispatcher.attempt_ended(event)
             self._events.popleft()  # only now: what the ledger could not take is told again at the next tick
+
+    async def _judge_files(self, now: datetime, monotonic: float) -> None:
+        """What a task names may have been changed since its definition was judged, and is about to be executed."""
+        waiting = {run.task for run in self.dispatcher.active() if not is_going(run)}
+        tasks = [tracked.task for task in waiting if (tracked := self._roster.get(task))]
+        if changed := self._guard.to_be_judged(tasks):
+            self._revision.touch(changed)
+            await self._revision.look(now, monotonic, may_claim=False)
 
     async def _stop_runs(self, now: datetime) -> None:
         for run in self.dispatcher.active():

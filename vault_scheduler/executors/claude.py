@@ -24,6 +24,7 @@ from vault_scheduler.executors.base import (
     last_line,
     working_folder,
 )
+from vault_scheduler.executors.claude_guard import hidden_paths
 from vault_scheduler.executors.claude_record import Record, inside, judge, moment_of, record_from
 from vault_scheduler.executors.claude_session import session_of
 from vault_scheduler.executors.claude_transcript import claude_folder, session_file, size_of
@@ -122,9 +123,8 @@ class ClaudeExecutor:
         known = self._machine.secrets
         return {name: known[name] for name in CREDENTIALS if name in known and name not in self._machine.withheld}
 
-    def _hidden(self) -> list[str]:
-        login = [str(Path(self._machine.home, name)) for name in (".claude/.credentials.json", ".claude.json")]
-        return ["/proc/**", *login, *([self._machine.env_file] if self._machine.env_file else [])]
+    def _hidden(self) -> tuple[str, ...]:
+        return hidden_paths(self._machine.home, self._machine.env_file)
 
     def interpret(self, request: RunRequest, ended: Ended) -> Result:
         """What the session's record says; of an ended worker without one, how the process ended."""

@@ -7,15 +7,39 @@ object to. A refusal is a sentence: Claude reads it, and so does the person in t
 from __future__ import annotations
 
 import os
+import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vault_scheduler.notes.note import Document
+from vault_scheduler.text.harmless import plain_line
 from vault_scheduler.text.names import INSTRUCTIONS, folded, folded_parts, has_control
 
 WRITING_TOOLS = ("Write", "Edit", "MultiEdit", "NotebookEdit")
+READING_TOOLS = ("Read", "NotebookRead", "Grep", "Glob")
+_OF_HOME = (
+    *(".claude/.credentials.json", ".claude.json", ".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker/config.json"),
+    *(".netrc", ".git-credentials", ".npmrc", ".pypirc", ".pgpass", ".password-store", ".config/gh", ".config/gcloud"),
+    *(".config/rclone", ".local/share/keyrings", "Library/Keychains", ".bash_history", ".zsh_history"),
+)
+"""Files and folders with logins and keys, below a person's home."""
+
+_RUN_BY_OBSIDIAN = (
+    re.compile(r"<%.*?(?:%>|\Z)", re.DOTALL),  # Templater; with its trigger on new files it needs no click
+    re.compile(r"`\s*\$=[^`]*`?"),  # Dataview, inline
+    re.compile(
+        r"^[ \t>*+\d.-]*(?P<fence>`{3,}|~{3,})[ \t]*\{?"
+        r"(?:dataviewjs|js-engine|meta-bind-js|datacore(?:js|ts)x?|customjs|execute-js|run-)"
+        r".*?(?:^[ \t>*+\d.-]*(?P=fence)|\Z)",
+        re.DOTALL | re.MULTILINE | re.IGNORECASE,
+    ),
+)
+"""What widespread plugins of Obsidian execute in a note as soon as it is shown, or made."""
+
+_LOADED_BY_OBSIDIAN = frozenset({"js", "mjs", "cjs"})
 _PROGRAMS = frozenset(
     {
         *(
@@ -57,6 +81,7 @@ class Fence:
     note: str  # the task's own
     named_files: tuple[str, ...] = ()  # what tasks execute
     add_dirs: tuple[str, ...] = ()  # real absolute paths of folders beside the vault, protected the same
+    hidden: tuple[str, ...] = ()  # real absolute paths that must not be read, nor what is below them
     whole_vault: bool = False  # a run with shell: only its own note is looked after
 
 
@@ -68,6 +93,7 @@ class Write:
     real: str  # links followed
     before: bytes | None  # None: there is no such file
     after: Callable[[], bytes | None] = lambda: None  # what it would hold; None if that cannot be told
+    brings: str = ""  # the new text that comes in with it
     executed: Callable[[], bool] = lambda: False  # whether it is no note, and a task note names it
 
 
@@ -84,7 +110,40 @@ def objection(fence: Fence, write: Write) -> str:
     whys += [_protected_anywhere(name) for name in beside if names[1] is None]
     if write.executed():
         whys.append("a task names this file, and may execute it")
+    whys.append(_code_in_note(write))
     return next((why for why in whys if why), "")
+
+
+def _code_in_note(write: Write) -> str:
+    """Text that Obsidian would execute: as good as a plugin. What stood in the note before may stay."""
+    after = write.after()
+    text = write.brings if after is None else after.decode("utf-8", "replace")
+    new = executed_in_notes(text) - executed_in_notes((write.before or b"").decode("utf-8", "replace"))
+    if not new:
+        return ""
+    return f"plugins of Obsidian execute {plain_line(next(iter(new)), 60)!r}; write about such code without its marks"
+
+
+def executed_in_notes(text: str) -> Counter[str]:
+    """The pieces of a note's text that plugins of Obsidian execute when it is shown."""
+    return Counter(match[0] for pattern in _RUN_BY_OBSIDIAN for match in pattern.finditer(text))
+
+
+def hidden_paths(home: str, env_file: str) -> tuple[str, ...]:
+    """What a run without shell cannot read: logins and keys of the machine's user, and our own secrets."""
+    ours = (env_file, str(Path(env_file).with_name("config.toml"))) if env_file else ()
+    return ("/proc", *(str(Path(home, name)) for name in _OF_HOME), *ours)
+
+
+def reading_objection(fence: Fence, tool: str, arguments: Mapping[str, Any], cwd: str) -> str:
+    """Why a reading tool may not look there; "" if it may. Links are followed."""
+    named = arguments.get("file_path") or arguments.get("notebook_path") or arguments.get("path")
+    if fence.whole_vault or tool not in READING_TOOLS or not isinstance(named, str):
+        return ""
+    real = Path(os.path.realpath(Path(cwd, Path(named).expanduser())))
+    if any(real.is_relative_to(hidden) for hidden in fence.hidden):
+        return "logins, keys and the secrets of this machine are hidden"
+    return ""
 
 
 def _relative(vault: str, path: str) -> str | None:
@@ -104,12 +163,10 @@ def _protected(fence: Fence, path: str) -> str:
     below = parts[len(system) :] if parts[: len(system)] == system else None
     if why := _protected_anywhere(path):
         return why
-    if below and below[0] == "scripts":
-        return f"{fence.system_folder}/scripts is protected: tasks execute what is in it"
-    if below == ["scheduler.md"]:
-        return "the settings note is protected"
-    if below == ["status.md"]:
-        return "the status note is the scheduler's own: it says whether the scheduler is alive"
+    if below and (why := _of_the_system(fence.system_folder, below)):
+        return why
+    if parts[-1].rpartition(".")[2] in _LOADED_BY_OBSIDIAN and "." in parts[-1]:
+        return "plugins of Obsidian load and execute scripts from the vault"
     named = [folded_parts(name) for name in fence.named_files]
     if parts in named:
         return "a task executes this file"
@@ -128,6 +185,19 @@ def _protected_anywhere(path: str) -> str:
     if parts[-1] in INSTRUCTIONS:
         return "it instructs Claude, and is protected"
     return "a task executes this file" if parts[-1] in _EXECUTED_UNNAMED else ""
+
+
+def _of_the_system(folder: str, below: list[str]) -> str:
+    """Why a file of the system folder is protected; `below`: its folded path in there."""
+    if below[0] == "scripts":
+        return f"{folder}/scripts is protected: tasks execute what is in it"
+    if below == ["scheduler.md"]:
+        return "the settings note is protected"
+    if below == ["status.md"]:
+        return "the status note is the scheduler's own: it says whether the scheduler is alive"
+    if below[0] == "logs" or below == ["tasks.base"]:
+        return f"{folder}/{below[0]} is the scheduler's own"
+    return ""
 
 
 def _is_program(parts: list[str]) -> bool:
@@ -194,8 +264,16 @@ def write_of(tool: str, arguments: Mapping[str, Any], cwd: str, fence: Fence) ->
         real=real if real == os.path.realpath(path) else "",
         before=_read(given),
         after=lambda: _after(tool, arguments, _read(given)),
+        brings=_brings(tool, arguments),
         executed=lambda: _named_in_tasks(Path(given).name, Path(fence.vault, fence.system_folder, "tasks")),
     )
+
+
+def _brings(tool: str, arguments: Mapping[str, Any]) -> str:
+    """The new text of a call, wherever it goes."""
+    edits = arguments.get("edits") if tool == "MultiEdit" else [arguments]
+    calls = [edit for edit in edits if isinstance(edit, Mapping)] if isinstance(edits, Sequence) else []
+    return "\n".join(str(call.get(name, "")) for call in calls for name in ("content", "new_string", "new_source"))
 
 
 def _named_in_tasks(name: str, tasks: Path) -> bool:

@@ -66,6 +66,7 @@ class Session:
     skills: tuple[str, ...] = ()  # of the vault's; empty: all of them
     add_dirs: tuple[str, ...] = ()  # folders beside the vault, without symbolic links
     without: tuple[str, ...] = ()  # variables of the environment that the session must not see
+    hidden: tuple[str, ...] = ()  # absolute paths of files and folders that it cannot read
     model: str | None = None
     fallback_model: str | None = None
     max_turns: int | None = None
@@ -98,7 +99,7 @@ def session_of(
     add_dirs: Sequence[str] = (),
     without: Sequence[str] = (),
 ) -> Session:
-    """The session for a request. `hidden`: absolute paths (files, or folders ending in /**) that it cannot read."""
+    """The session for a request. `hidden`: absolute paths of files and folders that it cannot read."""
     restricted = action.permissions is not Permissions.FULL
     tools = offered_tools(action)
     afresh = f"{preamble(request)}\n\n{prompt}{_answered_before(request)}"
@@ -121,6 +122,7 @@ def session_of(
         skills=action.skills,
         add_dirs=tuple(add_dirs),
         without=tuple(without),
+        hidden=tuple(hidden),
         model=action.model,
         fallback_model=action.fallback_model,
         max_turns=action.max_turns,
@@ -160,7 +162,8 @@ def _settings(restricted: bool, hidden: Sequence[str]) -> dict[str, Any]:
     deny = [*NEVER_OFFERED]
     if not restricted:
         return {**_NO_OWN_SCHEDULES, "permissions": {"deny": deny}}
-    deny += [f"Read(/{path})" for path in hidden]  # in these rules an absolute path has two slashes
+    # In these rules an absolute path has two slashes.
+    deny += [f"Read(/{path}{below})" for path in hidden for below in ("", "/**")]
     return {**_NO_OWN_SCHEDULES, **_NOTHING_RUNS, "permissions": {"deny": deny}}
 
 

@@ -18,7 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vault_scheduler.executors.claude import RECORD_FILE, SESSION_FILE
-from vault_scheduler.executors.claude_guard import WRITING_TOOLS, Fence, objection, write_of
+from vault_scheduler.executors.claude_guard import (
+    READING_TOOLS,
+    WRITING_TOOLS,
+    Fence,
+    objection,
+    reading_objection,
+    write_of,
+)
 from vault_scheduler.executors.claude_record import Record
 from vault_scheduler.executors.claude_session import Session, our_server
 from vault_scheduler.executors.claude_transcript import claude_folder, cost_so_far, session_file
@@ -210,12 +217,15 @@ class Worker:
             note=self.session.note,
             named_files=self.session.named_files,
             add_dirs=self.session.add_dirs,
+            hidden=tuple(os.path.realpath(path) for path in self.session.hidden),
             whole_vault=not self.session.restricted,
         )
 
         async def look(call: Any, call_id: str | None, context: Any) -> Any:
-            write = write_of(call["tool_name"], call["tool_input"], self.session.cwd, fence)
-            why = objection(fence, write) if write else ""
+            tool, arguments = call["tool_name"], call["tool_input"]
+            write = write_of(tool, arguments, self.session.cwd, fence)
+            reading = reading_objection(fence, tool, arguments, self.session.cwd)
+            why = objection(fence, write) if write else reading
             if not why:
                 return {}
             self.record.saw_denial(call_id or "", call["tool_name"], call["tool_input"], why)
@@ -223,7 +233,7 @@ class Worker:
             return {"hookSpecificOutput": {"hookEventName": "PreToolUse", **decision}}
 
         # A guard that fails must not let anything pass.
-        return sdk.HookMatcher(matcher="|".join(WRITING_TOOLS), hooks=[look], on_failure="block")
+        return sdk.HookMatcher(matcher="|".join([*WRITING_TOOLS, *READING_TOOLS]), hooks=[look], on_failure="block")
 
     def _our_tools(self) -> sdk.types.McpSdkServerConfig:
         import claude_agent_sdk as sdk
