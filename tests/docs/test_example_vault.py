@@ -155,7 +155,6 @@ def test_links_lead_somewhere_but_for_those_that_the_cleanup_is_to_find() -> Non
         "Notes/How this vault began.md": ("Contacts import",),
         "Projects/Family archive.md": ("Scanner settings",),
         "Projects/Kitchen floor.md": ("Tile samples", "floor plan.png"),
-        "00_system/tasks/refresh-dashboard.md": ("Dashboard",),  # made by its task
     }
 
 

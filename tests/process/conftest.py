@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import signal
 import sqlite3
@@ -13,11 +14,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from threading import Thread
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
 import vault_scheduler
+
+if TYPE_CHECKING:
+    from tests.process.github_server import GitHubServer
 
 SETTINGS = """---
 status: active
@@ -288,3 +292,22 @@ def _alive(marker: str) -> list[int]:
             if marker.encode() in text and state != "Z":
                 found.append(int(process.name))
     return found
+
+
+@pytest.fixture
+def github() -> Iterator[GitHubServer]:
+    """A small GitHub on the loopback interface."""
+    with _neighbour("github_server").github_server() as server:
+        yield server
+
+
+def _neighbour(name: str) -> Any:
+    """A module of this folder that is no test."""
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+    return sys.modules[name]

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -41,6 +41,7 @@ _REMEMBERED = 400  # of a list
 _NAMED = 3  # repositories in a sentence
 _OLD = timedelta(days=30)  # what is older than this and unknown has only moved up, for something above it went away
 _REPO = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})/[A-Za-z0-9._-]{1,100}\Z")
+_AT_START = re.compile(r"\A(\d)\\([.)])")  # would begin a list at the start of a line, where no link text stands
 _URL = re.compile(r"https?://[A-Za-z0-9._~:/?#@!$&'*+,;=%-]+\Z")
 
 
@@ -328,15 +329,13 @@ def _headline(watched: Watched, rules: Rules, with_news: Sequence[str]) -> str:
     if not words:
         return f"Nothing new in {count(len(rules.repos), 'repository', 'repositories')}{missing}."
     where = f"{len(with_news)} of {count(len(rules.repos), 'repository', 'repositories')}"
-    first = (
-        f" For {_names(watched.first)} this is the first look: since {rules.since:%Y-%m-%d}." if watched.first else ""
-    )
+    new = [repo for repo in with_news if repo in watched.first]
+    first = f" The first look at {_names(new)} begins on {rules.since:%Y-%m-%d}." if new else ""
     return f"**{', '.join(words)}** in {where}{missing}.{first}"
 
 
-def _names(repos: Iterable[str]) -> str:
-    names = sorted(repos)
-    return ", ".join(names) if len(names) <= _NAMED else f"{len(names)} repositories"
+def _names(repos: Sequence[str]) -> str:
+    return ", ".join(repos) if len(repos) <= _NAMED else f"{len(repos)} repositories"
 
 
 def _lines(kind: str, items: Sequence[News], limit: int, now: datetime) -> list[str]:
@@ -355,5 +354,5 @@ def _line(kind: str, item: News, now: datetime) -> str:
 
 
 def _link(text: str, url: str) -> str:
-    words = one_line(text, 100) or "link"
+    words = _AT_START.sub(r"\1\2", one_line(text, 100)) or "link"
     return f"[{words}]({url})" if _URL.match(url) else words

@@ -21,6 +21,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -31,8 +32,9 @@ from vault_scheduler.builtin.parts.owned_block import without_blocks
 from vault_scheduler.builtin.parts.pages import Page, lies_below, mentions, pages
 from vault_scheduler.builtin.parts.prose import day_in_name, prose
 from vault_scheduler.builtin.parts.words import ago, count, link, section
-from vault_scheduler.errors import VaultSchedError
+from vault_scheduler.errors import BadValue, VaultSchedError
 from vault_scheduler.notes.note import Document
+from vault_scheduler.parsing.pairs import arguments
 from vault_scheduler.parsing.values import boolean, is_unset, spelled, whole_number
 from vault_scheduler.text.harmless import one_line
 from vault_scheduler.vault.trash import to_trash
@@ -167,7 +169,7 @@ class _Web:
     def __init__(self, vault: Path, read: Sequence[Page], system: str) -> None:
         tasks = list(pages(vault, [f"{system}/tasks"])) if (vault / system / "tasks").is_dir() else []
         written, below = _written_by(tasks)
-        index = LinkIndex({*_all_files(vault), *written})
+        index = LinkIndex({*_all_files(vault), *written, *_dashboards(tasks)})
         self._dead: dict[str, list[str]] = defaultdict(list)
         self._linked: dict[str, str] = {}
         for page in read:
@@ -212,6 +214,16 @@ def _written_by(tasks: Sequence[Page]) -> tuple[frozenset[str], tuple[str, ...]]
             plain = output.split("{{")[0]
             (exact if plain == output else beginnings).add(plain)
     return frozenset(exact), tuple(beginning for beginning in beginnings if beginning)
+
+
+def _dashboards(tasks: Sequence[Page]) -> Iterator[str]:
+    """The notes that `call: dashboard` will make: a link to one is not dead before the first run."""
+    for task in tasks:
+        properties = Document.parse(task.data).mapping if mentions(task.data, ["dashboard"]) else {}
+        if properties.get("call") == "dashboard":
+            with suppress(BadValue):
+                given = properties.get("args")
+                yield str(({} if is_unset(given) else arguments(given)).get("note", "Dashboard.md"))
 
 
 def is_empty(data: bytes) -> bool:
