@@ -7,7 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -99,7 +99,8 @@ def github_server() -> Iterator[GitHubServer]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            github.answer(self)
+            with suppress(BrokenPipeError, ConnectionResetError):  # who asked has gone
+                github.answer(self)
 
         def log_message(self, format: str, *args: object) -> None:
             pass

@@ -64,6 +64,8 @@ def copy(tmp_path: Path) -> Iterator[Copy]:
     (tmp_path / "config/vault-sched/env").chmod(0o600)
     environment = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "COLUMNS": "200"}
     environment |= {"XDG_CONFIG_HOME": str(tmp_path / "config"), "XDG_STATE_HOME": str(tmp_path / "state")}
+    settings = vault / "00_system/scheduler.md"
+    settings.write_text(settings.read_text().replace("---\n", "---\nnote_quiet: 1s\nnote_interval: 1s\n", 1))
     made = Copy(vault, environment)
     made.age()
     yield made
@@ -126,6 +128,7 @@ def test_the_digest_tells_what_failed(copy: Copy) -> None:
     """`failure_digest` reads the ledger of the scheduler that runs it, and links the task that failed."""
     copy.change("vault-size", "^```sh$", "```sh\necho the disk is full >&2; exit 3")
     assert copy.sched("run", "vault-size", "--wait").returncode == 1
+    copy.age()
     said = copy.result_of("failure-digest")
     assert "**1 task failing** · 1 run of 1 task in 24 h." in said
     assert "- [[00_system/tasks/vault-size|vault-size]] · 1 run failed, at " in said
