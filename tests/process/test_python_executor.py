@@ -368,3 +368,21 @@ def test_builtin_tasks_are_run_by_our_own_interpreter(place: Place) -> None:
     assert callable_problem(builtin_names()[0], place.scripts) is None
     place.machine = MachineEnvironment(python="/no/such/python")
     assert "no such interpreter" not in place.python(builtin_names()[0]).reason
+
+
+def test_an_argument_that_a_builtin_task_does_not_have_is_named(place: Place) -> None:
+    """The reason names the argument, and those that there are; what the task is given cannot be set in the note."""
+    for wrong in ("foldr", "vault", "now"):
+        result = place.python("doc_freshness", **{wrong: "x"})
+        assert result.reason == (
+            f"doc_freshness has no argument `{wrong}`. It has folder, review_after, reviewed, review_every, limit"
+        )
+        assert not result.retryable
+
+
+def test_builtin_task_says_what_is_wrong_without_a_traceback(place: Place) -> None:
+    """An argument without meaning is one sentence, in the reason alone, and is not tried again."""
+    result = place.python("doc_freshness", folder="Nowhere")
+    assert result.reason == "there is no folder `Nowhere` in the vault. Write its path from the vault's root"
+    assert not result.retryable
+    assert result.text == ""

@@ -58,7 +58,7 @@ def _run(request: dict[str, Any]) -> Any:
     try:
         inspect.signature(function).bind(*given, **arguments)
     except TypeError as error:
-        raise NotCallable(f"{request['call']}: {error}") from None
+        raise NotCallable(_unknown_argument(function, request) or f"{request['call']}: {error}") from None
     except ValueError:  # a function written in C does not always tell its parameters
         pass
     returned = function(*given, **arguments)
@@ -88,6 +88,16 @@ def _given_to_builtin(function: Callable[..., Any], request: dict[str, Any]) -> 
     there["now"] = datetime.now(ZoneInfo(request["timezone"]))
     wanted = inspect.signature(function).parameters.values()
     return [there.get(each.name) for each in wanted if each.kind is each.POSITIONAL_ONLY]
+
+
+def _unknown_argument(function: Callable[..., Any], request: dict[str, Any]) -> str:
+    """Of a built-in task: which argument it does not have, and which it has."""
+    if "given" not in request:
+        return ""
+    known = [each.name for each in inspect.signature(function).parameters.values() if each.kind is each.KEYWORD_ONLY]
+    wrong = ", ".join(f"`{name}`" for name in request["args"] if name not in known)
+    task = request["call"].rpartition(":")[0].rpartition(".")[2]
+    return f"{task} has no argument {wrong}. It has {', '.join(known)}" if wrong else ""
 
 
 def _is_told(error: Exception) -> bool:
