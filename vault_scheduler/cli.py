@@ -13,7 +13,7 @@ from typing import Annotated, Any, NoReturn, TextIO
 import typer
 
 from vault_scheduler import __version__
-from vault_scheduler.commands import installing, looking, noting, running
+from vault_scheduler.commands import changing, installing, looking, noting, running
 from vault_scheduler.commands.console import Command, Group, ReaderGone, VaultOption, complain
 from vault_scheduler.errors import VaultSchedError
 
@@ -34,6 +34,9 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "init": noting.init,
     "daemon": running.daemon,
     "create": noting.create,
+    "edit": changing.edit,
+    "delete": changing.delete,
+    "import-crontab": changing.import_crontab,
     "list": looking.list_,
     "show": looking.show,
     "next": looking.next_,
