@@ -30,7 +30,10 @@ class Silence:
 
 
 class Cut:
-    """The API sends the beginning of an answer and closes the connection."""
+    """The API sends the beginning of an answer, with some of its words or none, and closes the connection."""
+
+    def __init__(self, words: str = "") -> None:
+        self.words = words
 
 
 class Refusal:
@@ -144,6 +147,9 @@ class _Handler(BaseHTTPRequestHandler):
             case Cut():
                 self._start_stream()
                 self._event("message_start", message=_message(body))
+                if reply.words:
+                    self._event("content_block_start", index=0, content_block={"type": "text", "text": ""})
+                    self._event("content_block_delta", index=0, delta={"type": "text_delta", "text": reply.words})
                 self.close_connection = True
             case Garbage():
                 self._start_stream()

@@ -5,137 +5,43 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
-from vault_scheduler.clock import SystemClock
-from vault_scheduler.engine import AttemptEnded, AttemptStarted, EngineEvent, LocalEngine, output_path
-from vault_scheduler.executors.base import MachineEnvironment, RunRequest, action_to_json
-from vault_scheduler.executors.claude import ClaudeExecutor
+from vault_scheduler.executors.base import RunRequest, action_to_json
 from vault_scheduler.run import Outcome, Result
 from vault_scheduler.task import ClaudeAction, Permissions
-from vault_scheduler.text.harmless import Masker
+
+if TYPE_CHECKING:
+    from tests.process.claude_stage import Stage
 
 
-def _loopback_module() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("loopback_api", Path(__file__).with_name("loopback_api.py"))
+def _stage_module() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("claude_stage", Path(__file__).with_name("claude_stage.py"))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules["loopback_api"] = module
+    sys.modules["claude_stage"] = module
     spec.loader.exec_module(module)
     return module
 
 
-api = _loopback_module()
-text, use = api.text, api.use
-
-NOTE = "00_system/tasks/briefing.md"
-NOTE_TEXT = "---\ntype: claude\ncron: 0 7 * * *\nstatus: active\n---\nWrite the briefing.\n"
-OTHER_TEXT = "---\ntype: command\ncommand: sh tools/sync.sh\ncron: 0 3 * * *\n---\n"
-SECRET = "a-secret-of-the-machine"
-
-
-@dataclass
-class Stage:
-    """A vault, a home and a machine, on which claude runs are made."""
-
-    folder: Path
-    secrets: dict[str, str] = field(default_factory=lambda: {"ANTHROPIC_API_KEY": "x", "OTHER": SECRET})
-    api: Any = None
-    pids: list[int] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.write(NOTE, NOTE_TEXT)
-        self.write("00_system/tasks/other.md", OTHER_TEXT)
-        self.write("00_system/scheduler.md", "---\ntimezone: Europe/Berlin\n---\n")
-        self.write("CLAUDE.md", "CLAUDE-MD-IS-READ\n")
-        self.write("Inbox.md", "An idea.\n")
-        (self.folder / "home").mkdir()
-        (self.folder / "env").write_text(f"OTHER={SECRET}\n")
-
-    @property
-    def vault(self) -> Path:
-        return self.folder / "vault"
-
-    def write(self, path: str, content: str) -> Path:
-        file = self.vault / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(content)
-        return file
-
-    def trace(self, name: str) -> str:
-        """A shell line that leaves a file outside of the vault, and so shows that it ran."""
-        return f"touch {self.folder}/{name}"
-
-    def traces(self) -> set[str]:
-        return {path.name for path in self.folder.iterdir()} - {"vault", "home", "env", "runs"}
-
-    def run(
-        self, *script: Any, timeout_s: float = 40.0, request: dict[str, Any] | None = None, **action: Any
-    ) -> Result:
-        """Run the task once against an API with this script."""
-        with api.LoopbackApi(*script) as self.api:
-            self.secrets["ANTHROPIC_BASE_URL"] = self.api.url
-            values: dict[str, Any] = {
-                "action": action_to_json(ClaudeAction(**action)),
-                "body": "Write the briefing.",
-                "timeout_s": timeout_s,
-                **(request or {}),
-            }
-            return asyncio.run(self._run(self.request(**values)))
-
-    def request(self, **values: Any) -> RunRequest:
-        fixed = {"run": "r-20261120T060000Z-3f9a1c", "task": "briefing", "path": NOTE, "title": "briefing"}
-        when = {"attempt": 1, "fire_time": "2026-11-20T06:00:00+00:00", "timezone": "Europe/Berlin"}
-        return RunRequest(**{**fixed, **when, "type": "claude", "vault": str(self.vault), **values})
-
-    async def _run(self, request: RunRequest) -> Result:
-        ended: asyncio.Queue[Result] = asyncio.Queue()
-
-        def post(event: EngineEvent) -> None:
-            if isinstance(event, AttemptStarted):
-                self.pids.append(event.pid)
-            if isinstance(event, AttemptEnded):
-                ended.put_nowait(event.result)
-
-        machine = MachineEnvironment(
-            path=os.environ["PATH"],
-            home=str(self.folder / "home"),
-            secrets=self.secrets,
-            env_file=str(self.folder / "env"),
-        )
-        engine = LocalEngine(
-            executors={"claude": ClaudeExecutor(machine)},
-            clock=SystemClock(),
-            masker=lambda: Masker([value for value in self.secrets.values() if value != self.api.url]),
-            machine=machine,
-            runs_folder=self.folder / "runs",
-            post=post,
-            grace_s=0.5,
-        )
-        await engine.submit(request)
-        return await ended.get()
-
-    def output(self) -> str:
-        """The full output of the last run."""
-        return output_path(self.folder / "runs", "r-20261120T060000Z-3f9a1c", 1).read_text()
+play = _stage_module()
+api, text, use, left_of = play.api, play.text, play.use, play.left_of
+NOTE, NOTE_TEXT, SECRET = play.NOTE, play.NOTE_TEXT, play.SECRET
 
 
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[Stage]:
-    stage = Stage(tmp_path)
-    yield stage
-    assert not [pid for pid in stage.pids if psutil.pid_exists(pid)], "a worker is left"
+    with play.stage_in(tmp_path) as stage:
+        yield stage
 
 
 def test_an_answer_comes_back_with_its_cost(stage: Stage) -> None:
@@ -427,18 +333,6 @@ def test_a_silent_api_is_ended_by_the_timeout(stage: Stage) -> None:
     assert left_of(stage) == []
 
 
-def left_of(stage: Stage) -> list[str]:
-    home = str(stage.folder / "home")
-    return [process.name() for process in psutil.process_iter() if _home_of(process) == home]
-
-
-def _home_of(process: psutil.Process) -> str | None:
-    try:
-        return process.environ().get("HOME")
-    except psutil.Error:
-        return None
-
-
 def test_a_worker_that_dies_is_a_failure_and_charged(stage: Stage) -> None:
     """A worker that is killed in the middle leaves its session id and an unknown cost."""
     with api.LoopbackApi([use("Read", file_path=str(stage.vault / "Inbox.md"))], api.Silence()) as stage.api:
@@ -453,7 +347,7 @@ def test_a_worker_that_dies_is_a_failure_and_charged(stage: Stage) -> None:
 
 
 async def killed(stage: Stage, request: RunRequest, when: Callable[[], bool]) -> Result:
-    run = asyncio.create_task(stage._run(request))
+    run = asyncio.create_task(stage.start(request))
     async with asyncio.timeout(30):
         while not when():
             await asyncio.sleep(0.02)

@@ -497,7 +497,8 @@ COSTS = [
     (saved(answered=False), None, "unknown: the cap is charged"),
     ({**saved(answered=False), "usage_usd": 0.9}, 0.9, "more was used than the cap"),
     ({**saved(answered=False), "usage_usd": 0.1}, None, "less was seen than the cap: the cap"),
-    (saved(answered=False, refused_login="no"), 0.0, "never let in"),
+    (saved(answered=False, refused_login="no", given_up=True), 0.0, "never let in"),
+    ({**saved(answered=False, limited=True, given_up=True), "usage_usd": 0.1}, 0.1, "given up between two requests"),
     (json.loads(Record().to_json()), 0.0, "died before it asked"),
     (None, 0.0, "died before it could keep a record"),
 ]

@@ -141,7 +141,7 @@ class ClaudeExecutor:
             changed_notes=inside(str(Path(request.vault).resolve()), record.changed),
             usage=record.plan_used,
             usage_until=moment_of(record.plan_until),
-            remarks=(*record.remarks, *self._withheld_remarks()),
+            remarks=(*_lost_question(request), *record.remarks, *self._withheld_remarks()),
         )
         if result.outcome in (Outcome.ABANDONED, Outcome.CANCELLED, Outcome.TIMEOUT):
             return replace(result, text=_short(record.text))
@@ -197,6 +197,12 @@ def read_servers(path: Path) -> dict[str, dict[str, Any]]:
     return servers
 
 
+def _lost_question(request: RunRequest) -> tuple[str, ...]:
+    if not request.answer or request.resume:
+        return ()
+    return ("the session that asked is not known any more, so a new one was told the question and the answer",)
+
+
 def _refuse_missing_skills(action: ClaudeAction, vault: Path) -> None:
     for name in action.skills:
         if not (vault / ".claude/skills" / name / "SKILL.md").is_file():
@@ -237,8 +243,10 @@ def _cost(record: Record, usage_usd: float, cap: float) -> float | None:
     """US dollars; None: unknown, to be charged as `max_usd` (rule 9)."""
     if record.answered:
         return record.cost_usd
-    if not record.began or record.refused_login:
+    if not record.began:
         return 0.0
+    if record.given_up:
+        return usage_usd
     return usage_usd if usage_usd > cap else None
 
 

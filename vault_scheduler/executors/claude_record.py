@@ -52,6 +52,7 @@ class Record:
     error: str = ""  # the API's, the CLI's or the SDK's own words
     status: int | None = None  # HTTP
     refused_login: str = ""  # the API's words about a missing or wrong login
+    given_up: bool = False  # it was ended between two requests: what it cost by then is all
     limited: bool = False  # a rate limit or a window of the plan stopped it
     limit_until: int | None = None
     plan_used: float | None = None  # percent of the plan's fullest window

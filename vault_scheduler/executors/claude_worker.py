@@ -78,11 +78,11 @@ class Worker:
             async for message in self._until_over(messages):
                 self.see(message)
                 self.save()
-                if self.over_before_its_end:
+                if self.record.given_up and not self.record.answered:
                     _end_children()
                     break
         except sdk.ClaudeSDKError as error:
-            self._broke(str(error), resume)
+            self._broke(_words_of(error), resume)
         finally:
             self.save()
             await messages.aclose()
@@ -90,14 +90,9 @@ class Worker:
     def _broke(self, words: str, resume: str) -> None:
         if resume and not self.record.turns and _LOST in words:
             self.record.lost_session = True
-        elif not (self.record.answered or self.over_before_its_end):
+        elif not (self.record.answered or self.record.given_up):
             self.record.error = self.record.error or words
             print(f"error: {words}")
-
-    @property
-    def over_before_its_end(self) -> bool:
-        """Whether there is nothing to wait for, though the session has not said that it ended."""
-        return not self.record.answered and bool(self.record.refused_login or self.record.limited)
 
     async def _messages(self, prompt: str, resume: str) -> AsyncGenerator[Any, None]:
         """What the session says. Nothing is asked of the API before all servers that it needs are there."""
@@ -295,7 +290,7 @@ class Worker:
         elif words and message.parent_tool_use_id is None:
             self.record.say(words)
         if message.error in ("authentication_failed", "billing_error"):
-            self.record.refused_login = words or message.error
+            self._refused(words or message.error)
         if words:
             print(words)
         for block in message.content:
@@ -329,7 +324,7 @@ class Worker:
             turns=message.num_turns,
         )
         if message.is_error and message.api_error_status in (401, 403):
-            record.refused_login = record.error
+            self._refused(record.error)
         print(f"[{message.subtype}, {message.num_turns} turns, ${message.total_cost_usd or 0.0:.4f}]")
 
     def _cost(self, total: float | None) -> float:
@@ -347,15 +342,27 @@ class Worker:
         elif subtype == "api_retry":
             self._retry(data.get("error_status"), str(data.get("error")), float(data.get("retry_delay_ms") or 0) / 1000)
 
+    def _refused(self, words: str) -> None:
+        self.record.given_up, self.record.refused_login = True, words
+
     def _retry(self, status: int | None, words: str, delay_s: float) -> None:
         """The CLI is going to ask once more; where that does not help or takes long, the run ends instead."""
         print(f"the API answered {status}: {words}; trying again in {delay_s:.1f} s" if status else "no answer; again")
         if status in (401, 403):
-            self.record.refused_login = f"the login was refused ({status})"
+            self._refused(f"the login was refused ({status})")
         elif status == 429 and delay_s > _LONGEST_RETRY_S:
-            self.record.limited, self.record.status = True, status
+            self.record.given_up, self.record.limited, self.record.status = True, True, status
             self.record.limit_until = int(time.time() + delay_s) + 1
             self.record.error = "the API wants to be asked later"
+
+
+def _words_of(error: Exception) -> str:
+    """What the SDK raised, for people; of a CLI that said nothing before it died only how it ended is known."""
+    code = getattr(error, "exit_code", None)
+    if type(error).__name__ != "ProcessError" or code is None:
+        return str(error)
+    how = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+    return f"Claude Code {how} before the session was over"
 
 
 def missing_server(name: str, server: Mapping[str, Any], file: str) -> str:
