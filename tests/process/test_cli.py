@@ -345,6 +345,43 @@ def test_the_state_held_is_shown_where_approvals_are_asked_for(shell: Shell) -> 
     assert shell("approve").out == "Nothing is held.\n"
 
 
+def test_a_task_that_waits_for_an_answer_says_so(shell: Shell) -> None:
+    """`list`, `show`, `status` tell what a run asked, and where the answer goes; an answer to nothing is pointed out."""
+    keys = "---\ntype: claude\ncron: 0 7 * * *\n---\nDo it.\n"
+    shell.write("plan", keys)
+    shell.write("other", keys.replace("cron:", "answer: 42\ncron:").replace("Do it.", "Do that."))
+    asks = Result(outcome=Outcome.BLOCKED, reason="Which?", question="Which project?", session_id="s", turns=1)
+    shell.ledger(lambda store: ended(store, a_run("plan", NOW), asks))
+    assert [row["question"] for row in shell.json("list")] == [None, "Which project?"]
+    line = "plan asks: Which project? Type the answer into `answer` of its note."
+    assert line in shell("list").out
+    assert "Which project?" in shell("show", "plan").out
+    assert shell.json("show", "plan")["question"] == "Which project?"
+    assert line in shell("status", code=1).out
+    (asked,) = json.loads(shell("status", "--json", code=1).out)["questions"]
+    assert (asked["task"], asked["question"]) == ("plan", "Which project?")
+    (found,) = json.loads(shell("check", "--json", code=1).out)
+    assert (found["path"], found["line"], found["key"]) == ("00_system/tasks/other.md", 3, "answer")
+    assert (found["severity"], found["message"]) == ("warning", "no run has asked anything")
+
+
+def test_a_run_that_waits_tells_until_when(shell: Shell) -> None:
+    """For the plan's limits until their reset, in the task's zone."""
+    shell.write("hello", HELLO)
+    run, until = a_run("hello", NOW), datetime.now(UTC).replace(microsecond=0) + timedelta(days=2)
+
+    async def wait(store: SqliteStore) -> None:
+        await store.save(Batch(claims=(Claim(run=run),)))
+        await store.wait(run.id, "quota", until)
+
+    shell.ledger(wait)
+    told = f"waits for quota until {until.astimezone(ZoneInfo('Europe/Berlin')):%Y-%m-%d %H:%M}"
+    assert told in shell("status", code=1).out
+    assert told in shell("show", "hello").out
+    (waiting,) = json.loads(shell("status", "--json", code=1).out)["waiting"]
+    assert datetime.fromisoformat(waiting["waits_until"]) == until
+
+
 def test_approvals_that_were_lost_do_not_come_back_with_the_first_new_one(shell: Shell) -> None:
     """The ledger knows tasks, the file of approvals is gone: approving one approves nothing else."""
     shell.write("one", HELLO)

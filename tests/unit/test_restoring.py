@@ -50,6 +50,12 @@ def test_restoring_does_not_run_a_task() -> None:
     assert Document.parse(restored(kept, b"")).mapping["run_now"] is False
 
 
+def test_restoring_answers_nothing() -> None:
+    """An answer of long ago must not be said to what is asked today."""
+    kept = GOOD.replace(b"status: active", b"status: active\nanswer: yes, delete it")
+    assert restored(kept, b"broken") == GOOD.replace(b"status: active", b"status: active\nanswer:")
+
+
 def test_runs_that_would_change_what_the_note_says_are_left_out() -> None:
     """An unclosed fence above the runs would swallow them."""
     kept = GOOD + b"```sh\necho\n"

@@ -23,7 +23,7 @@ from vault_scheduler.triggers.schedule import Schedule
 from vault_scheduler.triggers.zones import load_zone
 
 if TYPE_CHECKING:
-    from vault_scheduler.ledger.store import Delivery
+    from vault_scheduler.ledger.store import Delivery, Question
     from vault_scheduler.ledger.trust import Trust
 
 ALIVE_WITHIN = timedelta(seconds=90)
@@ -42,6 +42,7 @@ class Listed:
     item: Item
     last: Run | None = None
     active: Run | None = None
+    question: Question | None = None  # that waits for an answer
 
 
 async def list_tasks(place: Place) -> tuple[Catalogue, list[Listed]]:
@@ -51,7 +52,8 @@ async def list_tasks(place: Place) -> tuple[Catalogue, list[Listed]]:
         listed = []
         for item in sorted(view.catalogue.items, key=lambda item: (item.name.casefold(), item.name)):
             last = await view.store.last_run_of(item.name, started=True) if view.store else None
-            listed.append(Listed(item=item, last=last, active=active.get(item.name)))
+            question = view.questions.get(item.name)
+            listed.append(Listed(item=item, last=last, active=active.get(item.name), question=question))
         return view.catalogue, listed
 
 
@@ -64,6 +66,7 @@ class Shown:
     ahead: Outlook | None
     runs: tuple[Run, ...]
     active: Run | None
+    question: Question | None = None  # that waits for an answer
 
 
 async def show(place: Place, name: str) -> Shown:
@@ -79,6 +82,7 @@ async def show(place: Place, name: str) -> Shown:
             ahead=_ahead(place, item, SHOWN_FIRES) if task else None,
             runs=tuple(run for run in runs if run.state is RunState.ENDED),
             active=active[0] if active else None,
+            question=view.questions.get(item.name),
         )
 
 
@@ -149,11 +153,12 @@ class StatusReport:
     next_fires: tuple[tuple[datetime, str], ...]
     vault_status: str
     troubles: tuple[str, ...] = ()
+    questions: tuple[Question, ...] = ()
 
     @property
     def is_fine(self) -> bool:
         """Whether there is nothing to look after."""
-        return self.alive and not self.problems and not self.held and not self.troubles
+        return self.alive and not (self.problems or self.held or self.troubles or self.questions)
 
 
 async def status(place: Place) -> StatusReport:
@@ -189,6 +194,7 @@ async def _status(place: Place, view: View, trust: Trust | None) -> StatusReport
         tasks=len(view.catalogue.items),
         next_fires=_next_tasks(view.catalogue),
         vault_status=_vault_status(place.settings_in_force, now),
+        questions=tuple(view.questions[item.name] for item in view.catalogue.items if item.name in view.questions),
         troubles=(*_machine_troubles(view, held_by), *state_troubles(place, now), *_put_off(undelivered)),
     )
 

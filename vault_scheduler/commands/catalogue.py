@@ -270,14 +270,14 @@ def _passed(place: Place, item: Item) -> Problem | None:
         return None
     fix = "Write a time that is still to come, or `status: done`."
     message = "the time has passed already, so it never runs"
-    return Problem(path=item.path, line=_line_of(place, item, "at"), key="at", message=message, fix=fix)
+    return Problem(path=item.path, line=line_of(place, item, "at"), key="at", message=message, fix=fix)
 
 
 def _over(place: Place, item: Item) -> Problem:
     """A warning: the daemon calls such a task done."""
     return Problem(
         path=item.path,
-        line=_line_of(place, item, "until"),
+        line=line_of(place, item, "until"),
         key="until",
         message="has passed already, so nothing fires",
         fix="Write a later one, or remove it.",
@@ -285,6 +285,7 @@ def _over(place: Place, item: Item) -> Problem:
     )
 
 
-def _line_of(place: Place, item: Item, key: str) -> int:
+def line_of(place: Place, item: Item, key: str) -> int:
+    """The line of a key in the note as it is now."""
     data = place.vault.read(item.path)
     return Document.parse(data).line_of_key(key) if data is not None else 1

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vault_scheduler.commands.catalogue import Catalogue, read_catalogue
 from vault_scheduler.commands.records import ledger
-from vault_scheduler.commands.view import with_passed
+from vault_scheduler.commands.view import with_ledger
 from vault_scheduler.errors import BadUsage
 from vault_scheduler.machine.place import Place, read_settings
 from vault_scheduler.parsing import fixes
@@ -32,7 +32,7 @@ async def check(place: Place, paths: Sequence[str], *, fix: bool = False) -> Che
         fixed = _fix(place, read_catalogue(place, former=former), paths) if fix else ()
         if fixed:
             place = replace(place, settings=read_settings(place.vault, place.machine_timezone))
-        catalogue = await with_passed(place, read_catalogue(place, former=former), store)
+        catalogue = await with_ledger(place, read_catalogue(place, former=former), store)
     problems = [problem for problem in catalogue.problems if _is_meant(problem.path, paths)]
     meant = [item for item in catalogue.items if _is_meant(item.path, paths)]
     skipped = {path: why for path, why in catalogue.skipped.items() if path in paths}

@@ -60,6 +60,12 @@ def long_local(moment: datetime, zone: ZoneInfo) -> str:
     return local.strftime("%a %Y-%m-%d %H:%M:%S " if local.second else "%a %Y-%m-%d %H:%M ") + offset(local)
 
 
+def short_local(moment: datetime, now: datetime, zone: ZoneInfo) -> str:
+    """`12:00` on the same day, else `2026-11-23 12:00`."""
+    local = moment.astimezone(zone)
+    return f"{local:%H:%M}" if local.date() == now.astimezone(zone).date() else f"{local:%Y-%m-%d %H:%M}"
+
+
 def offset(local: datetime) -> str:
     """`+01:00`; with seconds for zones of long ago."""
     return local.isoformat(timespec="seconds")[19:]

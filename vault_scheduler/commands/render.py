@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from vault_scheduler.commands.columns import facts, plural, table
-from vault_scheduler.commands.moments import length, long_local, relative
+from vault_scheduler.commands.moments import length, long_local, relative, short_local
 from vault_scheduler.commands.outlook_words import fire_cells, outlook_lines, with_changes
 from vault_scheduler.commands.schedule_words import cron_words, schedule_text, schedule_words
 from vault_scheduler.commands.shapes import zone_of
@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # the verbs behind what is rendered: a command loads its own,
     from vault_scheduler.commands.outlook import Outlook, VaultOutlook
     from vault_scheduler.commands.records import Waiting
     from vault_scheduler.commands.switching import Switched
+    from vault_scheduler.ledger.store import Question
     from vault_scheduler.machine.place import Place
     from vault_scheduler.run import Outcome, Run
 
@@ -50,8 +51,14 @@ def task_list(
     head = ("TASK", "STATE", "SCHEDULE", "NEXT", "LAST")
     lines += table([head, *(_listed(line, place, now) for line in listed)], width=width, elastic=2)
     lines += [f"  {problem_line(problem)}" for line in listed for problem in line.item.problems]
+    lines += [f"  {question_line(line.question)}" for line in listed if line.question]
     lines += _vault_pause(place, now)
     return lines
+
+
+def question_line(question: Question) -> str:
+    """What a run asked, and how to answer."""
+    return f"{question.task} asks: {plain_line(question.text, 300)} Type the answer into `answer` of its note."
 
 
 def _vault_pause(place: Place, now: datetime, then: str = "nothing starts") -> list[str]:
@@ -68,12 +75,12 @@ def _listed(line: Listed, place: Place, now: datetime) -> tuple[str, ...]:
     item = line.item
     schedule = schedule_text(item.task) if item.task else "–"
     following = relative(item.next_run, now) if item.next_run else "–"
-    return item.name, item.standing.state.value, schedule, following, _last(line, now)
+    return item.name, item.standing.state.value, schedule, following, _last(line, now, zone_of(item, place))
 
 
-def _last(line: Listed, now: datetime) -> str:
+def _last(line: Listed, now: datetime, zone: ZoneInfo) -> str:
     if line.active is not None:
-        return going(line.active, now)
+        return going(line.active, now, zone)
     if line.last is None or line.last.outcome is None:
         return "–"
     from vault_scheduler.telling.summary import SIGNS
@@ -82,13 +89,14 @@ def _last(line: Listed, now: datetime) -> str:
     return f"{SIGNS[line.last.outcome]} {ago}"
 
 
-def going(run: Run, now: datetime) -> str:
-    """A run that has not ended: `▶ for 12 s`, `waits for slot`."""
+def going(run: Run, now: datetime, zone: ZoneInfo) -> str:
+    """A run that has not ended: `▶ for 12 s`, `waits for slot`, `waits for quota until 12:00`."""
     from vault_scheduler.run import RunState
 
     if run.state in (RunState.STARTING, RunState.RUNNING) and run.started_at:
         return f"▶ for {length(max(0.0, (now - run.started_at).total_seconds()))}"
-    return f"waits for {run.waiting_for}" if run.waiting_for else "waits"
+    until = f" until {short_local(run.not_before, now, zone)}" if run.not_before and run.not_before > now else ""
+    return f"waits for {run.waiting_for}{until}" if run.waiting_for else "waits"
 
 
 # --- show --------------------------------------------------------------------------------------------------
@@ -134,6 +142,7 @@ def _definition(shown: Shown, place: Place) -> list[tuple[str, str]]:
         ("group", policies.group),
         ("late", f"runs up to {spelled(policies.max_late)} late" if policies.max_late else ""),
         ("output", policies.output),
+        ("question", question_line(shown.question) if shown.question else ""),
     ]
 
 
@@ -183,7 +192,7 @@ def _ahead(shown: Shown, now: datetime) -> list[str]:
 
 
 def _past(shown: Shown, zone: ZoneInfo, now: datetime, width: int | None) -> list[str]:
-    active = [f"  {going(shown.active, now)} {shown.active.id}"] if shown.active else []
+    active = [f"  {going(shown.active, now, zone)} {shown.active.id}"] if shown.active else []
     if not shown.runs and not active:
         if shown.item.task is None:
             return ["No runs yet."]
@@ -278,14 +287,15 @@ def history_page(found: History, place: Place, *, failed: bool, width: int | Non
 
 def status_page(report: StatusReport, place: Place, now: datetime, width: int | None) -> list[str]:
     """`status`."""
+    zone = ZoneInfo(place.timezone)
     lines = facts(
         [
             ("alive", _alive(report, now)),
             ("vault", f"{place.vault.root} ({report.vault_status})"),
             ("host", place.machine.host),
             ("tasks", str(report.tasks)),
-            *(("running", f"{run.task} {going(run, now)} {run.id}") for run in report.running),
-            *(("waiting", f"{run.task} {going(run, now)} {run.id}") for run in report.waiting),
+            *(("running", f"{run.task} {going(run, now, zone)} {run.id}") for run in report.running),
+            *(("waiting", f"{run.task} {going(run, now, zone)} {run.id}") for run in report.waiting),
             *(("next", f"{name} {relative(at, now)}") for at, name in report.next_fires),
             ("undelivered", str(report.undelivered) if report.undelivered else ""),
             ("cost today", f"${report.cost_today_usd:.2f}"),
@@ -293,6 +303,7 @@ def status_page(report: StatusReport, place: Place, now: datetime, width: int | 
         width=width,
     )
     lines += [*report.troubles, *(str(problem) for problem in report.problems)]
+    lines += [question_line(question) for question in report.questions]
     if report.held:
         lines.append(f"{plural(len(report.held), 'task')} held: `vault-sched approve` shows what waits.")
     return lines

@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # the verbs behind the shapes: a command loads its own, not t
     from vault_scheduler.commands.hindsight import History
     from vault_scheduler.commands.outlook import Outlook, VaultOutlook
     from vault_scheduler.commands.records import Waiting
+    from vault_scheduler.ledger.store import Question
     from vault_scheduler.machine.place import Place
     from vault_scheduler.planning.foreseen import Foreseen
     from vault_scheduler.run import Run
@@ -73,6 +74,7 @@ def list_shape(listed: Sequence[Listed], place: Place) -> list[Shape]:
             "last_run": iso_or_none(last.started_at, zone) if last else None,
             "last_outcome": last.outcome.value if last and last.outcome else None,
             "running": line.active.id if line.active else None,
+            "question": line.question.text if line.question else None,
         }
         shapes.append({**item_shape(line.item), **known})
     return shapes
@@ -89,6 +91,7 @@ def show_shape(shown: Shown, place: Place) -> Shape:
     runs = ([shown.active] if shown.active else []) + list(shown.runs)
     return {
         **item_shape(item),
+        "question": shown.question.text if shown.question else None,
         "schedule_words": schedule_words(item.task) if item.task else [],
         "fire_times": [iso(moment, zone) for moment in shown.ahead.fire_times] if shown.ahead else [],
         "definition": dict(item.task.declared) if item.task else dict(item.mapping),
@@ -175,6 +178,7 @@ def run_shape(run: Run, zone: ZoneInfo, delivered: bool = True) -> Shape:
         "ended_at": iso_or_none(run.ended_at, zone),
         "state": run.state.value,
         "waiting_for": run.waiting_for or None,
+        "waits_until": iso_or_none(run.not_before, zone),
         "outcome": run.outcome.value if run.outcome else None,
         "attempts": run.attempts,
         "duration_s": run.duration_s,
@@ -211,8 +215,19 @@ def status_shape(report: StatusReport, place: Place) -> Shape:
         "problems": [problem_shape(problem) for problem in report.problems],
         "held": [waiting_shape(each) for each in report.held],
         "undelivered": report.undelivered,
+        "questions": [question_shape(question, zone) for question in report.questions],
         "troubles": list(report.troubles),
         "cost_today_usd": round(report.cost_today_usd, 6),
+    }
+
+
+def question_shape(question: Question, zone: ZoneInfo) -> Shape:
+    """What waits for an answer."""
+    return {
+        "task": question.task,
+        "run": question.run,
+        "question": question.text,
+        "asked_at": iso(question.asked_at, zone),
     }
 
 

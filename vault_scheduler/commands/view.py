@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from vault_scheduler.commands.catalogue import Catalogue, Item, passed_problem, read_catalogue
+from vault_scheduler.commands.catalogue import Catalogue, Item, line_of, passed_problem, read_catalogue
 from vault_scheduler.commands.records import Holds, approvals, ledger
 from vault_scheduler.errors import TaskNotFound
 from vault_scheduler.machine.place import Place
+from vault_scheduler.planning.answers import UNASKED, answer_problem
 
 if TYPE_CHECKING:
-    from vault_scheduler.ledger.store import SqliteStore
+    from vault_scheduler.ledger.store import Question, SqliteStore, TaskRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,7 @@ class View:
     store: SqliteStore | None
     catalogue: Catalogue
     known: frozenset[str]  # task ids in the ledger
+    questions: Mapping[str, Question] = field(default_factory=dict)  # by task, what waits for an answer
     trouble: tuple[str, ...] = ()  # the ledger is there and cannot be read
 
     def find(self, name: str) -> Item:
@@ -39,8 +41,9 @@ async def look(place: Place) -> AsyncIterator[View]:
         with approvals(place) as trust:
             holds = Holds(place, trust, has_history=bool(rows))
         catalogue = read_catalogue(place, holds=holds, former={row.path for row in rows.values()})
-        catalogue = await with_passed(place, catalogue, store)
-        yield View(place=place, store=store, catalogue=catalogue, known=frozenset(rows))
+        catalogue = await with_ledger(place, catalogue, store)
+        questions = await store.questions() if store else {}
+        yield View(place=place, store=store, catalogue=catalogue, known=frozenset(rows), questions=questions)
 
 
 def notes_alone(place: Place, trouble: str) -> View:
@@ -48,15 +51,33 @@ def notes_alone(place: Place, trouble: str) -> View:
     return View(place=place, store=None, catalogue=read_catalogue(place), known=frozenset(), trouble=(trouble,))
 
 
-async def with_passed(place: Place, catalogue: Catalogue, store: SqliteStore | None) -> Catalogue:
-    """The catalogue with the problems of one-shots whose time went by before anything could run them (rule 1.4)."""
+async def with_ledger(place: Place, catalogue: Catalogue, store: SqliteStore | None) -> Catalogue:
+    """The catalogue with what the ledger alone knows to be wrong: one-shots whose time went by before anything could
+    run them (rule 1.4), answers to nothing.
+    """
     items = []
+    asked = await store.questions() if store else {}
+    rows = await store.task_rows() if store and any(_answer(item) for item in catalogue.items) else {}
     for item in catalogue.items:
         problem = passed_problem(place, item)
         if problem is not None and not (store and await store.runs_of(item.name, 1)):
             item = replace(item, problems=(*item.problems, problem))
+        if _answer(item) and item.name not in asked and not _is_taken(_answer(item), rows.get(item.name)):
+            line = line_of(place, item, "answer")
+            item = replace(item, problems=(*item.problems, answer_problem(item.path, line, UNASKED)))
         items.append(item)
     return replace(catalogue, items=tuple(items))
+
+
+def _answer(item: Item) -> str:
+    return item.task.answer if item.task else ""
+
+
+def _is_taken(answer: str, row: TaskRow | None) -> bool:
+    """Whether the daemon has it, and clears it with its next write."""
+    from vault_scheduler.daemon.conversations import taken
+
+    return row is not None and row.answered == taken(answer)
 
 
 def notes(place: Place) -> Catalogue:

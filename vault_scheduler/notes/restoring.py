@@ -10,8 +10,9 @@ _HOLDING_BACK = ("paused", "stopped", "done")
 def restored(kept: bytes, now: bytes) -> bytes:
     """`kept` above its `## Runs`, and from there on what stands in `now`, if it has such a section.
 
-    Two switches are never turned on by restoring: `run_now`, and a status by which the note as it is now holds the
-    task back. Where that cannot be shown to leave the rest of `kept` as it was, it is `kept` as it is.
+    Nothing is set going by restoring: `run_now` comes back as false, `answer` empty, and a status by which the note as
+    it is now holds the task back goes on doing so. Where that cannot be shown to leave the rest of `kept` as it was, it
+    is `kept` as it is.
     """
     wanted = Document.parse(kept)
     text = _with_runs(wanted, Document.parse(now))
@@ -37,6 +38,8 @@ def _ended(wanted: Document) -> bytes:
 def _switched(text: bytes, now: Document) -> bytes:
     mapping = Document.parse(text).mapping
     changes: dict[str, Value] = {"run_now": False} if mapping.get("run_now") else {}
+    if mapping.get("answer") is not None:
+        changes["answer"] = None
     status = now.mapping.get("status")
     if isinstance(status, str) and status in _HOLDING_BACK:
         changes["status"] = status
