@@ -346,7 +346,7 @@ def test_the_state_held_is_shown_where_approvals_are_asked_for(shell: Shell) -> 
 
 
 def test_a_task_that_waits_for_an_answer_says_so(shell: Shell) -> None:
-    """`list`, `show`, `status` tell what a run asked, and where the answer goes; an answer to nothing is pointed out."""
+    """`list`, `show`, `status` tell what a run asked and where the answer goes; one to nothing is pointed out."""
     keys = "---\ntype: claude\ncron: 0 7 * * *\n---\nDo it.\n"
     shell.write("plan", keys)
     shell.write("other", keys.replace("cron:", "answer: 42\ncron:").replace("Do it.", "Do that."))

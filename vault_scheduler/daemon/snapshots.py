@@ -119,6 +119,7 @@ class Snapshots:
             "last_result": last.result.text[:500] if last and last.result else "",
             "named_files": self._named_files(),
             "question": run.extra.get(QUESTION, ""),
+            **({QUESTION: run.extra[QUESTION]} if QUESTION in run.extra else {}),
             **await self._parent_facts(run),
         }
 

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from vault_scheduler.notes import run_blocks
 from vault_scheduler.notes.runs_section import RunEntry
-from vault_scheduler.run import Outcome, Run, TriggerKind
+from vault_scheduler.run import Outcome, Result, Run, TriggerKind
 from vault_scheduler.text.harmless import clean, fenced, harmless_markdown, head_and_tail, one_line, plain_line
 
 TEXT_LIMIT = 2000
@@ -107,7 +107,9 @@ def text_of(run: Run) -> str:
     result = run.result
     if result is None:
         return ""
-    parts = [one_line(run.reason, _WHOLE_REASON)] if len(plain_line(run.reason)) > _TITLE_REASON else []
+    parts = [*_question(run, result), *_answered(run)]
+    if len(plain_line(run.reason)) > _TITLE_REASON and run.reason != result.question:
+        parts.append(one_line(run.reason, _WHOLE_REASON))
     if result.text.strip():
         text = head_and_tail(result.text, TEXT_LIMIT)
         parts.append(harmless_markdown(text) if result.markdown else fenced(text))
@@ -119,6 +121,19 @@ def text_of(run: Run) -> str:
     if _SESSION_ID.fullmatch(result.session_id or "") and (result.turns or result.cost_usd):
         parts.append(f"Reopen: `claude --resume {result.session_id}`")
     return "\n\n".join(parts)
+
+
+def _question(run: Run, result: Result) -> list[str]:
+    if not result.question or run.outcome is Outcome.SUCCESS:
+        return []
+    return [f"**{one_line(result.question, TEXT_LIMIT)}**", "Type the answer into the property `answer`."]
+
+
+def _answered(run: Run) -> list[str]:
+    if run.trigger is not TriggerKind.ANSWER:
+        return []
+    asked, said = (one_line(run.extra.get(key, ""), _REASON) for key in ("question", "answer"))
+    return [f"Asked: {asked}", f"Answered: {said}"]
 
 
 def output_text(run: Run) -> str:

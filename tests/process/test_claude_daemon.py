@@ -1,4 +1,4 @@
-"""The real daemon with the real Claude Code CLI, and other whole paths: from a note to a run and back into the note."""
+"""The real daemon with the real Claude Code CLI: from a note to a session and back into the note."""
 
 from __future__ import annotations
 
@@ -6,14 +6,11 @@ import contextlib
 import importlib.util
 import json
 import re
-import subprocess
 import sys
-import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
@@ -53,17 +50,14 @@ def sessions(world: World) -> list[int]:
     return found
 
 
-def a_new_note_while_the_daemon_runs(world: World) -> None:
-    """`every: 2s`: its result stands in the note and in the daily log, once each."""
-    world.start()
-    note = world.note("new", 'type: command\nevery: 2s\ncommand: "echo hello from the note"', "Text.\n")
-    (run, *_) = world.ended("new", 2)
-    world.until(lambda: run["id"] in note.read_text(), "in the note")
-    assert "> hello from the note" in note.read_text()
-    assert note.read_text().startswith("---\ntype: command\nevery: 2s\n")
-    world.until(lambda: f"^{run['id']}" in world.log_text(), "in the log")
-    assert len(re.findall(rf"^- .*hello from the note \^{run['id']}$", world.log_text(), re.M)) == 1
-    note.unlink()
+def workers(world: World) -> list[int]:
+    """The session processes of ours among them: one for each run that goes on."""
+    found = []
+    for pid in sessions(world):
+        with contextlib.suppress(psutil.Error):
+            if "vault_scheduler.executors.claude_worker" in psutil.Process(pid).cmdline():
+                found.append(pid)
+    return found
 
 
 def a_claude_task(world: World) -> None:
@@ -155,104 +149,110 @@ def claude_tasks_of_one_moment_share_the_days_money(world: World) -> None:
         world.until(lambda: all(world.runs(name)[0]["state"] == "ended" for name in names), "cancelled", 20)
 
 
-def a_vault_of_another_machine(world: World) -> None:
-    """A task with our `host` runs, and logs into a file of our own; the others, and the shared log, are left alone."""
-    (world.config / "config.toml").write_text('host = "laptop"\n')
-    world.settings.write_text(world.settings.read_text().replace("timezone", "host: server\ntimezone"))
-    settings = world.settings.read_bytes()
-    mine = world.note("mine", 'type: command\nevery: 1s\nhost: laptop\ncommand: "echo from the laptop"')
-    theirs = world.note("theirs", 'type: command\nevery: 1s\nrun_now: true\ncommand: "echo no"')
-    before = theirs.read_bytes()
-    world.start()
-    (run, *_) = world.ended("mine", 2)
-    world.until(lambda: run["id"] in mine.read_text(), "in the note")
-    world.until(lambda: f"^{run['id']}" in world.log_text(), "in the log")
-    logs = [path.name for path in world.logs.iterdir() if path.suffix == ".md"]
-    assert [name for name in logs if not re.fullmatch(r"\d{4}-\d\d-\d\d-laptop\.md", name)] == []
-    assert world.runs("theirs") == []
-    assert (theirs.read_bytes(), world.settings.read_bytes()) == (before, settings)
+def a_question_that_is_answered(world: World) -> None:
+    """The question stands in note and property; the answer is said to the same session; both runs are one talk."""
+    asks = [api.use("mcp__vault-sched__ask_person", question='Which project: "garden" or house?')]
+    with api.LoopbackApi(asks, [api.text("I have asked.")], [api.text("The garden it **is**.")]) as server:
+        log_in(world, server.url)
+        note = world.note("plan", CLAUDE, "Plan the week.\n")
+        world.start()
+        world.until(lambda: world.runs("plan") and world.runs("plan")[0]["state"] == "ended", "asked", 40)
+        world.until(lambda: re.search(r"^question: ", note.read_text(), re.M), "in the property")
+        (first,) = world.runs("plan")
+        assert first["outcome"] == "blocked"
+        text = note.read_text()
+        assert 'question: "Which project: \\"garden\\" or house?"' in text
+        assert re.search(r"^> \[!question\]- .*Which project", text, re.M)
+        assert "plan asks: Which project" in world.sched("status").stdout
+        asked = len(server.requests)
+        note.write_text(text.replace("\nquestion:", "\nanswer: The garden\nquestion:"))
+        world.until(lambda: len(world.runs("plan")) == 2, "the answer is claimed")
+        world.until(lambda: world.runs("plan")[1]["state"] == "ended", "answered", 40)
+        world.delivered("plan")
+        second = world.runs("plan")[1]
+    assert (second["outcome"], second["key"]) == ("success", f"plan|answer|{first['id']}")
+    told = json.dumps(server.requests[asked]["messages"])
+    assert "Plan the week." in told  # the same session: it knows what was said before
+    assert "ask_person" in told
+    assert "The garden" in told
+    sessions = [json.loads(run["result"])["session_id"] for run in (first, second)]
+    assert sessions[0] == sessions[1]
+    text = note.read_text()
+    assert re.search(r"^answer:$", text, re.M)
+    assert re.search(r"^question:$", text, re.M)
+    assert "> The garden it **is**." in text
+    assert "> Answered: The garden" in text
 
 
-def a_pause_of_the_vault(world: World) -> None:
-    """`paused_until` in the settings note stops every start until that moment, and nothing is made up for after it."""
-    world.note("often", 'type: command\nevery: 1s\ncommand: "true"')
-    world.start()
-    world.ended("often")
-    until = (datetime.now(UTC) + timedelta(seconds=7)).replace(microsecond=0)
-    text = world.settings.read_text()
-    world.settings.write_text(
-        text.replace("status: active", f"status: active\npaused_until: {until:%Y-%m-%dT%H:%M:%S}")
-    )
-    world.until(lambda: any(run["fire_time"] >= until.timestamp() for run in world.runs("often")), "it goes on")
-    world.ended("often", 2)
-    fires = [run["fire_time"] for run in world.runs("often")]
-    assert not [fire for fire in fires if until.timestamp() - 4 < fire < until.timestamp()]
+def a_session_that_goes_on(world: World) -> None:
+    """`session: continue`: the second run's request holds what was said in the first, and costs what it adds."""
+    with api.LoopbackApi([api.text("First.")], [api.text("Second.")]) as server:
+        log_in(world, server.url)
+        world.note("diary", f"{CLAUDE}\nsession: continue", "Say the next word.\n")
+        world.start()
+        world.until(lambda: world.runs("diary") and world.runs("diary")[0]["state"] == "ended", "first", 40)
+        assert world.sched("run", "diary", "--wait").returncode == 0
+        told = json.dumps(server.requests[-1]["messages"])
+    assert "First." in told
+    first, second = (json.loads(run["result"]) for run in world.runs("diary"))
+    assert first["session_id"] == second["session_id"]
+    assert second["text"] == "Second."
 
 
-def a_branch_that_is_checked_out(world: World) -> None:
-    """`git checkout` of another branch: what it brings runs, what it takes away does not, and its edits count."""
-
-    def git(*arguments: str) -> None:
-        who = ["-c", "user.name=x", "-c", "user.email=x@example.org", "-c", "core.hooksPath=/dev/null"]
-        subprocess.run(["git", *who, *arguments], cwd=world.vault, check=True, capture_output=True)
-
-    def marked(word: str) -> str:
-        return f"---\ntype: command\nevery: 1s\nlog: none\ncommand: 'echo x >> {world.outside}/{word}'\n---\n"
-
-    paths = {name: world.tasks / f"{name}.md" for name in ("same", "gone", "come")}
-    git("init", "-q", "-b", "one")
-    paths["same"].write_text(marked("one"))
-    paths["gone"].write_text(marked("gone"))
-    git("add", "00_system/tasks")
-    git("commit", "-q", "-m", "one")
-    git("checkout", "-q", "-b", "two")
-    git("rm", "-q", str(paths["gone"]))
-    paths["same"].write_text(marked("two"))
-    paths["come"].write_text(marked("come"))
-    git("add", "00_system/tasks")
-    git("commit", "-q", "-m", "two")
-    git("checkout", "-q", "one")
-    world.start()
-    world.until(lambda: {path.name for path in world.outside.iterdir()} == {"one", "gone"}, "the first branch runs")
-    git("checkout", "-q", "-f", "two")
-    world.until(lambda: {path.name for path in world.outside.iterdir()} == {"one", "gone", "two", "come"}, "the second")
-    sizes = [(world.outside / name).stat().st_size for name in ("one", "gone")]
-    count = (world.outside / "two").stat().st_size
-    world.until(lambda: (world.outside / "two").stat().st_size >= count + 4, "two more runs")
-    assert [(world.outside / name).stat().st_size for name in ("one", "gone")] == sizes
+def twenty_that_are_due_at_once(world: World) -> None:
+    """Never more sessions than `max_claude`; one that ends leaves its place to the next; nothing is left of any."""
+    world.settings.write_text(world.settings.read_text().replace("timezone", "max_claude: 3\ntimezone"))
+    with api.LoopbackApi(api.Silence()) as server:
+        log_in(world, server.url)
+        for number in range(20):
+            world.note(f"t{number:02}", f"{CLAUDE}\nmax_usd: 0.1", "Do it.\n")
+        world.start()
+        world.until(lambda: len(server.requests) == 3, "three sessions talk", 40)
+        assert len(workers(world)) == 3
+        states = world.rows("SELECT state, waiting_for FROM runs")
+        assert (
+            sorted((row["state"], row["waiting_for"]) for row in states)
+            == [("running", "")] * 3 + [("waiting", "slot")] * 17
+        )
+        (first, *_) = world.rows("SELECT task FROM runs WHERE state = 'running'")
+        assert world.sched("cancel", first["task"]).returncode == 0
+        world.until(lambda: len(server.requests) == 4, "the next one talks", 40)
+        assert len(workers(world)) == 3
+        world.settings.write_text(world.settings.read_text().replace("status: active", "status: stopped"))
+        world.until(lambda: not world.rows("SELECT 1 FROM runs WHERE state <> 'ended'"), "all have ended", 40)
+    assert sessions(world) == []
+    outcomes = [row["outcome"] for row in world.rows("SELECT outcome FROM runs")]
+    assert (outcomes.count("cancelled"), outcomes.count("skipped")) == (4, 16)
 
 
-def downtime_that_is_made_up_for(world: World) -> None:
-    """`catch_up: all` after kill -9: what came due in the downtime runs late, each fire time once, and no gap."""
-    world.note("all", 'type: command\nevery: 1s\ncatch_up: all\nlog: none\ncommand: "true"')
-    world.start()
-    world.ended("all", 2)
-    world.kill()
-    down = time.time()
-    time.sleep(3)
-    up = time.time()
-    world.start()
-
-    def settled() -> list[dict[str, Any]]:
-        runs = [run for run in world.runs("all") if run["fire_time"] <= up + 1]
-        return runs if runs[-1]["fire_time"] > up and all(run["state"] == "ended" for run in runs) else []
-
-    runs = world.until(settled, "all that came due has ended", 30)
-    fires = [run["fire_time"] for run in runs]
-    assert fires == [fires[0] + number for number in range(len(fires))]
-    assert {run["outcome"] for run in runs if down + 1 < run["fire_time"] < up - 1} == {"success"}
+def four_that_cost_more_than_they_may(world: World) -> None:
+    """Each is stopped after the turn that went over its cap; what the day has not left for all is left undone."""
+    limits = "max_claude: 4\nvault_max_usd_day: 3.5\ntimezone"
+    world.settings.write_text(world.settings.read_text().replace("timezone", limits))
+    with api.LoopbackApi(api.Costly(api.use("Glob", pattern="*.md"))) as server:
+        log_in(world, server.url)
+        names = ("one", "two", "three", "four")
+        for name in names:
+            world.note(name, f"{CLAUDE}\nmax_usd: 1", "Write.\n")
+        world.start()
+        world.until(lambda: all(world.runs(name) for name in names), "claimed")
+        world.until(lambda: all(world.runs(name)[0]["state"] == "ended" for name in names), "ended", 40)
+        runs = sorted((world.runs(name)[0] for name in names), key=lambda run: str(run["outcome"]))
+    assert [run["outcome"] for run in runs] == ["failure"] * 3 + ["skipped"]
+    assert {run["reason"] for run in runs[:3]} == {"reached max_usd ($1.00)"}
+    assert "vault_max_usd_day $3.50" in runs[3]["reason"]
+    assert len(server.requests) == 3
 
 
 SCENES = [
-    a_new_note_while_the_daemon_runs,
     a_claude_task,
     a_task_that_appears_while_claude_runs,
     a_daemon_that_is_killed_while_claude_runs,
     claude_tasks_of_one_moment_share_the_days_money,
-    a_vault_of_another_machine,
-    a_pause_of_the_vault,
-    a_branch_that_is_checked_out,
-    downtime_that_is_made_up_for,
+    a_question_that_is_answered,
+    a_session_that_goes_on,
+    twenty_that_are_due_at_once,
+    four_that_cost_more_than_they_may,
 ]
 
 
