@@ -646,6 +646,22 @@ async def test_failures_of_the_network_do_not_count(store: Store) -> None:
     assert await store.consecutive_failures("briefing") == 1
 
 
+async def test_failures_in_a_row_follow_the_claims(store: Store) -> None:
+    """A success that ended earlier by a clock that was set back lies between the failures around it all the same."""
+    await ended(store, a_run(fire=T + 5 * MINUTE), Outcome.FAILURE)
+    await ended(store, a_run(fire=T), Outcome.SUCCESS)
+    await ended(store, a_run(fire=T + 6 * MINUTE), Outcome.FAILURE)
+    assert await store.consecutive_failures("briefing") == 1
+
+
+async def test_failures_in_a_row_count_in_an_hour_that_comes_again(store: Store) -> None:
+    """Nor does a success before the clock was set back hide the failures after it."""
+    await ended(store, a_run(fire=T + 60 * MINUTE), Outcome.SUCCESS)
+    for minute in range(3):
+        await ended(store, a_run(fire=T + minute * MINUTE), Outcome.FAILURE)
+    assert await store.consecutive_failures("briefing") == 3
+
+
 async def test_failures_before_a_moment_can_be_left_out(store: Store) -> None:
     """After a person has resumed the task, counting begins anew."""
     for minute in range(3):

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from vault_scheduler.run import Outcome, Result
+from vault_scheduler.testing import SUCCESS
 from vault_scheduler.testing_world import World
+
+FAILURE = Result(outcome=Outcome.FAILURE, reason="exit 1", exit_code=1)
 
 
 def test_note_that_comes_again_is_left_alone_first(world: World) -> None:
@@ -77,3 +81,18 @@ def test_pause_that_ends_in_an_hour_that_comes_again(world: World) -> None:
     world.suspend(3 * 3600)
     assert world.history()[:6] == [f"{time} success" for time in ("10:10", "10:20", "10:30", "10:40", "10:50", "11:00")]
     assert world.history()[6:] == ["11:10-13:40 blocked 16: the note is invalid"]
+
+
+def test_failures_in_a_row_are_told_by_what_happened_between(world: World) -> None:
+    """A success in an hour that comes again lies between the failures before and after it, whatever the clock says."""
+    world.command("a", "every: 10m\npause_after: 2")
+    world.script = lambda request: SUCCESS if request.fire_time.endswith("08:30:00+00:00") else FAILURE
+    world.start()
+    world.advance_to("10:15")
+    world.suspend(-2700)
+    world.request("run", "a")
+    world.advance_to("10:25")
+    assert world.history() == ["09:30 success", "10:10 failure", "10:20 failure"]
+    assert world.stands("a") == "armed"
+    world.advance_to("10:35")
+    assert world.stands("a") == "paused"

@@ -16,6 +16,8 @@ from vault_scheduler.ledger.sqlite_file import SqliteFile, Transaction, epoch, m
 from vault_scheduler.run import Attempt, Outcome, Result, Run, RunState
 
 _FAILED = ", ".join(f"'{outcome}'" for outcome in Outcome if outcome.is_failed)
+_SUCCEEDED = "WHERE task = ? AND state = 'ended' AND outcome = 'success'"
+_SET_BACK_S = 86400.0  # a clock is not set back further than this, unless it was altogether wrong
 # The task of a run that counts for `max_runs`: a run that somebody asked for never moves the schedule.
 _COUNTED = "SELECT task FROM runs WHERE id = ? AND trigger NOT IN ('req', 'answer')"
 _NEWEST_FIRST = "ORDER BY last_fire_time DESC, seq DESC LIMIT ?"
@@ -110,15 +112,16 @@ class RunTable:
 
     async def consecutive_failures(self, task: str, since: datetime | None = None) -> int:
         """See `Store.consecutive_failures`."""
-        reset = self._file.one(
-            "SELECT max(ended_at) FROM runs WHERE task = ? AND state = 'ended' AND outcome = 'success'", task
-        )
-        floor = max((reset and reset[0]) or 0.0, epoch(since) or 0.0)
+        last = self._file.one(f"SELECT max(ended_at) FROM runs {_SUCCEEDED}", task)
+        recently = ((last and last[0]) or 0.0) - _SET_BACK_S
+        # In the order of the claims: a clock that was set back ends runs before those that came before them.
+        success = self._file.one(f"SELECT max(seq) FROM runs {_SUCCEEDED} AND ended_at > ?", task, recently)
         row = self._file.one(
-            f"SELECT count(*) FROM runs WHERE task = ? AND state = 'ended' AND ended_at > ? "
+            f"SELECT count(*) FROM runs WHERE task = ? AND state = 'ended' AND ended_at > ? AND seq > ? "
             f"AND outcome IN ({_FAILED}) AND json_extract(extra, '$.{TRANSIENT}') IS NULL",
             task,
-            floor,
+            max(recently, epoch(since) or 0.0),
+            (success and success[0]) or 0,
         )
         return int(row[0]) if row else 0
 
