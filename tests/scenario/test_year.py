@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -23,59 +22,16 @@ from hypothesis.stateful import (
 )
 
 if TYPE_CHECKING:
+    from tests.scenario.year_happenings import BEGIN, BRINKS, HAPPENINGS, PLACE, WITHOUT_DAEMON, Lived, happen, live_on
     from tests.scenario.year_life import DAY, HOUR, MINUTE, Life
 else:
     sys.path.insert(0, str(Path(__file__).parent))
+    from year_happenings import BEGIN, BRINKS, HAPPENINGS, PLACE, WITHOUT_DAEMON, Lived, happen, live_on
     from year_life import DAY, HOUR, MINUTE, Life
 
-BEGIN = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
-MEMORY = Path("/dev/shm")
-PLACE = MEMORY if os.access(MEMORY, os.W_OK) else None  # a disk would spend its time on thousands of fsyncs
-
 which = st.integers(min_value=0, max_value=10_000)
-brinks = st.sampled_from([5.0, 0.1, 0.0, -0.1, -5.0])
-
-
-WITHOUT_DAEMON = ["triggers", "policies", "touch", "status", "status", "pause", "break", "delete", "vault"]
-HAPPENINGS = [*WITHOUT_DAEMON, "sleep", "sleep", "back", "away", "stop", "crash", "tick", "run", "cancel"]
-
-
-def happen(life: Life, what: str, name: str, choice: int, length: float) -> None:
-    """One of all the things that can happen."""
-    status = ["active", "active", "paused", "stopped"][choice % 4]
-    gone = [name for name, note in life.notes.items() if not note.exists]
-    happenings: dict[str, Callable[[], None]] = {
-        "triggers": lambda: life.edit_triggers(name),
-        "policies": lambda: life.edit_policies(name),
-        "touch": lambda: life.touch(name),
-        "status": lambda: life.switch(name, status),
-        "pause": lambda: life.pause_until(name, length if choice % 3 else 0.0),
-        "break": lambda: life.break_or_repair(name),
-        "delete": lambda: life.create_again(gone[0]) if gone else life.delete(name),
-        "vault": lambda: life.switch_vault(status if choice % 3 else "active", length if choice % 2 else 0.0),
-        "sleep": lambda: life.sleep(length),
-        "back": lambda: life.set_back(min(length, 9 * HOUR)),
-        "away": lambda: life.vault_away(length),
-        "stop": lambda: life.go_down(crash=False),
-        "crash": lambda: life.go_down(crash=True),
-        "tick": lambda: life.tick_run_now(name),
-        "run": lambda: life.request(name),
-        "cancel": lambda: life.cancel(name),
-    }
-    happenings[what]()
-
-
-def live_on(life: Life, until: float) -> None:
-    """To the end, with everything in order again, unless something is wrong already."""
-    try:
-        if not sys.exc_info()[0]:
-            if not life.up:
-                life.come_up()
-            life.switch_vault("active", 0.0)
-            life.pass_time(max(until - (life.now - life.begin), 2 * HOUR))
-            life.check()
-    finally:
-        life.close()
+SHORT = 40  # a life in which much happens in little time
+brinks = st.sampled_from(BRINKS)
 
 
 class Days(RuleBasedStateMachine):
@@ -85,7 +41,7 @@ class Days(RuleBasedStateMachine):
     LENGTHS: ClassVar[list[float]] = [6.0, 5 * MINUTE, 45 * MINUTE, 3 * HOUR]
     ABSENCES: ClassVar[list[float]] = [20.0, 59.0, 3 * MINUTE, 70 * MINUTE, 11 * HOUR]
     PAUSES: ClassVar[list[float]] = [0.0, 10 * MINUTE, 5 * HOUR]
-    report: ClassVar[list[str]] = []
+    report: ClassVar[list[Lived]] = []
 
     def __init__(self) -> None:
         super().__init__()
@@ -198,7 +154,7 @@ class Days(RuleBasedStateMachine):
         life = getattr(self, "life", None)
         if life is not None:
             live_on(life, 0.0)
-            self.report.append(life.figures())
+            self.report.append(Lived.of(life))
             self._folder.cleanup()
 
 
@@ -208,7 +164,7 @@ class Year(RuleBasedStateMachine):
     STEPS: ClassVar[int] = 60
     DAYS: ClassVar[float] = 365.0
     CHECK_EVERY: ClassVar[int] = 10  # steps
-    report: ClassVar[list[str]] = []
+    report: ClassVar[list[Lived]] = []
 
     def __init__(self) -> None:
         super().__init__()
@@ -254,7 +210,7 @@ class Year(RuleBasedStateMachine):
         life = getattr(self, "life", None)
         if life is not None:
             live_on(life, self.DAYS * DAY if life.counts["stops"] + life.counts["crashes"] else 0.0)
-            self.report.append(life.figures())
+            self.report.append(Lived.of(life))
             self._folder.cleanup()
 
 
@@ -276,3 +232,18 @@ def test_year_of_two_hundred_tasks() -> None:
     """Through edits, pauses, stops, sleeps, jumps, crashes and a vanishing vault, and both nights of the clocks."""
     live_years(7, 1)
     assert len(Year.report) >= 2
+
+
+def test_life_depends_on_its_seed_alone() -> None:
+    """Whoever lives it again, at another time and with sets in another order, finds the same rows in the ledger."""
+    lives = [_living(SHORT, hash_seed) for hash_seed in ("1", "2")]
+    stories = [life.communicate()[0] for life in lives]
+    assert stories[0] == stories[1]
+    assert stories[0].endswith("no faults\n")
+    assert "|req|" in stories[0]
+
+
+def _living(seed: int, hash_seed: str) -> subprocess.Popen[str]:
+    """A process of its own that lives so and prints what is left of it."""
+    program = [sys.executable, str(Path(__file__).with_name("year_happenings.py")), str(seed), "5"]
+    return subprocess.Popen(program, env={**os.environ, "PYTHONHASHSEED": hash_seed}, stdout=subprocess.PIPE, text=True)

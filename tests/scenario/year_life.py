@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import sys
 from collections import Counter, defaultdict
@@ -11,14 +12,16 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 from zoneinfo import ZoneInfo
 
 from vault_scheduler.daemon import readings, scheduler, survey
 from vault_scheduler.executors.base import RunRequest
+from vault_scheduler.ledger import requests
 from vault_scheduler.planning import attendance
-from vault_scheduler.platform import replace
+from vault_scheduler.platform import replace, temp_files
 from vault_scheduler.run import Outcome, Result
 from vault_scheduler.testing import SUCCESS, Lasting
 from vault_scheduler.testing_world import World
@@ -87,6 +90,11 @@ class Note:
     broken: bool = False
     exists: bool = True
     changed_at: float = 0.0  # awake second of the last edit
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """Of all its local times."""
+        return ZoneInfo(self.plan.text.partition("\n")[0].removeprefix("timezone: "))
 
     def declared(self) -> Declared:
         late = self.policies.get("max_late", "1d" if self.plan.is_one_shot else "12h")
@@ -221,7 +229,7 @@ class Planner:
             ("retries", ["1", "2"], 0.3),
             ("retry_delay", ["10s", "5m", "45m"], 0.3),
             ("timeout", ["2m", "3h"], 0.2),
-            ("pause_after", ["1", "3"], 0.05),
+            ("pause_after", ["1", "3"], 0.2 if self.busy else 0.05),
         ):
             if rng.random() < chance:
                 found[key] = rng.choice(values)
@@ -255,6 +263,12 @@ class Spans:
         elif not on and self.since is not None:
             self.done.append((self.since, now))
             self.since = None
+
+    def set_back(self, now: float, to: float) -> None:
+        """The clock is being set back: what goes on now goes on from there."""
+        if self.since is not None:
+            self.done.append((self.since, now))
+            self.since = to
 
     def all(self, now: float) -> list[Span]:
         return self.done if self.since is None else [*self.done, (self.since, now)]
@@ -293,17 +307,22 @@ class Life:
         self.cancelled: set[str] = set()
         self.refused: set[str] = set()  # runs whose gate said no
         self.vault_off = Spans()
+        self.vault_stopped = Spans()
         self._submitted = 0
         self.lives: Counter[str] = Counter()  # a note that is made again is another one, and not renamed
         self.counts: Counter[str] = Counter()
         self.oracle = Oracle(self.now)
         self.story: list[tuple[float, str, str]] = []  # wall time, task ("": all), what happened
+        self._tokens = Random(f"{seed} tokens")
         self._patches: list[Any] = [
             mock.patch.object(scheduler, "LONGEST_WAIT_S", PATIENCE_S),
             mock.patch.object(readings, "SWEEP_S", PATIENCE_S),
             mock.patch.object(survey, "AWAY_S", PATIENCE_S),
             mock.patch.object(attendance, "LONGEST_TICK", timedelta(days=1)),  # so that patience is no standstill
-            mock.patch.object(replace, "BUSY_S", -1e9),  # files of this life are younger than they are
+            # Nothing of the real clock and no chance of its own reaches a life: it depends on its seed alone.
+            mock.patch.object(replace, "BUSY_S", -1e9),
+            mock.patch.object(temp_files, "_advance_mtime", self._date_file),
+            mock.patch.object(requests, "secrets", SimpleNamespace(token_hex=self._token)),
         ]
         for patch in self._patches:
             patch.start()
@@ -315,6 +334,14 @@ class Life:
         for name, text in company.texts(busy=busy).items():
             self.world.command(name, text)
         self._begin()
+
+    def _date_file(self, fd: int, like: os.stat_result) -> None:
+        """What the daemon writes carries the time of this life."""
+        moment = max(int(self.now * 1e9), like.st_mtime_ns + 1_000_000)
+        os.utime(fd, ns=(moment, moment))
+
+    def _token(self, size: int) -> str:
+        return self._tokens.randbytes(size).hex()
 
     @property
     def now(self) -> float:
@@ -367,7 +394,7 @@ class Life:
     def _write_settings(self, age_s: float = 0.0) -> None:
         lines = [f"status: {self.vault_status}", "host: here", "timezone: Europe/Berlin", "log: failures"]
         lines += [f"max_parallel: {MAX_PARALLEL}", "keep_runs: 3"]
-        lines += [f"paused_until: {self.vault_paused_until}"] if self.vault_paused_until else []
+        lines += [f"paused_until: {self.vault_paused_until}"]  # without a value: to take the line away frees nothing
         self.world.write_settings("\n".join(lines), age_s=age_s)
 
     def _after_edit(self) -> None:
@@ -376,7 +403,13 @@ class Life:
 
     def edit_triggers(self, name: str) -> None:
         self._tell("edit_triggers", name)
-        self.notes[name].plan = self.planner.plan(self.world.clock.now())
+        note = self.notes[name]
+        note.plan = self.planner.plan(self.world.clock.now())
+        if note.paused_until:  # the same local time, in another zone perhaps
+            local = datetime.fromisoformat(note.paused_until)
+            note.paused_until_s = local_to_utc(local, note.zone).timestamp()
+            self._pass_awake()
+            self._hold_until(name)
         self._edit(name)
 
     def edit_policies(self, name: str) -> None:
@@ -415,13 +448,16 @@ class Life:
     def pause_until(self, name: str, length: float) -> None:
         self._tell(f"pause for {length}", name)
         note = self.notes[name]
-        zone = ZoneInfo(note.plan.text.partition("\n")[0].removeprefix("timezone: "))
-        note.paused_until, note.paused_until_s = self._moment(length, zone)
+        note.paused_until, note.paused_until_s = self._moment(length, note.zone)
         self._pass_awake()
-        if self.up and note.paused_until_s > self.now:
-            self.oracle.hold(self.oracle.twins[name], self.now, until=note.paused_until_s)
+        self._hold_until(name)
         self._edit(name)
         self._be_seen()
+
+    def _hold_until(self, name: str) -> None:
+        until = self.notes[name].paused_until_s
+        if self.up and until > self.now:
+            self.oracle.hold(self.oracle.twins[name], self.now, until=until)
 
     def _be_seen(self) -> None:
         """What holds back is believed when it has been read twice."""
@@ -467,6 +503,8 @@ class Life:
         self._pass_awake()
         self.vault_status = status
         self.vault_off.set(True, self.now)
+        if status == "stopped":
+            self.vault_stopped.set(True, self.now)
         self.vault_paused_until, self.vault_paused_until_s = self._moment(pause, World.BERLIN)
         self._write_settings()
         self.settings_pending = True
@@ -551,6 +589,8 @@ class Life:
         if length <= 0:
             return
         self.oracle.set_back(self.now, self.now - length)
+        for spans in (self.absent, self.full, self.vault_off, self.vault_stopped, *self.edits.values()):
+            spans.set_back(self.now, self.now - length)
         self.world.clock.suspend(-length)
         self.unclear.append((self.now - 12 * HOUR, until + 12 * HOUR))
         if self.up:
@@ -685,6 +725,8 @@ class Life:
     def _watch_company(self, now: float) -> None:
         held_back = self.vault_status != "active" or self.vault_paused_until_s > now or self.settings_pending
         self.vault_off.set(held_back, now)
+        if self.vault_status != "stopped" and not self.settings_pending:
+            self.vault_stopped.set(False, now)
         if len(self.world.engine.submitted) != self._submitted:
             self._submitted = len(self.world.engine.submitted)
             with closing(self._ledger()) as db:
@@ -718,8 +760,8 @@ class Life:
                 continue
             until = max(twin.says.paused_until, self.oracle.vault_paused_until, self.vault_paused_until_s)
             if self.world.stands(name) == "paused" and until <= now:
-                rows = [row for row in self.rows(name) if row.started is not None and row.ended is not None]
-                rows.sort(key=lambda row: (row.ended or 0, row.first))
+                told = ("success", "failure", "timeout", "abandoned")  # others neither count nor stand between
+                rows = [row for row in self.rows(name) if row.outcome in told]
                 outcomes = [row.outcome for row in rows[-int(note.policies["pause_after"]) :]]
                 assert set(outcomes) <= {"failure", "timeout", "abandoned"}, f"{name} paused itself after {outcomes}"
                 assert rows, f"{name} paused itself without a failure"
@@ -733,12 +775,14 @@ class Life:
         return sqlite3.connect(f"file:{self.world.state_folder / 'ledger.db'}?mode=ro", uri=True)
 
     def rows(self, task: str | None = None) -> list[Row]:
+        """In the order of their claims."""
         with closing(self._ledger()) as db:
             query = (
                 "SELECT id, key, trigger, fire_time, last_fire_time, count, claimed_at, started_at, ended_at, outcome, "
                 "reason, attempts, task FROM runs"
             )
-            found = db.execute(f"{query} WHERE task = ?", [task]) if task else db.execute(query)
+            some = "WHERE task = ?" if task else ""
+            found = db.execute(f"{query} {some} ORDER BY seq", [task] if task else [])
             return [self._row(values) for values in found]
 
     def _row(self, values: tuple[Any, ...]) -> Row:
@@ -800,13 +844,11 @@ class Life:
             return [f"{row.task}: abandoned while the daemon lived: {row}"]
         if row.outcome == "cancelled" and row.id not in self.cancelled:
             if row.task not in self.notes:
-                return [] if row.task == "c-cancel" else [f"{row.task}: nobody cancelled it: {row}"]
+                stopped = any(a <= (row.ended or 0) <= b for a, b in self.vault_stopped.all(self.now))
+                known = row.task == "c-cancel" or stopped
+                return [] if known else [f"{row.task}: nobody cancelled it: {row}"]
             twin = self.oracle.twins[row.task]
-            return (
-                []
-                if twin.was_off((row.ended or 0) - 1, row.ended or 0)
-                else [f"{row.task}: nobody cancelled it: {row}"]
-            )
+            return [] if twin.was_off(row.ended or 0, row.ended or 0) else [f"{row.task}: nobody cancelled it: {row}"]
         return []
 
     def _ask_faults(self, name: str, rows: list[Row]) -> list[str]:
@@ -834,9 +876,3 @@ class Life:
         for patch in self._patches:
             patch.stop()
         self.world.close()
-
-    def figures(self) -> str:
-        """One line about this life."""
-        return f"{self.days:.0f} days, {len(self.notes)} tasks, " + ", ".join(
-            f"{count} {what}" for what, count in sorted(self.counts.items())
-        )

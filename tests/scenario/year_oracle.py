@@ -82,9 +82,9 @@ class Twin:
         return self.invalid_since is not None and moment >= self.invalid_since + GRACE_S
 
     def was_off(self, begin: float, end: float) -> bool:
-        """Whether it was held back at any time between."""
+        """Whether it was held back at any time between, give or take a second."""
         spans = self.off if self.off_since is None else [*self.off, (self.off_since, float("inf"))]
-        return any(a <= end and b >= begin for a, b in spans)
+        return any(a <= end + FUZZ_S and b >= begin - FUZZ_S for a, b in spans)
 
 
 class Oracle:
@@ -269,8 +269,12 @@ class Row:
         return self.attempts == 0
 
     def active_at(self, moment: float) -> bool:
-        """Whether it had been claimed and had not ended, give or take a second."""
-        return self.claimed <= moment + FUZZ_S and (self.ended is None or self.ended >= moment - FUZZ_S)
+        """Whether it had been claimed and had not ended, give or take a second.
+
+        A run that waited and never started may be counted in a range: then it is the last one of that.
+        """
+        begin = self.claimed if self.count == 1 else self.last
+        return begin <= moment + FUZZ_S and (self.ended is None or self.ended >= moment - FUZZ_S)
 
 
 Span = tuple[float, float]
@@ -341,9 +345,9 @@ def _turned_invalid(due: Due, row: Row) -> bool:
 
 def _why_not_skipped(twin: Twin, due: Due, row: Row, rows: Sequence[Row]) -> str:
     if row.reason in ("still running", "the run before it still waits"):
-        others = (other for other in rows if other.id != row.id and other.count == 1)
+        others = [other for other in rows if other.id != row.id]
         return "" if any(other.active_at(due.seen) for other in others) else "nothing else was running"
-    return "" if twin.was_off(due.seen - FUZZ_S, row.ended or due.seen) else "nothing held it back"
+    return "" if twin.was_off(due.seen, row.ended or due.seen) else "nothing held it back"
 
 
 def _why_late(due: Due, row: Row, rows: Sequence[Row], waits: Sequence[Span]) -> str:

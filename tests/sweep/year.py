@@ -1,12 +1,20 @@
-"""Years of simulated time from many random seeds: `python tests/sweep/year.py [--years 5] [--weeks 200] [--seed 1]`.
+"""Lives of simulated time from many seeds: `python tests/sweep/year.py [--years 1] [--lives 50] [--minutes 60]`.
 
-Prints a line of figures for each life, and the steps of one that went wrong. Exit 1 then.
+A life by chance is some days with a dozen tasks that fire often, and depends on its seed alone:
+`python tests/scenario/year_happenings.py SEED` lives one again. A year has 200 tasks. `--machine` looks for lives with
+Hypothesis, and with `--shrink` for the shortest way to a fault; these change with the code.
+Prints a line of figures for each life, and what went wrong in it. Exit 1 then.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,66 +23,119 @@ from hypothesis.stateful import run_state_machine_as_test
 
 if TYPE_CHECKING:
     from tests.scenario.test_year import Days, Year, live_years
+    from tests.scenario.year_happenings import Lived, live_by_chance
 else:
     sys.path.insert(0, str(Path(__file__).parents[1] / "scenario"))
     from test_year import Days, Year, live_years
+    from year_happenings import Lived, live_by_chance
+
+YEAR_STEPS, MACHINE_STEPS = 150, 60
 
 
-def live(machine: type[Days], lives: int, steps: int, number: int, *, shrink: bool) -> bool:
-    """Whether all of these lives went well."""
-    told = len(machine.report)
-    phases = [Phase.generate, Phase.shrink] if shrink else [Phase.generate]
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A life to be lived, unless it is too late to begin it."""
+
+    how: Callable[[int], Lived]
+    seed: int
+    until: float  # monotonic second
+
+    @property
+    def name(self) -> str:
+        """How to live it again."""
+        return f"{self.how.__name__}({self.seed})"
+
+
+def live_whole_year(number: int) -> Lived:
+    """A year with 200 tasks, after which nothing is left but its figures."""
+    fault = ""
+    try:
+        live_years(number, 1, steps=YEAR_STEPS)
+    except AssertionError as error:
+        fault = str(error) or repr(error)
+    lived = Year.report[-1]
+    return Lived(days=lived.days, counts=lived.counts, fault=fault)
+
+
+def live_one(work: Work) -> tuple[str, Lived | None]:
+    """A life, in a process of its own, and its name; None if there is no time left."""
+    return work.name, work.how(work.seed) if time.monotonic() < work.until else None
+
+
+@dataclass(slots=True)
+class Lives:
+    """What was lived so far."""
+
+    lived: int = 0
+    faults: int = 0
+    days: float = 0.0
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def add(self, name: str, life: Lived) -> None:
+        """Print what is to be known of one, and count it."""
+        print(f"{name}: {life.figures}", life.fault, sep="\n" if life.fault else "", file=sys.stderr, flush=True)
+        self.lived += 1
+        self.faults += bool(life.fault)
+        self.days += life.days
+        self.counts.update(life.counts)
+
+    @property
+    def figures(self) -> str:
+        """One line about all of them."""
+        counts = ", ".join(f"{self.counts[what]} {what}" for what in sorted(self.counts))
+        return f"simulated time: {self.lived} lives, {self.days:.0f} days, {counts}, {self.faults} faults"
+
+
+def live_all(*, years: int, lives: int, number: int, minutes: float) -> Lives:
+    """So many years and lives by chance, on all processors; none is begun after so many minutes."""
+    found, until = Lives(), time.monotonic() + minutes * 60
+    work = [Work(live_whole_year, number + n, until) for n in range(years)]
+    work += [Work(live_by_chance, number + n, until) for n in range(lives)]
+    with get_context("spawn").Pool(maxtasksperchild=1) as pool:
+        for name, life in pool.imap_unordered(live_one, work):
+            if life is not None:
+                found.add(name, life)
+    return found
+
+
+def live_by_machine(lives: int, number: int, *, shrink: bool) -> bool:
+    """Whether so many lives went well that Hypothesis makes up."""
     how = settings(
         max_examples=lives,
-        stateful_step_count=steps,
+        stateful_step_count=MACHINE_STEPS,
         deadline=None,
         database=None,
-        phases=phases,
+        phases=[Phase.generate, Phase.shrink] if shrink else [Phase.generate],
         report_multiple_bugs=False,
         suppress_health_check=list(HealthCheck),
     )
     try:
-        run_state_machine_as_test(seed(number)(machine), settings=how)
-    except BaseException as error:
-        print(f"{machine.__name__}, seed {number}: {error}", *getattr(error, "__notes__", []), sep="\n")
-        if isinstance(error, KeyboardInterrupt):
-            raise
-        return False
-    finally:
-        for line in machine.report[told:]:
-            print(line, flush=True)
-    return True
-
-
-def live_whole_year(number: int) -> bool:
-    """Whether this year went well."""
-    told = len(Year.report)
-    try:
-        live_years(number, 1, steps=150)
+        run_state_machine_as_test(seed(number)(Days), settings=how)
     except AssertionError as error:
-        print(f"year, seed {number}: {error}", flush=True)
+        print(f"machine, seed {number}: {error}", *getattr(error, "__notes__", []), sep="\n")
         return False
     finally:
-        print(*Year.report[told + 1 :], sep="\n", flush=True)
+        print(*(life.figures for life in Days.report), sep="\n", flush=True)
+        Days.report.clear()
     return True
 
 
 def main() -> int:
     """Live them."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--years", type=int, default=5, help="lives of a year with 200 tasks")
-    parser.add_argument("--weeks", type=int, default=200, help="lives of some days with a dozen tasks that fire often")
+    parser.add_argument("--years", type=int, default=1, help="lives of a year")
+    parser.add_argument("--lives", type=int, default=50, help="lives by chance")
+    parser.add_argument("--machine", type=int, default=0, help="lives that Hypothesis makes up, five to a seed")
+    parser.add_argument("--minutes", type=float, default=60, help="no life is begun after these")
     parser.add_argument("--seed", type=int, default=1, help="of the first life; the others follow")
     parser.add_argument("--shrink", action="store_true", help="look for the shortest way to a fault")
     args = parser.parse_args()
-    good = all(
-        [
-            *(live(Days, 5, 60, args.seed + n, shrink=args.shrink) for n in range(-(-args.weeks // 5))),
-            *(live_whole_year(args.seed + n) for n in range(args.years)),
-        ]
-    )
-    print("no faults" if good else "FAULTS")
-    return 0 if good else 1
+    bad = 0
+    for number in range(args.seed, args.seed + -(-args.machine // 5)):
+        bad += not live_by_machine(5, number, shrink=args.shrink)
+    found = live_all(years=args.years, lives=args.lives, number=args.seed, minutes=args.minutes)
+    print(found.figures)
+    return 1 if bad or found.faults else 0
 
 
 if __name__ == "__main__":
