@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.torture import kill, processes
+from tests.torture.__main__ import finds_nothing
 
 NAMES = "opens-session daemonises hundreds-in-sessions multiplies many-hold-the-pipe stops-itself forks-and-ignores"
 PROCESSES = processes.scenes(tuple(child for child in processes.CHILDREN if child.name in NAMES.split()), runs=30)
@@ -34,3 +36,12 @@ def attacks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Futu
 def test_attack_finds_no_fault(attacks: dict[str, Future[list[str]]], attack: str) -> None:
     """Whatever is killed, refuses to end or comes at once: nothing is lost, run twice or left over."""
     assert attacks[attack].result() == []
+
+
+HANGS = "import time; time.sleep(60)"
+
+
+@pytest.mark.parametrize(("program", "fine"), [("pass", True), ("exit(1)", False), (HANGS, False)])
+def test_make_torture_counts_what_hangs_as_a_fault(program: str, fine: bool) -> None:
+    """All of it ends in a bounded time, with 0 only if each attack did."""
+    assert finds_nothing([sys.executable, "-c", program], 1.0 if program is HANGS else 30.0) is fine

@@ -47,7 +47,7 @@ class Size:
     notes: int = 10_000
     at_once: int = 1_000
     a_second: int = 50
-    seconds: int = 60
+    seconds: int = 600
 
     @property
     def frequent(self) -> int:

@@ -26,6 +26,7 @@ _KILL_LIMIT_S = 5.0  # a process that KILL does not end (stuck in the kernel) mu
 _CHASE_S = 0.5
 _LAST_LOOKS = 200
 _LOOK_S = 0.02
+_DEBUGGER_S = 2.0  # strace and debuggers are told first that a run has ended, and only then can we ask how
 
 log = logging.getLogger(__name__)
 
@@ -265,9 +266,10 @@ async def _end_group(leader: _Leader, tree: Tree, stop: StopOrder, grace_s: floa
     """End what is left of the leader's group after its exit, and reap the leader."""
     group = leader.popen.pid
     containment.signal_group(group, signal.SIGTERM)
-    status = leader.reap()
     loop = asyncio.get_running_loop()
     began = loop.time()
+    while (status := leader.reap()) is None and loop.time() - began < _DEBUGGER_S:
+        await asyncio.sleep(_LOOK_S)
     # With the leader reaped, the group exists only while somebody else is in it: one system call tells.
     while containment.signal_group(group, 0):
         members = [row for row in containment.process_table() if row.group == group and not row.zombie]

@@ -12,6 +12,7 @@ from vault_scheduler.machine.config import Machine, machine_timezone
 from vault_scheduler.notes.note import Document
 from vault_scheduler.parsing.settings_parser import ParsedSettings, parse_settings
 from vault_scheduler.planning.known import internal_problem
+from vault_scheduler.platform.exchange import make_folder
 from vault_scheduler.platform.paths import config_folder, state_base, state_folder, vault_label
 from vault_scheduler.settings import Settings
 from vault_scheduler.task import Problem
@@ -100,8 +101,10 @@ class Place:
         return self.state / "wake" / "request.md"
 
     def make_state(self) -> Path:
-        """Create the state folder, for this user's eyes only."""
-        return state_folder(self.vault.root)
+        """Create the state folder, for this user's eyes only, and in it the one of outputs."""
+        state = state_folder(self.vault.root)
+        make_folder(self.runs_folder, 0o700)
+        return state
 
 
 def _named(start: Path, named: Path, machine: Machine) -> Path:

@@ -67,6 +67,14 @@ def rename_over(source: Path, target: Path) -> None:
         threading.Event().wait(WINDOWS_PAUSE_S * 2**attempt)
 
 
+def make_folder(folder: Path, mode: int = 0o777) -> None:
+    """Make a folder, and those that it is in, durably; one that is there is left as it is."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(mode=mode, parents=True, exist_ok=True)
+    for path in reversed(missing):
+        sync_folder(path.parent)
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames in a folder durable; some systems cannot open a folder, and there the rename is all there is."""
     try:

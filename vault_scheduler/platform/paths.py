@@ -12,6 +12,8 @@ from pathlib import Path
 
 import platformdirs
 
+from vault_scheduler.platform.exchange import make_folder
+
 APP = "vault-sched"
 
 
@@ -27,7 +29,7 @@ def state_folder(vault_root: Path) -> Path:
     The real path counts, so a vault reached through a symlink has the same ledger and the same lock.
     """
     folder = state_base() / vault_label(vault_root)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(folder, 0o700)
     if folder.stat().st_mode & 0o077:
         folder.chmod(0o700)  # outputs and spend are nobody else's business, whatever the umask was
     return folder

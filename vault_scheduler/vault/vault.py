@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 
 from vault_scheduler.errors import NoteChanged, NoteUnreadable, VaultNotFound
+from vault_scheduler.platform.exchange import make_folder
 from vault_scheduler.platform.late_writes import Settled, restore_leftover, settle
 from vault_scheduler.platform.replace import Change, Replaced, digest, read_regular, replace_file
 from vault_scheduler.platform.temp_files import LeftoverKind, clean, create_file
@@ -240,7 +241,7 @@ class Vault:
         """
         self._must_be_there(rel)
         path = self._inside(rel)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         create_file(path, data)
         return Written(path=normal(rel), before_hash="", after_hash=digest(data))
 
