@@ -66,7 +66,7 @@ def test_a_dry_run_tells_and_touches_nothing(vault: Path) -> None:
     assert everything(vault) == before
     assert said == (
         "**2 empty notes, 1 copy, 1 old log can go** · 3 dead links in 1 note · 1 group of equal notes · "
-        "3 notes that stay, in 10 notes.\n\n"
+        "3 to decide about · 10 notes looked at.\n\n"
         "**Empty**\n\n"
         "- [[Empty]] · changed 10 days ago\n"
         "- [[Linked]] · changed 10 days ago · stays: [[Home]] links to it\n"
@@ -151,13 +151,23 @@ def test_what_tasks_write_does_not_keep_a_note(vault: Path) -> None:
     assert "Dead links" not in said
 
 
+def test_a_canvas_keeps_the_notes_that_it_shows(vault: Path) -> None:
+    """An empty note on a canvas is in use; a broken canvas keeps nothing, and ends no run."""
+    write(vault / "Card.md", "")
+    write(vault / "Plan.canvas", '{"nodes": [{"type": "text", "text": "x"}, {"type": "file", "file": "Card.md"}]}')
+    for name, text in {"a": "", "b": "[1]", "c": '{"nodes": 3}', "d": "\xff"}.items():
+        write(vault / f"{name}.canvas", text)
+    assert "[[Card]] · changed 10 days ago · stays: [[Plan.canvas]] links to it" in clean(vault, delete=True)
+    assert (vault / "Card.md").exists()
+
+
 def test_only_what_is_asked_for(vault: Path) -> None:
     """`what`, `folder`, `exclude` and the ages narrow what is told and what goes; links count from everywhere."""
     messy(vault)
     write(vault / "Sub/Empty too.md", "")
     write(vault / "Sub/Kept/Empty three.md", "")
     said = clean(vault, what="empty", folder="Sub", exclude="Sub/Kept")
-    assert "**1 empty note can go**, in 2 notes." in said
+    assert said.startswith("**1 empty note can go** · 2 notes looked at.")
     assert "Empty too" in said
     assert clean(vault, what="logs", logs_older="1w").startswith("**2 old logs can go**")
     assert clean(vault, what="logs", logs_older="350d").startswith("Nothing to clean up")

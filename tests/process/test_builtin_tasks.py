@@ -83,6 +83,11 @@ def test_the_dashboard_stands_in_its_note(copy: Copy) -> None:
         assert f"\n## {title}\n\n- " in text, title
     assert "- [[Projects/Website relaunch|Website relaunch]] · 3 open" in text
     assert "\n- … and" in text
+    (copy.vault / "Home.md").write_text("- [ ] One thing, due 2026-11-01\n")
+    copy.age()
+    copy.result_of("refresh-dashboard")
+    assert "One thing" in (copy.vault / "Dashboard.md").read_text()
+    assert [path.name for path in copy.vault.glob(".vault-sched*")] == []  # nothing left behind
 
 
 def test_stale_documents_stand_in_the_note(copy: Copy) -> None:

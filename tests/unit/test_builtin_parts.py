@@ -10,7 +10,9 @@ import pytest
 from vault_scheduler.builtin.parts.arguments import chosen, folders, places, words
 from vault_scheduler.builtin.parts.links import LinkIndex, is_day, targets
 from vault_scheduler.builtin.parts.memory import Memory
+from vault_scheduler.builtin.parts.outputs import Outputs
 from vault_scheduler.builtin.parts.owned_block import begin_line, end_line, put_block, without_blocks
+from vault_scheduler.builtin.parts.pages import Page
 from vault_scheduler.builtin.parts.prose import day_in_name, open_tasks, prose
 from vault_scheduler.builtin.parts.words import ago, ahead, bullets, count, day_or_none, link, said
 from vault_scheduler.errors import BadValue, NoteRefused
@@ -105,9 +107,12 @@ def test_code_and_comments_are_not_prose(hidden: str) -> None:
 
 
 def test_a_note_of_backticks_is_read_in_a_moment() -> None:
-    """The search for code is linear enough: 200 KB of fences and ticks of all lengths end."""
+    """The search for code, comments, links and blocks looks at each character a few times, whatever is never closed."""
     text = "\n".join("`" * (n % 7) + " x " + "~" * (n % 5) for n in range(20_000))
     assert prose(text.encode()) is not None
+    assert len(prose(b"<!-- %% [[x]](" * 200_000)) > 0
+    assert len(list(targets("[[x](" * 200_000 + "[" * 200_000))) > 0
+    assert len(without_blocks(f"{begin_line('a')}\n".encode() * 20_000 + end_line("b").encode())) > 0
 
 
 @pytest.mark.parametrize(
@@ -243,6 +248,33 @@ def test_lists_of_words_folders_and_notes(tmp_path: Path) -> None:
             chosen(wrong, "sections", ["due"])
     with pytest.raises(BadValue, match="no folder"):
         folders(tmp_path, "Dcos", "folder")
+
+
+@pytest.mark.parametrize(
+    ("output", "path", "is_it"),
+    [
+        ("Report.md", "Report.md", True),
+        ("Report.md", "Reports.md", False),
+        ("Report.md#Heading", "Report.md", False),  # the person's note, with a part for the task
+        ('"B/{{date}}.md"', "B/2026-11-22.md", True),
+        ('"B/{{date}}.md"', "B/Plan.md", False),
+        ('"J/{{date:GGGG-[W]WW}}.md"', "J/2026-W47.md", True),
+        ('"J/{{date:GGGG-[W]WW}}.md"', "J/2026-11-22.md", False),
+        ('"J/{{date:dddd D}} {{time}} {{title}}.md"', "J/Sunday 2 08-30 a+b.md", True),
+        ('"{{title}}.md"', "a/b.md", False),
+    ],
+)
+def test_the_notes_that_tasks_write_are_known(output: str, path: str, is_it: bool) -> None:
+    """A whole note that is a task's `output`, with the day or the title in its name."""
+    task = Page(path="t.md", data=f"---\noutput: {output}\n---\n".encode(), modified=0.0)
+    assert Outputs([task]).are(path) is is_it
+
+
+def test_notes_that_a_task_will_make_are_known() -> None:
+    """Outputs with a fixed name, and dashboards."""
+    texts = ("output: Report.md", "call: dashboard\nargs: [note=Board.md]", "call: dashboard", "output: x.md#y")
+    tasks = [Page(path="t.md", data=f"---\n{text}\n---\n".encode(), modified=0.0) for text in texts]
+    assert Outputs(tasks).to_come == {"Report.md", "Board.md", "Dashboard.md"}
 
 
 def test_a_memory_is_kept_and_survives_damage(tmp_path: Path) -> None:

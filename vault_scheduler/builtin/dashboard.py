@@ -33,6 +33,7 @@ from vault_scheduler.builtin.parts.owned_block import put_block
 from vault_scheduler.builtin.parts.pages import Page, lies_below, mentions, pages
 from vault_scheduler.builtin.parts.prose import OpenTask, day_in_name, open_tasks
 from vault_scheduler.builtin.parts.words import ago, ahead, bullets, count, day_or_none, link, said
+from vault_scheduler.clock import SystemClock
 from vault_scheduler.notes.note import Document
 from vault_scheduler.parsing.output_path import check_output_path
 from vault_scheduler.parsing.values import boolean, is_unset, text, whole_number
@@ -43,7 +44,7 @@ BLOCK = "dashboard"
 STALE_DAYS = 60  # a project that nobody has touched for so long is said to rest
 QUIET_S = 10.0  # somebody may be typing in a note that changed a shorter time ago
 ALONE_S = 60.0
-LATE_WRITERS = timedelta(seconds=3)
+LATE_WRITERS = timedelta(seconds=4)  # after which the replaced file can be looked at for the last time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +135,7 @@ def _write(vault: Vault, path: str, block: str, now: datetime) -> None:
         vault.create(path, put_block(b"", BLOCK, block))
         return
     if written.changed and idle > ALONE_S:  # nobody has the old file open; else the scheduler's tidying looks again
-        vault.settle(written, now + LATE_WRITERS)
+        vault.settle(written, SystemClock().now() + LATE_WRITERS)
 
 
 def _idle_s(vault: Vault, path: str, now: datetime) -> float:

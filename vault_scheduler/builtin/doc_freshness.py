@@ -63,7 +63,7 @@ def run(
     review_after: object = "180d",
     reviewed: object = "reviewed",
     review_every: object = "review_every",
-    limit: object = 50,
+    limit: object = 20,
 ) -> dict[str, str]:
     """The report as markdown. `now` is local to the task's zone. Raises BadValue for an argument without meaning."""
     rules = Rules(

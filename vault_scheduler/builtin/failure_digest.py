@@ -67,7 +67,7 @@ def run(
     *,
     since: object = "24h",
     skipped: object = True,
-    limit: object = 20,
+    limit: object = 10,
 ) -> dict[str, str]:
     """The digest as markdown. `now` is local to the task's zone.
 

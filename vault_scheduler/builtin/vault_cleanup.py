@@ -17,25 +17,26 @@ equal notes and dead links are told, and stay for you to decide. What tasks writ
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
-from vault_scheduler.builtin.parts.arguments import chosen, folders, period, places
+from vault_scheduler.builtin.parts.arguments import chosen, folders, is_inside, period, places
 from vault_scheduler.builtin.parts.links import LinkIndex, is_day, targets
+from vault_scheduler.builtin.parts.outputs import Outputs
 from vault_scheduler.builtin.parts.owned_block import without_blocks
-from vault_scheduler.builtin.parts.pages import Page, lies_below, mentions, pages
+from vault_scheduler.builtin.parts.pages import MAX_BYTES, Page, lies_below, pages
 from vault_scheduler.builtin.parts.prose import day_in_name, prose
 from vault_scheduler.builtin.parts.words import ago, count, link, section
-from vault_scheduler.errors import BadValue, VaultSchedError
+from vault_scheduler.errors import VaultSchedError
 from vault_scheduler.notes.note import Document
-from vault_scheduler.parsing.pairs import arguments
 from vault_scheduler.parsing.values import boolean, is_unset, spelled, whole_number
+from vault_scheduler.platform.replace import read_regular
 from vault_scheduler.text.harmless import one_line
 from vault_scheduler.vault.trash import to_trash
 from vault_scheduler.vault.vault import Vault
@@ -106,7 +107,7 @@ def run(
     exclude: object = None,
     min_age: object = "1d",
     logs_older: object = "180d",
-    limit: object = 20,
+    limit: object = 10,
 ) -> dict[str, str]:
     """The report as markdown; with `delete` what can go is moved. `now` is local to the task's zone.
 
@@ -168,22 +169,25 @@ class _Web:
 
     def __init__(self, vault: Path, read: Sequence[Page], system: str) -> None:
         tasks = list(pages(vault, [f"{system}/tasks"])) if (vault / system / "tasks").is_dir() else []
-        written, below = _written_by(tasks)
-        index = LinkIndex({*_all_files(vault), *written, *_dashboards(tasks)})
+        outputs = Outputs(tasks)
+        files = set(_all_files(vault))
+        index = LinkIndex(files | outputs.to_come)
         self._dead: dict[str, list[str]] = defaultdict(list)
         self._linked: dict[str, str] = {}
         for page in read:
-            if page.path not in written and not page.path.startswith(below):
+            if not outputs.are(page.path):
                 self._add(page.path, prose(without_blocks(page.data)), index)
         for task in tasks:
             self._add(task.path, Document.parse(task.data).definition_body, index)
+        for canvas in sorted(path for path in files if path.endswith(".canvas")):
+            self._add(canvas, " ".join(f"[[{card}]]" for card in _cards(vault, canvas)), index, told=False)
 
-    def _add(self, source: str, text: str, index: LinkIndex) -> None:
+    def _add(self, source: str, text: str, index: LinkIndex, *, told: bool = True) -> None:
         for target, is_wiki in targets(text):
             found = index.find(target, source)
             if found is not None and found != source:
                 self._linked.setdefault(found, source)
-            elif found is None and not is_day(target) and (is_wiki or target.endswith(".md")):
+            elif told and found is None and not is_day(target) and (is_wiki or target.endswith(".md")):
                 self._dead[source].append(target)
 
     def linked_from(self, path: str) -> str | None:
@@ -204,26 +208,13 @@ def _all_files(vault: Path) -> Iterator[str]:
         yield from (f"{prefix}{name}" for name in names if not name.startswith("."))
 
 
-def _written_by(tasks: Sequence[Page]) -> tuple[frozenset[str], tuple[str, ...]]:
-    """The notes that are the `output` of tasks, and what their paths begin with where they have a date in them."""
-    exact: set[str] = set()
-    beginnings: set[str] = set()
-    for task in tasks:
-        output = Document.parse(task.data).mapping.get("output") if mentions(task.data, ["output"]) else None
-        if isinstance(output, str) and output and "#" not in output:
-            plain = output.split("{{")[0]
-            (exact if plain == output else beginnings).add(plain)
-    return frozenset(exact), tuple(beginning for beginning in beginnings if beginning)
-
-
-def _dashboards(tasks: Sequence[Page]) -> Iterator[str]:
-    """The notes that `call: dashboard` will make: a link to one is not dead before the first run."""
-    for task in tasks:
-        properties = Document.parse(task.data).mapping if mentions(task.data, ["dashboard"]) else {}
-        if properties.get("call") == "dashboard":
-            with suppress(BadValue):
-                given = properties.get("args")
-                yield str(({} if is_unset(given) else arguments(given)).get("note", "Dashboard.md"))
+def _cards(vault: Path, path: str) -> list[str]:
+    """The notes that a canvas shows."""
+    try:
+        canvas = json.loads(read_regular(vault / path, MAX_BYTES).data) if is_inside(vault, path) else {}
+        return [str(node["file"]) for node in canvas["nodes"] if "file" in node]
+    except (VaultSchedError, OSError, ValueError, TypeError, KeyError):
+        return []
 
 
 def is_empty(data: bytes) -> bool:
@@ -315,8 +306,8 @@ def _headline(findings: Findings, gone: frozenset[str] | None) -> str:
     told += [f"{count(dead, 'dead link')} in {count(len(findings.dead), 'note')}"] * bool(dead)
     told += [f"{count(len(findings.equal), 'group')} of equal notes"] * bool(findings.equal)
     stay = len(findings.empty) + len(findings.copies) + len(findings.logs) - len(going)
-    told += [f"{count(stay, 'note')} that {'stays' if stay == 1 else 'stay'}"] * bool(stay)
-    return f"{' · '.join(told) or 'Nothing to clean up'}, in {count(findings.looked_at, 'note')}."
+    told += [f"{stay} to decide about"] * bool(stay)
+    return f"{' · '.join(told) or 'Nothing to clean up'} · {count(findings.looked_at, 'note')} looked at."
 
 
 def _name(path: str, gone: frozenset[str] | None) -> str:

@@ -49,12 +49,16 @@ def _at_the_end(data: bytes, eol: bytes) -> bytes:
     return data + (b"" if data.endswith(b"\n") else eol) + (b"" if data.endswith(b"\n\n") else eol)
 
 
-_ANY_BLOCK = re.compile(
-    rb"^%% (?P<name>[^%\n]+): from here on written by a task %%[ \t]*\r?\n.*?^%% (?P=name): up to here %%[ \t]*\r?$",
-    re.M | re.S,
-)
+_ANY_MARK = re.compile(rb"^%% ([^%\n]+): (from here on written by a task|up to here) %%[ \t]*\r?$", re.M)
 
 
 def without_blocks(data: bytes) -> bytes:
     """What people wrote in a note: its text without the blocks of tasks."""
-    return _ANY_BLOCK.sub(b"", data) if b": from here on written by a task %%" in data else data
+    parts, at, opened = [], 0, None
+    for mark in _ANY_MARK.finditer(data) if b": up to here %%" in data else ():
+        if mark[2] != b"up to here":
+            opened = opened or mark
+        elif opened is not None and opened[1] == mark[1]:
+            parts.append(data[at : opened.start()])
+            at, opened = mark.end(), None
+    return b"".join([*parts, data[at:]])

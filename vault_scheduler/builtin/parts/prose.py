@@ -11,7 +11,7 @@ from vault_scheduler.builtin.parts.words import day_or_none
 
 _FENCE = re.compile(r"^[ \t>]*(?:[-*+][ \t]+)?(`{3,}|~{3,})[^\n]*\n(?:.*?^[ \t>]*\1[`~]*[ \t]*$|.*\Z)", re.M | re.S)
 _CODE = re.compile(r"(?<!`)(`{1,3})(?!`)[^`\n]+(?<!`)\1(?!`)")
-_COMMENT = re.compile(r"%%.*?%%|<!--.*?-->", re.S)
+_COMMENTS = (("%%", "%%"), ("<!--", "-->"))
 _OPEN = re.compile(r"^[ \t>]*(?:[-*+]|\d{1,9}[.)])[ \t]+\[ \][ \t]+(\S.*)$", re.M)
 _DAY = r"(\d{4}-\d{2}-\d{2})"
 _DUE = re.compile(rf"\s*(?:[\U0001F4C5\U0001F4C6\U0001F5D3]\ufe0f?\s*|[\[(]due::\s*|,?\s*\bdue:?\s+){_DAY}[\])]?", re.I)
@@ -25,7 +25,18 @@ def prose(data: bytes) -> str:
         text = _FENCE.sub("\n", text)
     if "`" in text:
         text = _CODE.sub("", text)
-    return _COMMENT.sub("", text) if "%%" in text or "<!--" in text else text
+    for begin, end in _COMMENTS:
+        text = _without(text, begin, end) if begin in text else text
+    return text
+
+
+def _without(text: str, begin: str, end: str) -> str:
+    """The text without what stands between the marks; one look at each character, whatever is never closed."""
+    parts, at = [], 0
+    while (start := text.find(begin, at)) >= 0 and (stop := text.find(end, start + len(begin))) >= 0:
+        parts.append(text[at:start])
+        at = stop + len(end)
+    return "".join([*parts, text[at:]])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
