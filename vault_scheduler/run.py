@@ -97,6 +97,7 @@ class Result:
     turns: int | None = None
     model: str | None = None
     session_id: str | None = None
+    folder: str = ""  # of the session, as `cwd` says it; "": the vault
     denials: tuple[str, ...] = ()
     changed_notes: tuple[str, ...] = ()  # vault-relative paths
     retryable: bool = True  # False where another attempt cannot help (no login, missing callable)

@@ -71,8 +71,9 @@ Reply = Sequence[Block] | Silence | Cut | Garbage | Refusal | Answer
 class LoopbackApi:
     """The server; `requests` are the bodies of the session's model requests, in order."""
 
-    def __init__(self, *script: Reply) -> None:
+    def __init__(self, *script: Reply, by_words: Mapping[str, Sequence[Reply]] | None = None) -> None:
         self.script = list(script) or [[text("done")]]
+        self.by_words = {words: list(replies) for words, replies in (by_words or {}).items()}  # of sessions told these
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.closing = threading.Event()
@@ -109,7 +110,9 @@ class LoopbackApi:
         with self._lock:
             self.requests.append(body)
             self.headers.append({name.lower(): value for name, value in headers.items()})
-            return self.script.pop(0) if len(self.script) > 1 else self.script[0]
+            said = json.dumps(body["messages"]) if self.by_words else ""
+            script = next((replies for words, replies in self.by_words.items() if words in said), self.script)
+            return script.pop(0) if len(script) > 1 else script[0]
 
     def all_text(self) -> str:
         """Everything that the model was told, system prompt included."""

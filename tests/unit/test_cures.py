@@ -37,6 +37,13 @@ WRONG = {
         *("output: Note.txt", 'output: "#Log"', 'output: "Note#"', "output: ../x.md", "output: true"),
         *("start: 2026-02-30", "start: 2026-11-22T09:00Z", "until: 2026-13-01", "until: never", "paused_until: 1d"),
         *("command: true", "command: echo: hi", "command: {a: b}", 'command: echo "a: b"', "command: []", "cwd: true"),
+        *(
+            "expect_file: ../x.md",
+            "expect_file: [[Note]]",
+            "expect_file: true",
+            "expect_output: '('",
+            "expect_output: true",
+        ),
         *("every: 15", "every: daily", "every: 1M", "every: PT15M", "every: true", "every: -5m", "every: 0.5h"),
         *("at: 2026-02-30", "at: 2026-02-30T10:00", "at: 2026-12-01", "at: 09:00", "at: 1826-01-01T09:00", "at: true"),
         *("at: 2026-12-01T25:00", "at: 2026-12-01T09:00:00.5", "at: [[2026-12-01]]", "permissions: full"),
@@ -46,7 +53,8 @@ WRONG = {
         *("args: 5", "args: [1]", "args: true", "args: [a]", "args: {a: .inf}", "python: 3.11"),
     ],
     "claude": [
-        *("permissions: plan", "permissions: true", "allowed_tools: *", "allowed_tools: Read, Write"),
+        *("mcp_config: ../x.json", "mcp_config: true", "mcp_config: {a: {}}", "skills: a/b", "skills: true"),
+        *("add_dirs: true", "permissions: plan", "permissions: true", "allowed_tools: *", "allowed_tools: Read, Write"),
         *("allowed_tools: Bash(git status), Read", "allowed_tools: [5]", "model: 4.5", "max_turns: many"),
         *("max_turns: 5.5", "max_usd: $0.50", "max_usd: 0,50", "max_usd: 0", "max_usd_day: 0.1", "session: resume"),
         *("system_prompt: true", "max_usd: -1", "timout: 1h"),

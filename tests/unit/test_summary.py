@@ -136,8 +136,35 @@ def test_a_claude_run_tells_what_it_changed_was_denied_and_how_to_reopen_it() ->
         denials=("Bash: rm `x`",),
     )
     assert text_of(replace(RUN, result=result)) == (
-        "Done.\n\nChanged: Notes/A \\[x\\].md, [[B]]\n\nDenied: Bash: rm \\`x\\`\n\nReopen: `claude --resume 5e55-10n`"
+        "Done.\n\nChanged: Notes/A \\[x\\].md, [[B]]\n\nDenied: Bash: rm \\`x\\`\n\n"
+        "Reopen: `claude --resume 5e55-10n` in the vault"
     )
+
+
+def test_what_people_should_know_beside_the_outcome_is_a_sentence() -> None:
+    """Remarks stand below the answer; where the session was not in the vault's own folder, that is said."""
+    result = Result(
+        outcome=Outcome.SUCCESS,
+        text="Done.",
+        markdown=True,
+        session_id="5e55-10n",
+        turns=6,
+        cost_usd=0.11,
+        folder="Projects/`x`",
+        remarks=("the session was lost, so it began a new one",),
+    )
+    assert text_of(replace(RUN, result=result)) == (
+        "Done.\n\nThe session was lost, so it began a new one.\n\n"
+        "Reopen: `claude --resume 5e55-10n` in Projects/\\`x\\`"
+    )
+    assert facts_of(replace(RUN, result=result))[1:3] == ("$0.11", "6 turns")
+    assert "1 turns" not in facts_of(replace(RUN, result=replace(result, turns=1)))
+
+
+def test_of_many_changed_notes_the_first_are_named_and_the_others_counted() -> None:
+    """A run that touches a hundred notes does not fill its own."""
+    result = Result(outcome=Outcome.SUCCESS, changed_notes=tuple(f"n{number}.md" for number in range(100)))
+    assert text_of(replace(RUN, result=result)).endswith("[[n19]], and 80 more")
 
 
 ACTING_NAMES = [

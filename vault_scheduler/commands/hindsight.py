@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vault_scheduler.commands.view import View, known_task, look
-from vault_scheduler.engine import output_path
+from vault_scheduler.engine import output_path, transcript_path
 from vault_scheduler.errors import BadUsage, RunNotFound
 from vault_scheduler.machine.place import Place
 from vault_scheduler.run import Run, RunState
@@ -43,6 +43,7 @@ class Output:
 
     run: Run
     path: Path | None
+    transcripts: tuple[Path, ...]  # of the sessions of its attempts, newest first
     text: str
     zone: str
 
@@ -57,6 +58,7 @@ async def find_output(place: Place, name: str) -> Output:
         return Output(
             run=run,
             path=next((path for path in files if path.is_file()), None),
+            transcripts=tuple(path for path in map(transcript_path, files) if path.is_file()),
             text=run.result.text if run.result else "",
             zone=zones.get(run.task, place.timezone),
         )

@@ -244,6 +244,8 @@ def logs(
     else:
         print(render.no_output_line(found), file=sys.stderr)
     screen.end()
+    for path in found.transcripts:
+        print(f"transcript: {path}", file=sys.stderr)
 
 
 async def _follow(place: Place, run: str, screen: _Screen) -> None:

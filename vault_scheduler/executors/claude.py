@@ -137,6 +137,7 @@ class ClaudeExecutor:
             turns=record.turns or None,
             model=record.model,
             session_id=record.session_id,
+            folder=request.cwd,
             denials=tuple(record.denials),
             changed_notes=inside(str(Path(request.vault).resolve()), record.changed),
             usage=record.plan_used,

@@ -281,6 +281,27 @@ def _words(record: Record, cause: Cause | None, until: datetime | None, timezone
     return f"rate limit; resets at {until.astimezone(ZoneInfo(timezone)):%Y-%m-%d %H:%M}: {words}"
 
 
+def words_of_death(error: Exception) -> str:
+    """What the SDK raised, for people; of a CLI that said nothing before it died only how it ended is known."""
+    code = getattr(error, "exit_code", None)
+    if type(error).__name__ != "ProcessError" or code is None:
+        return str(error)
+    how = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+    return f"Claude Code {how} before the session was over"
+
+
+def missing_server(name: str, server: Mapping[str, Any], file: str, waited_s: float) -> str:
+    """Which MCP server is not there, why, and the cure."""
+    match server.get("status"):
+        case "needs-auth":
+            return f"the MCP server {name} wants a login: run `claude` in the vault and log in with /mcp"
+        case "pending":
+            why = f"no answer within {waited_s:.0f} s"
+        case _:
+            why = plain_line(str(server.get("error") or server.get("status") or "unknown"), 80)
+    return f"the MCP server {name} did not connect ({why}): look after it, or take it out of {file}"
+
+
 def record_from(values: Mapping[str, Any]) -> Record:
     """The record that a worker saved."""
     known = {item.name for item in fields(Record)}

@@ -26,7 +26,7 @@ from vault_scheduler.executors.claude_guard import (
     reading_objection,
     write_of,
 )
-from vault_scheduler.executors.claude_record import Record
+from vault_scheduler.executors.claude_record import Record, missing_server, words_of_death
 from vault_scheduler.executors.claude_session import Session, our_server
 from vault_scheduler.executors.claude_transcript import claude_folder, cost_so_far, session_file
 from vault_scheduler.text.harmless import plain_line
@@ -82,7 +82,7 @@ class Worker:
                     _end_children()
                     break
         except sdk.ClaudeSDKError as error:
-            self._broke(_words_of(error), resume)
+            self._broke(words_of_death(error), resume)
         finally:
             self.save()
             await messages.aclose()
@@ -133,7 +133,7 @@ class Worker:
         for name in self.session.servers:
             server = found.get(name, {})
             if server.get("status") != "connected":
-                self.record.server = missing_server(name, server, self.session.servers_file)
+                self.record.server = missing_server(name, server, self.session.servers_file, _SERVERS_S)
                 print(self.record.server)
                 return False
         return True
@@ -354,27 +354,6 @@ class Worker:
             self.record.given_up, self.record.limited, self.record.status = True, True, status
             self.record.limit_until = int(time.time() + delay_s) + 1
             self.record.error = "the API wants to be asked later"
-
-
-def _words_of(error: Exception) -> str:
-    """What the SDK raised, for people; of a CLI that said nothing before it died only how it ended is known."""
-    code = getattr(error, "exit_code", None)
-    if type(error).__name__ != "ProcessError" or code is None:
-        return str(error)
-    how = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
-    return f"Claude Code {how} before the session was over"
-
-
-def missing_server(name: str, server: Mapping[str, Any], file: str) -> str:
-    """Which MCP server is not there, why, and the cure."""
-    match server.get("status"):
-        case "needs-auth":
-            return f"the MCP server {name} wants a login: run `claude` in the vault and log in with /mcp"
-        case "pending":
-            why = f"no answer within {_SERVERS_S:.0f} s"
-        case _:
-            why = plain_line(str(server.get("error") or server.get("status") or "unknown"), 80)
-    return f"the MCP server {name} did not connect ({why}): look after it, or take it out of {file}"
 
 
 def _said(text: str) -> dict[str, Any]:

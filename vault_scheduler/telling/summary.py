@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -16,6 +17,8 @@ TEXT_LIMIT = 2000
 _REASON = 200  # characters
 _TITLE_REASON = 80  # of a callout; what is longer stands whole below it
 _WHOLE_REASON = 600
+_MOST_NOTES = 20
+_MOST_DENIALS = 10
 _EMPHASIS = re.compile(r"\*\*|__|`|(?<!\w)[*_](?=\S)|(?<=\S)[*_](?!\w)")
 _FIRST_LINE = 160
 _ACTS_IN_LINK = re.compile(r"[<>`%$^|#\[\]\\\x00-\x1f\x7f-\x9f\u2028\u2029]|::")
@@ -54,13 +57,18 @@ def facts_of(run: Run, reason_limit: int = _REASON) -> tuple[str, ...]:
     if run.never_started:
         return (_not_started(run),)
     facts = [duration_words(run.duration_s or 0.0)]
-    if run.result is not None and run.result.cost_usd:
-        facts.append(f"${run.result.cost_usd:.2f}")
+    facts += _price(run.result) if run.result is not None else []
     facts.append(lateness_words(run))
     if run.attempts > 1:
         facts.append(f"{run.attempts} attempts")
     facts.append(_reason(run, reason_limit))
     return tuple(fact for fact in facts if fact)
+
+
+def _price(result: Result) -> list[str]:
+    """What a Claude run cost, and in how many turns where that is more than one."""
+    cost = [f"${result.cost_usd:.2f}"] if result.cost_usd else []
+    return [*cost, f"{result.turns} turns"] if result.turns and result.turns > 1 else cost
 
 
 def _not_started(run: Run) -> str:
@@ -107,20 +115,40 @@ def text_of(run: Run) -> str:
     result = run.result
     if result is None:
         return ""
-    parts = [*_question(run, result), *_answered(run)]
-    if len(plain_line(run.reason)) > _TITLE_REASON and run.reason != result.question:
-        parts.append(one_line(run.reason, _WHOLE_REASON))
+    parts = [*_question(run, result), *_answered(run), *_whole_reason(run, result)]
     if result.text.strip():
         text = head_and_tail(result.text, TEXT_LIMIT)
         parts.append(harmless_markdown(text) if result.markdown else fenced(text))
+    parts += [_sentence(one_line(remark, _WHOLE_REASON)) for remark in result.remarks]
     if result.changed_notes:
-        parts.append("Changed: " + ", ".join(map(link_to, result.changed_notes[:20])))
+        parts.append("Changed: " + _some(list(map(link_to, result.changed_notes)), _MOST_NOTES))
     if result.denials:
-        parts.append("Denied: " + "; ".join(one_line(denial, _REASON) for denial in result.denials[:10]))
+        parts.append("Denied: " + _some([one_line(denial, _REASON) for denial in result.denials], _MOST_DENIALS, "; "))
+    return "\n\n".join([*parts, *_reopen(result)])
+
+
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}."
+
+
+def _whole_reason(run: Run, result: Result) -> list[str]:
+    """What the title had no room for."""
+    is_long = len(plain_line(run.reason)) > _TITLE_REASON and run.reason != result.question
+    return [one_line(run.reason, _WHOLE_REASON)] if is_long else []
+
+
+def _some(items: Sequence[str], most: int, between: str = ", ") -> str:
+    left_out = len(items) - most
+    return between.join([*items[:most], *([f"and {left_out} more"] if left_out > 0 else [])])
+
+
+def _reopen(result: Result) -> list[str]:
+    """The command that reopens the session; it has to be given in the folder that the session had."""
     # Without turns there is nothing to read in it; what is no plain id must not get into a person's shell.
-    if _SESSION_ID.fullmatch(result.session_id or "") and (result.turns or result.cost_usd):
-        parts.append(f"Reopen: `claude --resume {result.session_id}`")
-    return "\n\n".join(parts)
+    if not _SESSION_ID.fullmatch(result.session_id or "") or not (result.turns or result.cost_usd):
+        return []
+    where = one_line(result.folder, _FIRST_LINE) if result.folder else "the vault"
+    return [f"Reopen: `claude --resume {result.session_id}` in {where}"]
 
 
 def _question(run: Run, result: Result) -> list[str]:
