@@ -322,6 +322,21 @@ def a_command_that_runs_a_task(world: World) -> None:
     assert "> done" in (world.tasks / "slow.md").read_text()
 
 
+def a_command_whose_run_is_stopped(world: World) -> None:
+    """A run without a daemon ends at once when it is cancelled, or its note says `status: stopped`."""
+    for name in ("one", "two"):
+        note = world.note(name, f"type: command\nstatus: active\ncron: 0 0 29 2 *\ncommand: sleep 93{len(name)}4")
+        run = [sys.executable, "-m", "vault_scheduler", "run", name, "--wait", "--vault", str(world.vault)]
+        command = subprocess.Popen(run, env=world.env, cwd=world.folder, stdout=subprocess.DEVNULL)
+        world.until(lambda: [run for run in world.runs(name) if run["state"] == "running"], "it runs")  # noqa: B023
+        if name == "one":
+            subprocess.Popen([*run[:3], "cancel", name, *run[-2:]], env=world.env, stdout=subprocess.DEVNULL).wait(12)
+        else:
+            note.write_text(note.read_text().replace("status: active", "status: stopped"))
+        assert command.wait(12) == 1
+        assert [run["outcome"] for run in world.runs(name)] == ["cancelled"]
+
+
 def a_deleted_ledger(world: World) -> None:
     """What the daemon holds open is put back, people can read so, and no fire time is lost or run twice (rule 10)."""
     world.note("often", 'type: command\nevery: 1s\ncommand: "echo $VAULT_SCHED_RUN >> $HOME/ran"')
@@ -448,6 +463,7 @@ SCENES = [
     once_runs_what_is_due_and_ends,
     no_settings_note,
     a_command_that_runs_a_task,
+    a_command_whose_run_is_stopped,
     a_deleted_ledger,
     a_locked_ledger,
     a_damaged_ledger,

@@ -318,10 +318,12 @@ async def _scheduler(
             scheduler.log_fault(damage, LOOK_AT_DISK, now)
         await scheduler.begin()
         async with AsyncExitStack() as kept:
+            # A command hears of a stop as soon as a daemon does; that a folder is only polled need not concern it.
+            of_watching = Troubles(_nobody) if only_requests else troubles or Troubles(tell)
+            survey.swept = check = kept.enter_context(_watching(place, scheduler, of_watching))
             if not only_requests:
                 house = Housekeeping(place, store, trust, tell, good_notes)
                 await kept.enter_async_context(_kept_tidy(house))
-                check = kept.enter_context(_watching(place, scheduler, troubles or Troubles(tell)))
                 survey.swept = _both(check, house.look)
             try:
                 yield scheduler
@@ -339,6 +341,10 @@ def _good_notes(place: Place, tell: Tell) -> GoodNotes | None:
     for notice in notes.notices:
         tell("problem", "ledger", notice)
     return notes
+
+
+def _nobody(*_: str) -> None:
+    """Is told, and tells nobody."""
 
 
 def _both(first: Callable[[], None], second: Callable[[], None]) -> Callable[[], None]:
