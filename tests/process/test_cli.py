@@ -476,6 +476,15 @@ def test_next_of_an_expression_needs_no_vault_and_prints_the_agreed_json(tmp_pat
     }
 
 
+def test_next_of_an_expression_with_h_says_that_each_task_has_its_own_time(shell: Shell) -> None:
+    """The times that are shown are one example; of a task they are its own."""
+    shell.write("mine", HELLO.replace("0 7 * * 1-5", "H 7 * * *"))
+    assert "H stands for another time in each task" in shell("next", "--cron", "H 7 * * *").out
+    assert json.loads(shell("next", "--cron", "H 7 * * *", "--json").out)["depends_on_task"] is True
+    assert "H stands" not in shell("next", "mine").out + shell("next", "--cron", "0 7 * * *").out
+    assert "depends_on_task" not in shell("next", "--cron", "@hourly", "--json").out
+
+
 def test_next_points_out_changes_of_the_clocks(shell: Shell) -> None:
     """Where they lie between the fire times that are shown."""
     text = shell("next", "--cron", "0 7 * * *", "--from", "2026-10-24T08:00", "-n", "2").out

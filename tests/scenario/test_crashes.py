@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from vault_scheduler.commands import app
+from vault_scheduler.commands.render import task_list
+from vault_scheduler.machine.config import Machine
+from vault_scheduler.machine.place import Place, read_settings
 from vault_scheduler.run import Outcome, Result
+from vault_scheduler.task import Status
 from vault_scheduler.testing import Lasting
 from vault_scheduler.testing_world import World
+from vault_scheduler.vault.vault import Vault
 
 FAILURE = Result(outcome=Outcome.FAILURE, reason="exit 3", exit_code=3)
 
@@ -193,3 +199,70 @@ def test_result_that_vanished_long_after_it_was_delivered_stays_away(world: Worl
     delivered_and_overwritten(world, away_s=400)
     world.advance(90)
     assert standing(world) == [0, 0, 0]
+
+
+def paused_itself(world: World) -> None:
+    """A task that has paused itself, whose note cannot be told because somebody is typing in it."""
+    world.script = lambda _: Lasting(2, FAILURE)
+    world.command("a", "every: 1m\npause_after: 3\nstatus: active")
+    world.start()
+    world.advance_to("10:03:01")
+    world.edit("a", "command: echo", "command: echo ")
+    world.advance(2)
+    assert "status: active" in world.text("a")
+
+
+def test_task_that_paused_itself_stays_paused_under_another_name(world: World) -> None:
+    """The pause goes with the task, also through a crash right after the rename, and then into the note."""
+    paused_itself(world)
+    world.advance(9)
+    world.crash()
+    world.path("a").rename(world.path("b"))
+    world.start()
+    world.advance(1)
+    world.crash()
+    world.start()
+    world.advance(600)
+    assert world.stands("b") == "paused"
+    assert len(world.history("b")) == 3
+    assert "status: paused" in world.text("b")
+
+
+def test_commands_show_a_pause_that_is_not_written_yet(world: World) -> None:
+    """As the daemon holds the task, not as its note still says."""
+    paused_itself(world)
+    assert listed(world) == {"a": "paused"}
+
+
+def test_commands_show_a_pause_of_the_vault_whose_line_was_merged_away(world: World) -> None:
+    """As the daemon holds the vault: only a line that says so sets it going; with the problem that says what to do."""
+    world.command("a", "every: 10m")
+    world.write_settings("host: here\nstatus: paused", age_s=3600)
+    world.start()
+    world.advance(1)
+    world.write_settings("host: here\nmax_parallel: 3")
+    world.advance(60)
+    assert listed(world) == {"a": "paused"}
+    ahead = world.call(app.next_of_vault(here(world), world.zone, world.clock.now(), None, 3))
+    assert (ahead.fires, ahead.settings.status) == ((), Status.PAUSED)
+    catalogue, lines = world.call(app.list_tasks(here(world)))
+    page = task_list(catalogue, lines, here(world), world.clock.now(), 120)
+    assert "The vault is paused: nothing starts." in page[-1]
+    assert any("has gone from the settings note" in line for line in page)
+
+
+def here(world: World) -> Place:
+    return Place(
+        vault=Vault(world.root),
+        machine=Machine(host="here"),
+        state=world.state_folder,
+        clock=world.clock,
+        machine_timezone=world.zone.key,
+        settings=read_settings(Vault(world.root), world.zone.key),
+    )
+
+
+def listed(world: World) -> dict[str, str]:
+    """How `list` tells that the tasks stand."""
+    _, lines = world.call(app.list_tasks(here(world)))
+    return {line.item.name: line.item.standing.state.value for line in lines}

@@ -17,6 +17,7 @@ from vault_scheduler.machine.place import Place, read_settings
 from vault_scheduler.planning.foreseen import Foreseen
 from vault_scheduler.platform.lock import VaultLock
 from vault_scheduler.run import Outcome, Run
+from vault_scheduler.testing import SUCCESS
 from vault_scheduler.testing_world import World
 from vault_scheduler.vault.vault import Vault
 
@@ -315,3 +316,38 @@ def test_a_vault_that_is_off_says_so(world: World) -> None:
     told = page(world, timedelta(days=1))
     assert "Nothing starts now: vault paused." in told
     assert "off     1 paused (a)" in told
+
+
+def test_what_a_daemon_that_died_left_running_is_abandoned_or_retried(world: World) -> None:
+    """As the next daemon ends it, with what comes after such an end; nobody is told of a success."""
+    world.script = lambda request: None
+    world.command("lost", 'cron: "10 10 * * *"')
+    world.command("again", 'cron: "10 10 * * *"\nretries: 1\nretry_delay: 5m')
+    world.command("cancelled", 'cron: "10 10 * * *"')
+    world.command("sweeps", 'after: "[[lost]]"\nafter_outcome: failure')
+    world.command("goes-on", 'after: "[[lost]]"')
+    world.start()
+    world.advance_to("10:12")
+    run = next(run for run in world.runs("cancelled"))
+    world.call(world.store.order_end(run.id, "cancelled by hand"))
+    world.crash()
+    found = foresee(world, timedelta(hours=1))
+    told = {
+        run.task: (run.outcome.value, run.reason, world.local(run.starts_at or run.fire_time)) for run in found.runs
+    }
+    assert told == {
+        "lost": ("abandoned", "vault-sched died while it ran", "10:10"),
+        "again": ("success", "", "10:10"),
+        "cancelled": ("cancelled", "cancelled by hand", "10:10"),
+        "sweeps": ("success", "", "10:12"),
+    }
+    assert any("abandoned: vault-sched died while it ran" in line for line in forecast_page(found, 120))
+    world.script = lambda request: SUCCESS
+    world.start()
+    world.advance(600)
+    assert {run.task: run.outcome for run in world.runs()} == {
+        "lost": Outcome.ABANDONED,
+        "again": Outcome.SUCCESS,
+        "cancelled": Outcome.CANCELLED,
+        "sweeps": Outcome.SUCCESS,
+    }

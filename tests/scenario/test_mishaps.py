@@ -23,7 +23,6 @@ from vault_scheduler.daemon import (
 from vault_scheduler.daemon.roster import Roster
 from vault_scheduler.daemon.snapshots import Snapshots
 from vault_scheduler.ledger.store import SqliteStore
-from vault_scheduler.machine import place
 from vault_scheduler.machine.config import Machine
 from vault_scheduler.machine.place import Place
 from vault_scheduler.parsing.parser import parse_task, rebuild
@@ -405,7 +404,7 @@ def test_run_of_a_former_daemon_that_cannot_be_settled(world: World, monkeypatch
 def test_settings_note_that_breaks_the_parser_of_commands(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """`check` and `list` tell it as a problem of that note, and go on with the tasks."""
     world.command("a", "every: 10m")
-    monkeypatch.setattr(place, "parse_settings", breaks_for(parse_settings, lambda *_: True))
+    monkeypatch.setattr(settings_note, "parse_settings", breaks_for(parse_settings, lambda *_: True))
     here = Place.at(Vault(world.root), replace(Machine.load(world.root), host="here"), {})
     found = catalogue.read_catalogue(here)
     assert [item.name for item in found.items] == ["a"]

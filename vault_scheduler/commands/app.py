@@ -78,7 +78,7 @@ async def show(place: Place, name: str) -> Shown:
         task = item.task
         return Shown(
             item=item,
-            policies=resolve(task, place.settings_in_force) if task else None,
+            policies=resolve(task, view.place.settings_in_force) if task else None,
             ahead=_ahead(place, item, SHOWN_FIRES) if task else None,
             runs=tuple(run for run in runs if run.state is RunState.ENDED),
             active=active[0] if active else None,
@@ -122,7 +122,8 @@ async def next_of_vault(
 ) -> VaultOutlook:
     """The same with what the approvals say."""
     async with look(place) as view:
-        return next_of_all(view.catalogue, zone, after, until, limit)
+        found = next_of_all(view.catalogue, zone, after, until, limit)
+        return replace(found, settings=view.place.settings_in_force)
 
 
 def runnable(item: Item) -> Item:
@@ -193,7 +194,7 @@ async def _status(place: Place, view: View, trust: Trust | None) -> StatusReport
         cost_today_usd=spent,
         tasks=len(view.catalogue.items),
         next_fires=_next_tasks(view.catalogue),
-        vault_status=_vault_status(place.settings_in_force, now),
+        vault_status=_vault_status(view.place.settings_in_force, now),
         questions=tuple(view.questions[item.name] for item in view.catalogue.items if item.name in view.questions),
         troubles=(*_machine_troubles(view, held_by), *state_troubles(place, now), *_put_off(undelivered)),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 from pathlib import PurePosixPath
@@ -18,8 +18,8 @@ from vault_scheduler.planning.chains import Fault, judge, stand_with
 from vault_scheduler.planning.known import RESTORE_OR_DELETE, internal_problem
 from vault_scheduler.planning.planner import Standing, State, standing
 from vault_scheduler.planning.registry import Entry, Registry
-from vault_scheduler.settings import resolve
-from vault_scheduler.task import Problem, Severity, Task
+from vault_scheduler.settings import Settings, resolve
+from vault_scheduler.task import Problem, Severity, Status, Task
 
 _MOMENT = timedelta(microseconds=1)
 _INVALID = Standing(state=State.INVALID, reason="the note is invalid")
@@ -47,6 +47,7 @@ class Catalogue:
     items: tuple[Item, ...]
     general: tuple[Problem, ...] = ()
     skipped: Mapping[str, str] = field(default_factory=dict)  # notes that are never scheduled, and why
+    settings: Settings = field(default_factory=Settings)  # in force
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -101,8 +102,17 @@ def _callable_problem(place: Place, call: str) -> str | None:
     return callable_problem(call, place.vault.scripts_folder, other_packages=place.machine.python is not None)
 
 
-def read_catalogue(place: Place, *, holds: Holds | None = None, former: Collection[str] = ()) -> Catalogue:
-    """Read every task note. `former`: paths that the ledger knows as tasks (they hold their ids, rule 3.4)."""
+def read_catalogue(
+    place: Place,
+    *,
+    holds: Holds | None = None,
+    former: Collection[str] = (),
+    paused: Collection[str] = (),
+) -> Catalogue:
+    """Read every task note. `former`: paths that the ledger knows as tasks (they hold their ids, rule 3.4).
+
+    `paused`: tasks that paused themselves, and whose notes could not be told yet.
+    """
     now, sweep = place.clock.now(), place.vault.sweep()
     known, context = set(former), parse_context(place)
     registry = Registry()
@@ -112,13 +122,17 @@ def read_catalogue(place: Place, *, holds: Holds | None = None, former: Collecti
         doc, parsed = _read(place, path, context, known)
         if parsed.is_task_note:
             mappings[path] = doc.mapping if doc else {}
-            registry.put(path, parsed.task, parsed.problems, now)
+            task = parsed.task
+            if task is not None and task.id in paused and task.status is Status.ACTIVE:
+                task = replace(task, status=Status.PAUSED)
+            registry.put(path, task, parsed.problems, now)
     chain_faults = _chain_faults(place, registry)
     items = [_item(place, entry, mappings[entry.path], chain_faults, holds) for entry in registry]
     return Catalogue(
         items=tuple(sorted(items, key=lambda item: item.path)),
         general=(*settings_problems(place), *_unreadable(sweep.unreadable)),
         skipped=sweep.skipped,
+        settings=place.settings_in_force,
     )
 
 

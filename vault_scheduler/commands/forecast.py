@@ -16,19 +16,20 @@ from vault_scheduler.commands.catalogue import Item
 from vault_scheduler.commands.outlook import ClockChange, clock_changes, consequence
 from vault_scheduler.commands.records import approvals
 from vault_scheduler.commands.view import View, look
+from vault_scheduler.daemon.dispatcher import end_of_orphan
 from vault_scheduler.daemon.roster import first_watermark, watermark_after
 from vault_scheduler.errors import BadUsage
-from vault_scheduler.ledger.rows import OVERLAPS, TaskRow
+from vault_scheduler.ledger.rows import CANCELLED, OVERLAPS, TaskRow
 from vault_scheduler.machine.place import Place
 from vault_scheduler.planning.chains import judge
 from vault_scheduler.planning.forecast import forecast
 from vault_scheduler.planning.foreseen import Expected, Forecast, Foreseen, Underway
-from vault_scheduler.planning.planner import Candidate, is_going, vault_off
+from vault_scheduler.planning.planner import Candidate, is_going, retry_delay, vault_off
 from vault_scheduler.planning.registry import Entry
 from vault_scheduler.platform.lock import holder
 from vault_scheduler.run import Outcome, Run, RunState
 from vault_scheduler.settings import Settings, resolve
-from vault_scheduler.task import AfterOutcome, ClaudeAction, Overlap, Task, TaskType
+from vault_scheduler.task import AfterOutcome, ClaudeAction, Overlap, Policies, Task, TaskType
 
 if TYPE_CHECKING:
     from vault_scheduler.ledger.store import SqliteStore
@@ -106,6 +107,7 @@ async def forecast_vault(place: Place, after: datetime | None, until: datetime |
     if end <= after:
         raise BadUsage(f"a forecast looks at most {LONGEST.days} days ahead")
     async with look(place) as view:
+        place = view.place
         durations = await _durations(view)
         underway = await _underway(place, view.store, durations)
         rows = await view.store.task_rows() if view.store else {}
@@ -177,14 +179,16 @@ def _spent(place: Place, now: datetime) -> Callable[[str, datetime], tuple[float
 
 
 async def _underway(place: Place, store: SqliteStore | None, durations: Mapping[str, Duration]) -> list[Underway]:
-    """The runs that have not ended; what was running when a daemon died is not running."""
-    active = await store.active() if store else []
-    if holder(place.lock_path) is None:
-        active = [run for run in active if not is_going(run)]
-    return [await _of_run(store, run, durations) for run in active] if store else []
+    """The runs that have not ended. What was running when a daemon died is retried by the next one, or abandoned."""
+    if store is None:
+        return []
+    left_at = place.clock.now() if holder(place.lock_path) is None else None
+    return [await _of_run(store, run, durations, left_at) for run in await store.active()]
 
 
-async def _of_run(store: SqliteStore, run: Run, durations: Mapping[str, Duration]) -> Underway:
+async def _of_run(
+    store: SqliteStore, run: Run, durations: Mapping[str, Duration], left_at: datetime | None
+) -> Underway:
     snapshot = json.loads(await store.snapshot(run.snapshot) or "{}")
     kind = TaskType(snapshot.get("type", TaskType.COMMAND))
     takes = durations[run.task].takes if run.task in durations else _ASSUMED[kind]
@@ -195,7 +199,16 @@ async def _of_run(store: SqliteStore, run: Run, durations: Mapping[str, Duration
         group=snapshot.get("group", ""),
         overlaps=OVERLAPS in run.extra,
     )
-    return Underway(candidate=candidate, ends_at=run.started_at + takes if is_going(run) and run.started_at else None)
+    if not is_going(run):
+        return Underway(candidate=candidate)
+    if left_at is None:
+        return Underway(candidate=candidate, ends_at=(run.started_at or run.claimed_at) + takes)
+    if run.attempts <= snapshot.get("retries", 0) and CANCELLED not in run.extra:
+        delay = retry_delay(Policies(retry_delay=timedelta(seconds=snapshot.get("retry_delay_s", 60))), run.attempts)
+        again = replace(run, state=RunState.WAITING, waiting_for="retry", not_before=left_at + delay)
+        return Underway(candidate=replace(candidate, run=again))
+    end = end_of_orphan(run)
+    return Underway(candidate=candidate, ends_at=left_at, outcome=end.outcome, reason=end.reason)
 
 
 async def _durations(view: View) -> dict[str, Duration]:

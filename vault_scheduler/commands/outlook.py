@@ -5,13 +5,14 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import groupby, islice
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
+from vault_scheduler.settings import Settings
 from vault_scheduler.triggers.schedule import LONGEST_GAP, CronTrigger, IntervalTrigger, Schedule
 from vault_scheduler.triggers.zones import dst_changes, load_zone
 
@@ -89,6 +90,7 @@ class VaultOutlook:
     zone: ZoneInfo
     fires: tuple[tuple[datetime, str], ...]
     changes: tuple[ClockChange, ...] = ()
+    settings: Settings = field(default_factory=Settings)  # in force
 
 
 def fire_times(fires: Fires, after: datetime, until: datetime | None) -> Iterator[datetime]:

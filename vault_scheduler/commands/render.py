@@ -21,7 +21,7 @@ from vault_scheduler.notes.body import first_fence
 from vault_scheduler.parsing.values import spelled
 from vault_scheduler.task import ClaudeAction, CommandAction, Overlap, Policies, Problem, PythonAction, Task
 from vault_scheduler.text.harmless import plain_line
-from vault_scheduler.triggers.cron import parse_cron
+from vault_scheduler.triggers.cron import depends_on_task, parse_cron
 
 if TYPE_CHECKING:  # the verbs behind what is rendered: a command loads its own, not those of all the others
     from vault_scheduler.commands.app import Listed, Shown, StatusReport
@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # the verbs behind what is rendered: a command loads its own,
     from vault_scheduler.ledger.store import Question
     from vault_scheduler.machine.place import Place
     from vault_scheduler.run import Outcome, Run
+    from vault_scheduler.settings import Settings
 
 # --- list --------------------------------------------------------------------------------------------------
 
@@ -52,7 +53,7 @@ def task_list(
     lines += table([head, *(_listed(line, place, now) for line in listed)], width=width, elastic=2)
     lines += [f"  {problem_line(problem)}" for line in listed for problem in line.item.problems]
     lines += [f"  {question_line(line.question)}" for line in listed if line.question]
-    lines += _vault_pause(place, now)
+    lines += _vault_pause(place, catalogue.settings, now)
     return lines
 
 
@@ -61,9 +62,9 @@ def question_line(question: Question) -> str:
     return f"{question.task} asks: {plain_line(question.text, 300)} Type the answer into `answer` of its note."
 
 
-def _vault_pause(place: Place, now: datetime, then: str = "nothing starts") -> list[str]:
+def _vault_pause(place: Place, settings: Settings, now: datetime, then: str = "nothing starts") -> list[str]:
     """That the vault as a whole is switched off, if it is, what follows, and the way out."""
-    off, until = place.settings_in_force.status.value, place.settings_in_force.paused_until
+    off, until = settings.status.value, settings.paused_until
     if off == "active" and until and until > now:
         off = f"paused until {long_local(until, ZoneInfo(place.timezone))}"
     if off == "active":
@@ -213,11 +214,14 @@ def _told(run: Run) -> tuple[str, str]:
 # --- next --------------------------------------------------------------------------------------------------
 
 
+_HASHED = "  H stands for another time in each task; `vault-sched next TASK` tells that of a task"
+
+
 def cron_page(expression: str, found: Outlook, now: datetime | None) -> list[str]:
     """`next --cron`."""
-    words = cron_words(parse_cron(expression))
-    title = " · ".join(part for part in (expression.strip(), words, found.zone.key) if part)
-    return [title, *outlook_lines(found, now)]
+    cron = parse_cron(expression)
+    title = " · ".join(part for part in (expression.strip(), cron_words(cron), found.zone.key) if part)
+    return [title, *outlook_lines(found, now), *([_HASHED] if depends_on_task(cron) else [])]
 
 
 def next_page(item: Item, found: Outlook, now: datetime | None) -> list[str]:
@@ -238,11 +242,12 @@ def vault_page(found: VaultOutlook, place: Place, since: datetime | None) -> lis
     """`next` without a task. `since`: the moment that "in 3 h" counts from."""
     now = place.clock.now()
     if not found.fires:
-        return [*_vault_pause(place, now), "Nothing is due: no task is armed. `vault-sched list` shows how they stand."]
+        pause = _vault_pause(place, found.settings, now)
+        return [*pause, "Nothing is due: no task is armed. `vault-sched list` shows how they stand."]
     rows = table([(*fire_cells(at, found.zone, since), name) for at, name in found.fires], width=None, indent=2)
     told = [(at, row) for (at, _), row in zip(found.fires, rows, strict=True)]
     lines = [found.zone.key, *with_changes(told, found.changes, found.zone)]
-    return [*lines, *_vault_pause(place, now, then="these fire after the pause")]
+    return [*lines, *_vault_pause(place, found.settings, now, then="these fire after the pause")]
 
 
 # --- check, history, logs ----------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from vault_scheduler.commands.moments import iso, iso_or_none
 from vault_scheduler.commands.schedule_words import schedule_text, schedule_words
+from vault_scheduler.triggers.cron import depends_on_task, parse_cron
 
 if TYPE_CHECKING:  # the verbs behind the shapes: a command loads its own, not those of all the others
     from vault_scheduler.commands.app import Listed, Shown, StatusReport
@@ -100,8 +101,9 @@ def show_shape(shown: Shown, place: Place) -> Shape:
 
 
 def next_of_cron_shape(expression: str, found: Outlook) -> Shape:
-    """`next --cron --json`."""
-    return {"cron": expression, **_fires(found)}
+    """`next --cron --json`. Of an expression with `H`, which fires at another time in each task, that is told, too."""
+    hashed = {"depends_on_task": True} if depends_on_task(parse_cron(expression)) else {}
+    return {"cron": expression, **hashed, **_fires(found)}
 
 
 def next_of_task_shape(item: Item, found: Outlook) -> Shape:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING
 from vault_scheduler.commands.catalogue import Catalogue, Item, line_of, passed_problem, read_catalogue
 from vault_scheduler.commands.records import Holds, approvals, ledger
 from vault_scheduler.errors import TaskNotFound
-from vault_scheduler.machine.place import Place
+from vault_scheduler.ledger.rows import UNWRITTEN
+from vault_scheduler.machine.place import Place, read_settings
 from vault_scheduler.planning.answers import UNASKED, answer_problem
 
 if TYPE_CHECKING:
@@ -38,12 +40,22 @@ async def look(place: Place) -> AsyncIterator[View]:
     """Read the notes and open the ledger; nothing is created."""
     async with ledger(place) as store:
         rows = await store.task_rows() if store else {}
+        place = await _as_daemon_holds(place, store)
+        unwritten = json.loads(await store.get_meta(UNWRITTEN) or "{}") if store else {}
         with approvals(place) as trust:
             holds = Holds(place, trust, has_history=bool(rows))
-        catalogue = read_catalogue(place, holds=holds, former={row.path for row in rows.values()})
+        catalogue = read_catalogue(place, holds=holds, former={row.path for row in rows.values()}, paused=unwritten)
         catalogue = await with_ledger(place, catalogue, store)
         questions = await store.questions() if store else {}
         yield View(place=place, store=store, catalogue=catalogue, known=frozenset(rows), questions=questions)
+
+
+async def _as_daemon_holds(place: Place, store: SqliteStore | None) -> Place:
+    """With the settings in force: what holds the vault back ends only by a line that says so."""
+    source = await store.get_meta("settings") if store else None
+    if not source:
+        return place
+    return replace(place, settings=read_settings(place.vault, place.machine_timezone, source=source))
 
 
 def notes_alone(place: Place, trouble: str) -> View:

@@ -472,7 +472,7 @@ class Dispatcher:
         if before.id not in self._active:
             return
         attempt = await self._last_attempt(before)
-        run = await self._store.end_attempt(attempt.run, attempt.number, _end_of_orphan(before), now)
+        run = await self._store.end_attempt(attempt.run, attempt.number, end_of_orphan(before), now)
         # Nobody knows whether a `starting` one was spawned: what it may have cost is charged.
         await self._settle(run, spawned=True, now=attempt.ended_at or now)
 
@@ -487,7 +487,7 @@ def _rests(run: Run) -> bool:
     return run.state is RunState.WAITING and run.waiting_for == QUOTA
 
 
-def _end_of_orphan(run: Run) -> Result:
+def end_of_orphan(run: Run) -> Result:
     """How an attempt ends whose daemon died during it: as it was told to, if it was told to end."""
     why = run.extra.get(CANCELLED)
     if why is None:

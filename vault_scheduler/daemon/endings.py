@@ -11,14 +11,12 @@ from vault_scheduler.daemon.roster import Roster, Tracked
 from vault_scheduler.daemon.scribe import Scribe
 from vault_scheduler.daemon.surroundings import NoteSurroundings
 from vault_scheduler.daemon.survey import Survey
-from vault_scheduler.ledger.rows import ARMED_SINCE
+from vault_scheduler.ledger.rows import ARMED_SINCE, UNWRITTEN
 from vault_scheduler.ledger.store import Store
 from vault_scheduler.planning.planner import USED_UP
 from vault_scheduler.run import Outcome, Run
 from vault_scheduler.task import Status
 
-UNWRITTEN = "pauses not written yet"
-"""Key of the ledger's meta table: tasks that paused themselves and whose notes do not say so, with the reasons."""
 RECALLED = 1000
 """So many failures of former daemons are looked at: the last one may have been one too many."""
 
@@ -69,6 +67,16 @@ class Endings:
             self._to_recall.clear()
             await self._forget_written()
         return touched
+
+    async def rename(self, old: str, new: str) -> None:
+        """A task goes on under another id: it is paused under that one, whatever its note says yet."""
+        if old in self._unwritten:
+            renamed = {new if task == old else task: why for task, why in self._unwritten.items()}
+            await self._store.set_meta(UNWRITTEN, json.dumps(renamed))
+            self._unwritten = renamed
+            self._to_recall[new] = renamed[new]
+        if old in self._to_recall and old != new:
+            self._to_recall.setdefault(new, self._to_recall.pop(old))
 
     async def _pause_again(self, tracked: Tracked, why: str) -> set[str]:
         if tracked.task.status is Status.ACTIVE and why:

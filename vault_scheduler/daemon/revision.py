@@ -148,6 +148,7 @@ class Revision:
         self._roster.rename(old, new, holder.path)
         self._changes.rename(old, new)
         self._dispatcher.rename(old, new)
+        await self._endings.rename(old, new)
         self._questions.rename(old, new)
         if old != new:
             self._tell("renamed", old, f"→ {new}")

@@ -9,9 +9,9 @@ from pathlib import Path
 from vault_scheduler.clock import Clock, SystemClock
 from vault_scheduler.errors import NoteUnreadable, VaultNotFound
 from vault_scheduler.machine.config import Machine, machine_timezone
-from vault_scheduler.notes.note import Document
-from vault_scheduler.parsing.settings_parser import ParsedSettings, parse_settings
+from vault_scheduler.parsing.settings_parser import ParsedSettings
 from vault_scheduler.planning.known import internal_problem
+from vault_scheduler.planning.settings_note import SettingsNote, settings_gone
 from vault_scheduler.platform.exchange import make_folder
 from vault_scheduler.platform.paths import config_folder, state_base, state_folder, vault_label
 from vault_scheduler.settings import Settings
@@ -115,14 +115,24 @@ def _named(start: Path, named: Path, machine: Machine) -> Path:
     return root
 
 
-def read_settings(vault: Vault, zone: str) -> ParsedSettings | None:
-    """The settings note as it stands; None if there is none. A fault of ours in reading it is a problem of the note."""
-    path = vault.rel(vault.settings_path)
+def read_settings(vault: Vault, zone: str, *, source: str = "") -> ParsedSettings | None:
+    """The settings note as it stands; None if there is none. A fault of ours in reading it is a problem of the note.
+
+    With `source`, the settings that were good last as the ledger keeps them, what the daemon goes by: a line
+    that holds the vault back and was merged away holds it back yet, and so do the settings of a note that is broken.
+    """
+    note = SettingsNote(vault.rel(vault.settings_path), zone, source)
     try:
-        data = vault.read(path)
-        return None if data is None else parse_settings(Document.parse(data), path, zone)
+        data = vault.read(note.path)
+        if data is not None:
+            note.take(data, SystemClock().now())
+            note.settle()
+        elif source:
+            note.complain(settings_gone(note.path))
+        else:
+            return None
     except NoteUnreadable as error:
-        problem = Problem(path=path, line=1, key="", message=error.reason, fix=error.fix)
+        note.complain(Problem(path=note.path, line=1, key="", message=error.reason, fix=error.fix))
     except Exception as error:
-        problem = internal_problem(path, error)
-    return ParsedSettings(problems=(problem,))
+        note.complain(internal_problem(note.path, error))
+    return ParsedSettings(settings=note.settings, problems=note.problems)

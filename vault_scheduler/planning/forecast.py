@@ -93,6 +93,8 @@ class _Active:
     was_claimed: bool = False  # before the forecast
     parent: str = ""
     ends_at: datetime | None = None  # None: it waits
+    outcome: Outcome = Outcome.SUCCESS  # how it ends then
+    reason: str = ""
     waits_for: str = ""
     waits_since: datetime | None = None
     waited: Counter[str] = field(default_factory=Counter)  # seconds for each of what it waited for
@@ -168,7 +170,9 @@ class _Simulation:
     def take_over(self, each: Underway, now: datetime) -> None:
         """This run has been claimed: it goes on, waits on, or (the task is off by now) ends unstarted."""
         run = each.candidate.run
-        active = _Active(candidate=each.candidate, was_claimed=True, ends_at=each.ends_at)
+        active = _Active(
+            candidate=each.candidate, was_claimed=True, ends_at=each.ends_at, outcome=each.outcome, reason=each.reason
+        )
         tracked = self._tracked.get(run.task)
         is_off = bool(vault_off(self._settings, now))
         if each.ends_at is None and (tracked is None or not _goes_on(run, tracked.standing, is_off)):
@@ -218,9 +222,9 @@ class _Simulation:
         ended = []
         while self._ends and self._ends[0][0] <= now:
             _, run = heapq.heappop(self._ends)
-            if run in self._active:
-                ended.append(self._active[run].run)
-                self._end(self._active[run], Outcome.SUCCESS)
+            if (active := self._active.get(run)) is not None:
+                ended.append(replace(active.run, outcome=active.outcome))
+                self._end(active, active.outcome, active.reason)
         return ended
 
     def _end(self, active: _Active, outcome: Outcome, reason: str = "") -> None:
@@ -291,7 +295,7 @@ class _Simulation:
 
     def _follow(self, parent: Run, child: _Tracked, now: datetime, *, overlapping: bool) -> None:
         task, stands = child.task, child.standing
-        starts = stands.armed and not child.is_used_up and qualifies(task.after_outcome, Outcome.SUCCESS)
+        starts = stands.armed and not child.is_used_up and qualifies(task.after_outcome, parent.outcome)
         if not starts or not is_due(task, now, stands.since):
             return
         verdict = why_not(

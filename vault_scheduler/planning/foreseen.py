@@ -27,13 +27,16 @@ class Underway:
 
     candidate: Candidate
     ends_at: datetime | None = None  # UTC, expected; None: it has not started
+    outcome: Outcome = Outcome.SUCCESS  # how it ends then
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Foreseen:
     """A run that is expected, or fire times that will not start. Times in UTC.
 
-    `outcome`: success for what runs, else skipped, cancelled, missed or blocked.
+    `outcome`: success for what runs, else skipped, cancelled, missed or blocked; abandoned for what a daemon that died
+    left behind.
     """
 
     task: str

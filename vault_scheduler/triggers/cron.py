@@ -103,6 +103,11 @@ def parse_cron(expression: str, hash_id: str = "") -> CronExpression:
     )
 
 
+def depends_on_task(cron: CronExpression) -> bool:
+    """Whether it says `H`, which stands for other values in each task."""
+    return any(HASHED.fullmatch(part.lower()) for part in cron.text.split())
+
+
 def _plain(expression: str) -> str:
     for character in expression:
         if not character.isascii():
