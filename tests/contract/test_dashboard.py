@@ -53,8 +53,8 @@ def test_what_is_due_comes_by_its_day_with_what_is_overdue_first(vault: Path) ->
         "- Tue 24 Nov · soon · [[A]]",
     ]
     assert said == (
-        "[[Dashboard]] · 4 open tasks in 2 notes, **1 overdue**, 2 due within 14 days.\n\n"
-        "- **2 days overdue** · late · [[B]]"
+        "4 open tasks in 2 notes, **1 overdue**, 2 due within 14 days.\n\n"
+        "- **2 days overdue** · late · [[B]]\n\nAll of it: [[Dashboard]]"
     )
 
 

@@ -52,8 +52,8 @@ All of them can be tried without risk. They read the vault only: no link that le
 folders, templates and conflict copies are left out. Five thousand notes take them a second or less.
 
 Arguments stand in `args`, as a list of `name=value` (`args: [folder=Docs, limit=5]`) or, where a value is a list
-itself, as a mapping (`args:` and below it `folder: [Docs, Home]`). One that is misspelt or makes no sense is a failure
-that says what to write, and it is not tried again. The notes below are those of the
+itself, as a mapping (`args:` and below it `folder: [Docs, Home]`). A misspelt name is a problem of the note, told
+before anything runs; a value that makes no sense fails the run, which says what to write. The notes below are those of the
 [example vault](../example_vault/00_system/tasks); the answers are what they really say about it.
 """
 

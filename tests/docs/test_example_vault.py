@@ -72,7 +72,7 @@ def name_of(path: Path) -> str:
 def parsed(path: Path) -> tuple[Task | None, list[str]]:
     context = ParseContext(
         default_timezone="Europe/Berlin",
-        callable_check=lambda call: callable_problem(call, VAULT / "00_system/scripts"),
+        callable_check=lambda call, args: callable_problem(call, VAULT / "00_system/scripts", args=args),
     )
     result = parse_task(document(path), path.relative_to(VAULT).as_posix(), context)
     return result.task, [str(problem) for problem in result.problems]

@@ -38,7 +38,7 @@ def pairs() -> list[tuple[str, str, str]]:
 
 
 def problems(text: str) -> list[Problem]:
-    context = ParseContext(default_timezone="Europe/Berlin", callable_check=lambda _: None)
+    context = ParseContext(default_timezone="Europe/Berlin", callable_check=lambda call, args: None)
     return list(parse_task(Document.parse(text.encode()), "00_system/tasks/note.md", context).problems)
 
 

@@ -370,6 +370,15 @@ def test_builtin_tasks_are_run_by_our_own_interpreter(place: Place) -> None:
     assert "no such interpreter" not in place.python(builtin_names()[0]).reason
 
 
+def test_the_arguments_of_a_builtin_task_are_checked_without_running_it(place: Place) -> None:
+    """A misspelt argument is found when the note is read, with the name that was meant."""
+    assert callable_problem("doc_freshness", place.scripts, args=["folder", "limit"]) is None
+    problem = callable_problem("doc_freshness", place.scripts, args=["limit", "foldr"])
+    assert problem == "doc_freshness has no argument `foldr`. Did you mean folder?"
+    problem = callable_problem("failure_digest", place.scripts, args=["vault"])
+    assert problem == "failure_digest has no argument `vault`. It has since, skipped, limit"
+
+
 def test_an_argument_that_a_builtin_task_does_not_have_is_named(place: Place) -> None:
     """The reason names the argument, and those that there are; what the task is given cannot be set in the note."""
     for wrong in ("foldr", "vault", "now"):

@@ -564,10 +564,19 @@ def test_python_forms() -> None:
 
 def test_missing_callable_is_a_problem() -> None:
     """Whoever can look at the files says what is wrong with a name."""
-    context = ParseContext(callable_check=lambda call: f"no module named {call}" if call != "a:b" else None)
+    context = ParseContext(callable_check=lambda call, args: f"no module named {call}" if call != "a:b" else None)
     assert task_of(note("type: python", "every: 1h", "call: a:b"), context)
     problem = only_problem(note("type: python", "every: 1h", "call: x:y"), context)
     assert (problem.key, problem.message) == ("call", "no module named x:y")
+
+
+def test_argument_that_a_callable_does_not_have_is_a_problem_of_args() -> None:
+    """What is wrong with the arguments is told on their line; a wrong name of the callable is told alone."""
+    context = ParseContext(callable_check=lambda call, args: f"no argument {min(args)}" if args else None)
+    problem = only_problem(note("type: python", "every: 1h", "call: x", "args: [b=1]"), context)
+    assert (problem.key, problem.message) == ("args", "no argument b")
+    context = ParseContext(callable_check=lambda call, args: "no such thing")
+    assert only_problem(note("type: python", "every: 1h", "call: x", "args: [b=1]"), context).key == "call"
 
 
 def test_tool_that_is_allowed_and_disallowed_warns() -> None:

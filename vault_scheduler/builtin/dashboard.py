@@ -309,4 +309,5 @@ _SECTIONS = {
 def summary(seen: Sequence[Seen], today: date, rules: Rules, path: str) -> str:
     """What the task's own note says: the figures, and what is overdue."""
     late = [line for line in _due(seen, today, rules) if "overdue**" in line]
-    return "\n\n".join([f"{link(path)} · {', '.join(figures(seen, today, rules))}.", *["\n".join(late)] * bool(late)])
+    said = f"{', '.join(figures(seen, today, rules))}."
+    return "\n\n".join([f"{said[0].upper()}{said[1:]}", *["\n".join(late)] * bool(late), f"All of it: {link(path)}"])

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 from pathlib import PurePosixPath
+from typing import Any
 
 from vault_scheduler.commands.records import Holds, Waiting
 from vault_scheduler.errors import BadValue, NoteUnreadable, TaskNotFound
@@ -92,14 +93,16 @@ def parse_context(place: Place) -> ParseContext:
         default_timezone=place.machine_timezone,
         settings_timezone=place.settings_in_force.timezone,
         system_folder=place.vault.system_folder,
-        callable_check=lambda call: _callable_problem(place, call),
+        callable_check=lambda call, args: _callable_problem(place, call, args),
     )
 
 
-def _callable_problem(place: Place, call: str) -> str | None:
+def _callable_problem(place: Place, call: str, args: Mapping[str, Any]) -> str | None:
     from vault_scheduler.executors.python import callable_problem  # only notes with a `call` need it
 
-    return callable_problem(call, place.vault.scripts_folder, other_packages=place.machine.python is not None)
+    return callable_problem(
+        call, place.vault.scripts_folder, args=args, other_packages=place.machine.python is not None
+    )
 
 
 def read_catalogue(

@@ -36,6 +36,7 @@ from vault_scheduler.ledger.store import SqliteStore, Store, TaskRow
 from vault_scheduler.ledger.trust import Trust
 from vault_scheduler.machine.config import API_KEY, ENV_NAME, Billing, machine_timezone
 from vault_scheduler.machine.place import Place
+from vault_scheduler.parsing.action_fields import CallableCheck
 from vault_scheduler.parsing.parser import ParseContext, rebuild
 from vault_scheduler.planning.approvals import TrustMode
 from vault_scheduler.planning.known import Former
@@ -389,9 +390,9 @@ def _rebuild(source: dict[str, Any], path: str, survey: Survey, place: Place) ->
     return rebuild(source, path, context).task
 
 
-def _callable_check(place: Place) -> Callable[[str], str | None]:
-    return lambda call: callable_problem(
-        call, place.vault.scripts_folder, other_packages=place.machine.python is not None
+def _callable_check(place: Place) -> CallableCheck:
+    return lambda call, args: callable_problem(
+        call, place.vault.scripts_folder, args=args, other_packages=place.machine.python is not None
     )
 
 

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from vault_scheduler.daemon.readings import AWAY_S, Reading, Readings
 from vault_scheduler.errors import BadValue, NoteUnreadable, VaultSchedError
 from vault_scheduler.notes.note import Document
+from vault_scheduler.parsing.action_fields import CallableCheck
 from vault_scheduler.parsing.parser import ParseContext, Parsed, parse_task, rebuild, source_of
 from vault_scheduler.parsing.values import local_datetime
 from vault_scheduler.planning.departures import Departure, Departures
@@ -38,7 +39,7 @@ class Survey:
         machine_timezone: Callable[[], str],
         former: Mapping[str, Former],
         settings_source: str,
-        callable_check: Callable[[str], str | None] | None = None,
+        callable_check: CallableCheck | None = None,
     ) -> None:
         self.vault = vault
         self.registry = Registry()

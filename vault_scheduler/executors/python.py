@@ -6,9 +6,10 @@ import ast
 import importlib.machinery
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from difflib import get_close_matches
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -161,14 +162,35 @@ def _builtin_problem(name: str) -> str | None:
     return f"no built-in task {name!r}.{hint}"
 
 
-def callable_problem(call: str, scripts_folder: Path, *, other_packages: bool = False) -> str | None:
-    """What is wrong with a `call`, found by path and syntax tree; nothing of the user's is imported.
+@lru_cache
+def builtin_arguments(name: str) -> tuple[str, ...]:
+    """The arguments of a built-in task that a note can set, read from its code."""
+    tree = ast.parse((_BUILTINS / f"{name}.py").read_bytes())
+    runs = [each for each in tree.body if isinstance(each, ast.FunctionDef) and each.name == "run"]
+    return tuple(each.arg for run in runs for each in run.args.kwonlyargs)
 
-    None where nothing is, and where it cannot be told: a star import, a module's `__getattr__`, or with
-    `other_packages` (the task runs in another interpreter than ours) a module that is not in the scripts folder.
+
+def _argument_problem(name: str, args: Iterable[str]) -> str | None:
+    known = builtin_arguments(name)
+    wrong = next((each for each in args if each not in known), None)
+    if wrong is None:
+        return None
+    near = get_close_matches(wrong, known, n=1)
+    hint = f"Did you mean {near[0]}?" if near else f"It has {', '.join(known)}"
+    return f"{name} has no argument `{wrong}`. {hint}"
+
+
+def callable_problem(
+    call: str, scripts_folder: Path, *, args: Iterable[str] = (), other_packages: bool = False
+) -> str | None:
+    """What is wrong with a `call`, or with the names of the `args` of a built-in task.
+
+    Found by path and syntax tree; nothing of the user's is imported. None where nothing is wrong, and where it cannot
+    be told: a star import, a module's `__getattr__`, or with `other_packages` (the task runs in another interpreter
+    than ours) a module that is not in the scripts folder.
     """
     if is_builtin_call(call):
-        return _builtin_problem(call)
+        return _builtin_problem(call) or _argument_problem(call, args)
     if problem := _form_problem(call):
         return problem
     module, _, name = call.partition(":")

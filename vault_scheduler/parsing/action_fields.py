@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -25,8 +25,8 @@ from vault_scheduler.parsing.values import (
 )
 from vault_scheduler.task import Action, ClaudeAction, CommandAction, Permissions, PythonAction, TaskType
 
-CallableCheck = Callable[[str], str | None]
-"""Takes `package.module:function` or the name of a built-in; says what is wrong with it, or None."""
+CallableCheck = Callable[[str, Mapping[str, Any]], str | None]
+"""Takes `package.module:function` or the name of a built-in, and arguments; says what is wrong with them, or None."""
 
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\Z")
 _SESSIONS = ("fresh", "continue")
@@ -131,11 +131,11 @@ def _check_python_block(fields: Fields, body: str) -> None:
 
 
 def _python(fields: Fields, callable_check: CallableCheck | None) -> PythonAction:
-    return PythonAction(
-        call=fields.read("call", partial(_call, check=callable_check)),
-        args=fields.read("args", arguments) or {},
-        python=fields.read("python", text),
-    )
+    call = fields.read("call", partial(_call, check=callable_check))
+    args = fields.read("args", arguments) or {}
+    if call and args and callable_check is not None and (wrong := callable_check(call, args)):
+        fields.error("args", wrong, "Correct its name, or leave it out")
+    return PythonAction(call=call, args=args, python=fields.read("python", text))
 
 
 def _call(value: object, key: str, *, check: CallableCheck | None) -> str:
@@ -154,7 +154,7 @@ def _call(value: object, key: str, *, check: CallableCheck | None) -> str:
         raise BadValue(f"{shown(written)} does not say where the module ends", f"Write `{key}: {module}:{function}`")
     elif sign or not _BUILT_IN.match(bare):
         raise BadValue(f"{shown(written)} names no function", f"Write `{key}: package.module:function`")
-    if check is not None and (wrong := check(written)):
+    if check is not None and (wrong := check(written, {})):
         raise BadValue(wrong, f"Correct the name, or put the module where `{key}` can find it")
     return written
 
