@@ -53,8 +53,8 @@ folders, templates and conflict copies are left out. Five thousand notes take th
 
 Arguments stand in `args`, as a list of `name=value` (`args: [folder=Docs, limit=5]`) or, where a value is a list
 itself, as a mapping (`args:` and below it `folder: [Docs, Home]`). A misspelt name is a problem of the note, told
-before anything runs; a value that makes no sense fails the run, which says what to write. The notes below are those of the
-[example vault](../example_vault/00_system/tasks); the answers are what they really say about it.
+before anything runs; a value that makes no sense fails the run, which says what to write. The notes below are those of
+the [example vault](../example_vault/00_system/tasks); the answers are what they really say about it.
 """
 
 

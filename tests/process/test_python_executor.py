@@ -374,7 +374,7 @@ def test_the_arguments_of_a_builtin_task_are_checked_without_running_it(place: P
     """A misspelt argument is found when the note is read, with the name that was meant."""
     assert callable_problem("doc_freshness", place.scripts, args=["folder", "limit"]) is None
     problem = callable_problem("doc_freshness", place.scripts, args=["limit", "foldr"])
-    assert problem == "doc_freshness has no argument `foldr`. Did you mean folder?"
+    assert problem == "doc_freshness has no argument `foldr` (did you mean `folder`?)"
     problem = callable_problem("failure_digest", place.scripts, args=["vault"])
     assert problem == "failure_digest has no argument `vault`. It has since, skipped, limit"
 

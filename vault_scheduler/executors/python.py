@@ -158,8 +158,8 @@ def _builtin_problem(name: str) -> str | None:
     if name in names:
         return None
     near = get_close_matches(name, names, n=1)
-    hint = f" Did you mean {near[0]}?" if near else " Write module:function for a function of your own"
-    return f"no built-in task {name!r}.{hint}"
+    hint = f" (did you mean `{near[0]}`?)" if near else ". Write module:function for a function of your own"
+    return f"no built-in task {name!r}{hint}"
 
 
 @lru_cache
@@ -176,8 +176,8 @@ def _argument_problem(name: str, args: Iterable[str]) -> str | None:
     if wrong is None:
         return None
     near = get_close_matches(wrong, known, n=1)
-    hint = f"Did you mean {near[0]}?" if near else f"It has {', '.join(known)}"
-    return f"{name} has no argument `{wrong}`. {hint}"
+    hint = f" (did you mean `{near[0]}`?)" if near else f". It has {', '.join(known)}"
+    return f"{name} has no argument `{wrong}`{hint}"
 
 
 def callable_problem(
