@@ -49,6 +49,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "logs": looking.logs,
     "check": looking.check,
     "status": looking.status,
+    "doctor": installing.doctor,
     "approve": noting.approve,
     "mcp": running.mcp,
     "restore": noting.restore,

@@ -1,15 +1,39 @@
-"""Commands that set this machine up to run a vault: `service`."""
+"""Commands about this machine and how it runs a vault: `doctor`, `service`."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vault_scheduler.commands.console import VaultOption, complain, finish, open_place, say, writing_place
+from vault_scheduler.commands.console import (
+    JsonOption,
+    VaultOption,
+    complain,
+    finish,
+    finished,
+    open_place,
+    say,
+    say_json,
+    writing_place,
+)
 
 if TYPE_CHECKING:
     from vault_scheduler.commands.service import Installed
+
+
+def doctor(vault: VaultOption = None, json: JsonOption = False) -> None:
+    """Whether everything works that the scheduler needs. Each fault is told with its cure; exit code 1 if any."""
+    from vault_scheduler.commands import health
+    from vault_scheduler.commands.doctor import examine
+
+    found = finished(examine(open_place(vault)))
+    if json:
+        say_json([asdict(finding) for finding in found])
+    else:
+        say(health.page(found))
+    finish(not any(finding.grade is health.Grade.FAULT for finding in found))
 
 
 def service_install(

@@ -1,0 +1,111 @@
+"""`doctor`: what fails in the field is found, graded, and told with its cure."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.process.conftest import World
+from tests.process.test_cli import HELLO, Shell, shell
+
+__all__ = ["shell"]
+
+
+def findings(shell: Shell, code: int = 1) -> dict[str, list[dict[str, Any]]]:
+    """The findings by what they are about."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for finding in json.loads(shell.here("doctor", "--json", code=code).out):
+        found.setdefault(finding["about"], []).append(finding)
+    return found
+
+
+def grades(found: list[dict[str, Any]]) -> list[str]:
+    return [finding["grade"] for finding in found]
+
+
+def test_vault_that_is_served_is_healthy(world: World) -> None:
+    """With a daemon, and no Claude task to log in for, nothing is broken: exit code 0, and no probe is left."""
+    world.note("a", "type: command\ncommand: echo a\ncron: 0 0 29 2 *")
+    world.start()
+    done = world.sched("doctor")
+    assert done.returncode == 0, done.stdout
+    assert "✓ watching" in done.stdout
+    assert "✓ daemon" in done.stdout
+    assert "✓ ledger" in done.stdout
+    assert "Nothing is broken" in done.stdout
+    assert not [path for path in world.vault.rglob("*") if "probe" in path.name]
+    world.stop()
+    stopped = world.sched("doctor")
+    assert stopped.returncode == 1
+    assert "✗ daemon" in stopped.stdout.replace("  ", " ")
+    assert "→ `vault-sched service install`" in stopped.stdout
+
+
+def test_problems_of_notes_and_sync_are_found(shell: Shell) -> None:
+    """Broken notes, conflict copies and programs that are not there are told with what to do."""
+    shell.write("bad", '---\ntype: command\ncommand: x\ncron: "99 * * * *"\n---\n')
+    shell.write("absent", '---\ntype: command\ncommand: [no-such-program]\ncron: "0 1 * * *"\n---\n')
+    shell.write("hello.sync-conflict-20261122-070000-ABCDEFG", HELLO)
+    told = [finding["text"] for finding in findings(shell)["tasks"]]
+    assert "2 tasks, 1 problem: what is wrong does not run" in told
+    assert "sync left conflict copies: hello.sync-conflict-20261122-070000-ABCDEFG.md" in told
+    assert "00_system/tasks/absent.md: there is no program no-such-program on the path of runs" in told
+
+
+def test_vault_of_another_machine_needs_no_daemon_here(shell: Shell) -> None:
+    """That nothing runs here is no fault where another machine runs the vault."""
+    (shell.vault / "00_system" / "scheduler.md").write_text("---\nhost: elsewhere\n---\n")
+    found = findings(shell, code=0)
+    assert grades(found["daemon"]) == ["note"]
+    assert "elsewhere runs this vault" in found["settings"][0]["text"]
+
+
+def test_damaged_ledger_is_a_fault(shell: Shell) -> None:
+    """A ledger that cannot be read is said to be so, and everything else is still looked at."""
+    shell.write("hello", HELLO)
+    shell("run", "hello", "--wait")
+    ledger = shell.state / "ledger.db"
+    for side in shell.state.glob("ledger.db-*"):
+        side.unlink()
+    ledger.write_bytes(b"no ledger" * 1000)
+    found = findings(shell)
+    assert grades(found["ledger"]) == ["fault"]
+    assert "disk" in found
+
+
+def test_claude_tasks_need_a_login(shell: Shell) -> None:
+    """Without a login it is a fault once a task needs one, with both ways to log in; a token in `env` cures it."""
+    assert grades(findings(shell)["claude"]) == ["fine", "note"]
+    shell.write("ask", '---\ntype: claude\ncron: "0 1 * * *"\n---\nSay hello.\n')
+    (login,) = findings(shell)["claude"][1:]
+    assert login["grade"] == "fault"
+    assert "claude setup-token" in login["cure"]
+    config = shell.folder / "config" / "vault-sched"
+    config.mkdir(parents=True)
+    (config / "env").write_text("CLAUDE_CODE_OAUTH_TOKEN=x-not-a-real-token\n")
+    (config / "env").chmod(0o600)
+    found = findings(shell)["claude"]
+    assert grades(found) == ["fine", "fine"]
+    assert "x-not-a-real-token" not in json.dumps(found)
+
+
+def test_obsidian_settings_that_matter_are_looked_at(shell: Shell) -> None:
+    """A template folder within the tasks, and Bases switched off, are pointed out."""
+    obsidian = shell.vault / ".obsidian"
+    obsidian.mkdir()
+    (obsidian / "core-plugins.json").write_text('{"bases": false}')
+    (obsidian / "templates.json").write_text('{"folder": "00_system/tasks/blueprints"}')
+    assert grades(findings(shell)["obsidian"]) == ["warning", "warning"]
+    (obsidian / "core-plugins.json").write_text('["bases", "graph"]')
+    (obsidian / "templates.json").write_text("broken")
+    assert "obsidian" not in findings(shell)
+
+
+def test_secrets_that_others_can_read_are_pointed_out(shell: Shell, tmp_path: Path) -> None:
+    """The env file is for its owner alone."""
+    config = shell.folder / "config" / "vault-sched"
+    config.mkdir(parents=True)
+    (config / "env").write_text("TOKEN=x\n")
+    (config / "env").chmod(0o644)
+    assert "chmod 600" in findings(shell)["config"][0]["text"]
