@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import json
 import re
@@ -12,52 +11,25 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-import psutil
 import pytest
 
 if TYPE_CHECKING:
     from tests.process.conftest import World
 
 
-def _loopback_module() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("loopback_api", Path(__file__).with_name("loopback_api.py"))
+def _helper_module() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("claude_world", Path(__file__).with_name("claude_world.py"))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault("loopback_api", module)
+    sys.modules["claude_world"] = module
     spec.loader.exec_module(module)
     return module
 
 
-api = _loopback_module()
-CLAUDE = "type: claude\ncron: 0 0 29 2 *\nrun_now: true"
+helper = _helper_module()
+api, CLAUDE, log_in = helper.api, helper.CLAUDE, helper.log_in
 SHELL = 'type: command\nevery: 1s\ncommand: "echo ran >> {}"'
-
-
-def log_in(world: World, url: str) -> None:
-    """A key for the loopback API, in the machine's env file as a person would put it there."""
-    (world.config / "env").write_text(f"ANTHROPIC_API_KEY=a-key-of-the-tests\nANTHROPIC_BASE_URL={url}\n")
-
-
-def sessions(world: World) -> list[int]:
-    """The processes of Claude runs in this vault."""
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            environment = process.environ()
-            if environment.get("VAULT_SCHED_VAULT") == str(world.vault) and "VAULT_SCHED_RUN" in environment:
-                found.append(process.pid)
-    return found
-
-
-def workers(world: World) -> list[int]:
-    """The session processes of ours among them: one for each run that goes on."""
-    found = []
-    for pid in sessions(world):
-        with contextlib.suppress(psutil.Error):
-            if "vault_scheduler.executors.claude_worker" in psutil.Process(pid).cmdline():
-                found.append(pid)
-    return found
 
 
 def a_claude_task(world: World) -> None:
@@ -102,51 +74,6 @@ def a_task_that_appears_while_claude_runs(world: World) -> None:
     assert not out.exists()
     assert world.sched("approve", "evil").returncode == 0
     world.until(out.exists, "it runs")
-
-
-def a_daemon_that_is_killed_while_claude_runs(world: World) -> None:
-    """kill -9: worker and CLI are ended, the run is abandoned, its cap counts as spent, nothing is asked twice."""
-    world.settings.write_text(world.settings.read_text().replace("timezone", "vault_max_usd_day: 0.6\ntimezone"))
-    with api.LoopbackApi(api.Silence()) as server:
-        log_in(world, server.url)
-        note = world.note("briefing", f"{CLAUDE}\nmax_usd: 0.5", "Write the briefing.\n")
-        world.start()
-        world.until(lambda: server.requests, "the session talks", 40)
-        assert len(sessions(world)) >= 2  # the worker and the CLI
-        world.kill()
-        world.start()
-        (run,) = world.ended("briefing")
-        assert sessions(world) == []
-        world.delivered("briefing")
-        assert (run["outcome"], run["attempts"]) == ("abandoned", 1)
-        assert note.read_text().count(f"^{run['id']}") == 1
-        world.until(lambda: "run_now: false" in note.read_text(), "unticked")
-        assert world.sched("run", "briefing", "--wait").returncode == 1
-        (again,) = [each for each in world.runs("briefing") if each["id"] != run["id"]]
-        assert again["outcome"] == "skipped"
-        assert "0.50" in again["reason"]
-        assert len(server.requests) == 1
-
-
-def claude_tasks_of_one_moment_share_the_days_money(world: World) -> None:
-    """What runs may still spend is reserved: of three that ask for 0.5 two fit into 1.2, and the third is skipped."""
-    limits = "vault_max_usd_day: 1.2\nmax_claude: 3\ntimezone"
-    world.settings.write_text(world.settings.read_text().replace("timezone", limits))
-    with api.LoopbackApi(api.Silence()) as server:
-        log_in(world, server.url)
-        names = ("one", "two", "three")
-        for name in names:
-            world.note(name, f"{CLAUDE}\nmax_usd: 0.5", "Write.\n")
-        world.start()
-        world.until(lambda: [run for name in names for run in world.runs(name) if run["outcome"] == "skipped"], "one")
-        runs = [run for name in names for run in world.runs(name)]
-        assert [run["outcome"] for run in runs if run["state"] == "ended"] == ["skipped"]
-        (skipped,) = [run for run in runs if run["state"] == "ended"]
-        assert "1.20" in skipped["reason"]
-        world.until(lambda: len(server.requests) == 2, "two sessions talk", 40)
-        for name in names:
-            world.sched("cancel", name)
-        world.until(lambda: all(world.runs(name)[0]["state"] == "ended" for name in names), "cancelled", 20)
 
 
 def a_question_that_is_answered(world: World) -> None:
@@ -199,60 +126,33 @@ def a_session_that_goes_on(world: World) -> None:
     assert second["text"] == "Second."
 
 
-def twenty_that_are_due_at_once(world: World) -> None:
-    """Never more sessions than `max_claude`; one that ends leaves its place to the next; nothing is left of any."""
-    world.settings.write_text(world.settings.read_text().replace("timezone", "max_claude: 3\ntimezone"))
-    with api.LoopbackApi(api.Silence()) as server:
-        log_in(world, server.url)
-        for number in range(20):
-            world.note(f"t{number:02}", f"{CLAUDE}\nmax_usd: 0.1", "Do it.\n")
-        world.start()
-        world.until(lambda: len(server.requests) == 3, "three sessions talk", 40)
-        assert len(workers(world)) == 3
-        states = world.rows("SELECT state, waiting_for FROM runs")
-        assert (
-            sorted((row["state"], row["waiting_for"]) for row in states)
-            == [("running", "")] * 3 + [("waiting", "slot")] * 17
-        )
-        (first, *_) = world.rows("SELECT task FROM runs WHERE state = 'running'")
-        assert world.sched("cancel", first["task"]).returncode == 0
-        world.until(lambda: len(server.requests) == 4, "the next one talks", 40)
-        assert len(workers(world)) == 3
-        world.settings.write_text(world.settings.read_text().replace("status: active", "status: stopped"))
-        world.until(lambda: not world.rows("SELECT 1 FROM runs WHERE state <> 'ended'"), "all have ended", 40)
-    assert sessions(world) == []
-    outcomes = [row["outcome"] for row in world.rows("SELECT outcome FROM runs")]
-    assert (outcomes.count("cancelled"), outcomes.count("skipped")) == (4, 16)
-
-
-def four_that_cost_more_than_they_may(world: World) -> None:
-    """Each is stopped after the turn that went over its cap; what the day has not left for all is left undone."""
-    limits = "max_claude: 4\nvault_max_usd_day: 3.5\ntimezone"
-    world.settings.write_text(world.settings.read_text().replace("timezone", limits))
-    with api.LoopbackApi(api.Costly(api.use("Glob", pattern="*.md"))) as server:
-        log_in(world, server.url)
-        names = ("one", "two", "three", "four")
-        for name in names:
-            world.note(name, f"{CLAUDE}\nmax_usd: 1", "Write.\n")
-        world.start()
-        world.until(lambda: all(world.runs(name) for name in names), "claimed")
-        world.until(lambda: all(world.runs(name)[0]["state"] == "ended" for name in names), "ended", 40)
-        runs = sorted((world.runs(name)[0] for name in names), key=lambda run: str(run["outcome"]))
-    assert [run["outcome"] for run in runs] == ["failure"] * 3 + ["skipped"]
-    assert {run["reason"] for run in runs[:3]} == {"reached max_usd ($1.00)"}
-    assert "vault_max_usd_day $3.50" in runs[3]["reason"]
-    assert len(server.requests) == 3
+def a_login_that_comes_later(world: World) -> None:
+    """Not logged in: blocked once with the cure, no session after that; a token in the env file is found at once."""
+    note = world.note("briefing", "type: claude\nevery: 2s\nkeep_runs: 3", "Write the briefing.\n")
+    world.start()
+    blocked = "SELECT * FROM runs WHERE outcome = 'blocked' ORDER BY attempts DESC"
+    world.until(lambda: len(world.rows(blocked)) > 1 and world.rows(blocked)[-1]["count"] > 1, "counted", 40)
+    first, others = world.rows(blocked)
+    assert first["attempts"] == 1
+    assert "claude setup-token" in first["reason"]
+    assert others["attempts"] == 0
+    assert others["reason"].startswith("not logged in since ")
+    told = world.sched("status").stdout
+    assert told.count("Claude is not logged in since") == 1
+    with api.LoopbackApi([api.text("Good morning.")]) as server:
+        token = f"CLAUDE_CODE_OAUTH_TOKEN=a-token-of-the-tests\nANTHROPIC_BASE_URL={server.url}\n"
+        (world.config / "env").write_text(token)
+        world.until(lambda: [run for run in world.runs("briefing") if run["outcome"] == "success"], "logged in", 40)
+    world.until(lambda: "> Good morning." in note.read_text(), "in the note")
+    assert "not logged in" not in world.sched("status").stdout
 
 
 SCENES = [
     a_claude_task,
     a_task_that_appears_while_claude_runs,
-    a_daemon_that_is_killed_while_claude_runs,
-    claude_tasks_of_one_moment_share_the_days_money,
     a_question_that_is_answered,
     a_session_that_goes_on,
-    twenty_that_are_due_at_once,
-    four_that_cost_more_than_they_may,
+    a_login_that_comes_later,
 ]
 
 

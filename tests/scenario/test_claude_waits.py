@@ -56,6 +56,31 @@ def test_a_run_waits_for_the_reset_and_uses_up_no_retry(world: World) -> None:
     assert [request.attempt for request in world.engine.submitted] == [1, 2]
 
 
+def test_note_and_log_tell_that_a_run_waits(world: World) -> None:
+    """Nobody wonders for hours why nothing happens; once it has gone on the note tells how it ended."""
+    world.script = once(limited(world, "12:00"))
+    claude(world, "a", 'cron: "10 10 * * *"')
+    claude(world, "b", 'cron: "20 10 * * *"')
+    world.start()
+    world.advance_to("10:25")
+    assert "last_status: waiting\n" in world.text("a")
+    assert "last_status: waiting\n" in world.text("b")
+    assert world.log().count("⏳ [[00_system/tasks/a|a]] waits for quota until 2026-11-20 12:00") == 1
+    world.advance_to("12:02")
+    assert "last_status: success\n" in world.text("a")
+
+
+def test_edits_while_a_run_waits_are_nobody_elses(world: World) -> None:
+    """A session that waits for hours is not alive: what a person writes meanwhile is not held for it."""
+    world.script = once(limited(world, "12:00"))
+    claude(world, "a", 'cron: "10 10 * * *"')
+    world.start()
+    world.advance_to("10:25")
+    world.command("new", 'cron: "30 10 * * *"', age_s=0)
+    world.advance_to("10:31")
+    assert world.history("new") == ["10:30 success"]
+
+
 def test_what_would_go_on_after_the_next_fire_time_is_skipped(world: World) -> None:
     """Hourly with a reset in three hours: skipped with the reason, and so are the fire times until then."""
     world.script = once(limited(world, "13:30"))

@@ -271,9 +271,11 @@ class Dispatcher:
             return
         await self._store.wait(run.id, waits_for, not_before, excused)
         extra = run.extra if excused is None else {**run.extra, EXCUSED: str(excused)}
-        self._active[run.id] = replace(
+        self._active[run.id] = waiting = replace(
             run, state=RunState.WAITING, waiting_for=waits_for, not_before=not_before, extra=extra
         )
+        if QUOTA in (waits_for, run.waiting_for):
+            self._report(waiting, f"waits for {waits_for}")
 
     async def _start(self, run: Run, settings: Settings, now: datetime) -> None:
         view = self._view(run.task)
@@ -407,9 +409,8 @@ class Dispatcher:
         result = run.result
         assert result is not None, "an attempt ends with a result"
         run = await self._store.end_attempt(run.id, run.attempts, result, now)
-        self._report(run, f"attempt {run.attempts}: {result.outcome.value} · {result.reason}; {told}")
-        self._active[run.id] = run
         await self._wait(run, waits_for, until, excused)
+        self._report(self._active[run.id], f"attempt {run.attempts}: {result.outcome.value} · {result.reason}; {told}")
 
     async def _finish(self, run: Run, outcome: Outcome, reason: str, now: datetime) -> None:
         snapshot = await self._snapshots.of(run)

@@ -525,6 +525,10 @@ class Scheduler:
             self._roster.has_started(run, -1)
             self._guard.run_withdrawn(run)
             return
+        if run.state is RunState.WAITING:
+            self._guard.run_ended(run, self._clock.now())  # nothing of it is alive until its next attempt
+            self._last_good.run_ended(run, self._clock.now())
+            self._around.waits(run)
         if what == "started" and run.attempts == 1:
             self._roster.has_started(run)
         if what == "started":

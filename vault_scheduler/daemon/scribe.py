@@ -48,6 +48,8 @@ LOOKS_A_PASS = 200
 RECALLED = 20
 """So many runs in a note are looked after for a former daemon: a section holds hardly more."""
 OURS = ("last_run", "last_status", "next_run", "question")
+WAITING = "waiting"
+"""The `last_status` of a task whose run waits for the plan's limits."""
 Value = str | bool | int | None
 
 
@@ -66,6 +68,7 @@ class NoteView:
     frequent: bool = False  # it fires again less than FREQUENT after `next_run`
     stands: Mapping[str, str | None] = field(default_factory=dict)  # the values of OURS that the note holds now
     talks: bool = False  # its runs can ask
+    rests: bool = False  # a run waits for the plan's limits, for hours perhaps
     question: str = ""  # what waits for an answer, in one line
     asked_by: str = ""  # the run that asked
     taken: str = ""  # the mark of the answer that was taken from the note
@@ -436,6 +439,8 @@ def keys_of(last: Run | None, note: NoteView) -> dict[str, Value]:
     if last is not None:
         keys["last_run"] = local_text(last.started_at or last.fire_time, note.zone)
         keys["last_status"] = last.outcome.value if last.outcome else None
+    if note.rests:
+        keys["last_status"] = WAITING
     keys["next_run"] = _next_run_text(note)
     if note.untick:
         keys["run_now"] = False

@@ -8,7 +8,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,6 +35,7 @@ from vault_scheduler.ledger.good_notes import GoodNotes
 from vault_scheduler.ledger.store import SqliteStore, Store, TaskRow
 from vault_scheduler.ledger.trust import Trust
 from vault_scheduler.machine.config import API_KEY, ENV_NAME, Billing, machine_timezone
+from vault_scheduler.machine.live_env import LiveSecrets
 from vault_scheduler.machine.place import Place
 from vault_scheduler.parsing.action_fields import CallableCheck
 from vault_scheduler.parsing.parser import ParseContext, rebuild
@@ -292,7 +293,10 @@ async def _scheduler(
             timezone=lambda: survey.timezone,
         )
         parts: dict[str, Scheduler] = {}
-        engine = _engine(place, lambda event: parts["scheduler"].post(event))
+        secrets = LiveSecrets(
+            config_folder() / ENV_NAME, place.machine.secrets, lambda wrong: tell("problem", ENV_NAME, wrong)
+        )
+        engine = _engine(place, secrets, lambda event: parts["scheduler"].post(event))
         scheduler = parts["scheduler"] = Scheduler(
             vault=place.vault,
             store=store,
@@ -313,7 +317,7 @@ async def _scheduler(
             troubles=troubles,
             hold=hold,
             good_notes=good_notes,
-            credentials=_credentials,
+            credentials=lambda: (_login(), secrets.mark()),
         )
         for damage in damages:
             scheduler.log_fault(damage, LOOK_AT_DISK, now)
@@ -396,8 +400,8 @@ def _callable_check(place: Place) -> CallableCheck:
     )
 
 
-def _engine(place: Place, post: Callable[[Any], None]) -> LocalEngine:
-    machine = machine_environment(place)
+def _engine(place: Place, secrets: LiveSecrets, post: Callable[[Any], None]) -> LocalEngine:
+    machine = replace(machine_environment(place), secrets=secrets)
     executors: dict[str, Executor] = {
         "command": CommandExecutor(machine),
         "python": PythonExecutor(machine),
@@ -406,7 +410,7 @@ def _engine(place: Place, post: Callable[[Any], None]) -> LocalEngine:
     return LocalEngine(
         executors=executors,
         clock=place.clock,
-        masker=lambda: Masker(list(machine.secrets.values())),
+        masker=lambda: Masker(secrets.ever()),
         machine=machine,
         runs_folder=place.runs_folder,
         post=post,
@@ -414,8 +418,8 @@ def _engine(place: Place, post: Callable[[Any], None]) -> LocalEngine:
     )
 
 
-def _credentials() -> object:
-    """Differs when somebody has logged in to Claude Code: its file, and when it was written (none on macOS)."""
+def _login() -> object:
+    """Differs when somebody has logged in to Claude Code: when its file was written (there is none on macOS)."""
     home = os.environ.get("HOME", str(Path.home()))
     try:
         found = Path(home, ".claude", ".credentials.json").stat()

@@ -13,9 +13,10 @@ from vault_scheduler.daemon.scribe import FREQUENT, OURS, NoteView, Pace, Scribe
 from vault_scheduler.daemon.survey import Survey
 from vault_scheduler.planning.answers import answer_problem
 from vault_scheduler.planning.planner import State, is_going
+from vault_scheduler.planning.quota import QUOTA, clock_words
 from vault_scheduler.run import Run
 from vault_scheduler.task import Problem, TaskType, fingerprint
-from vault_scheduler.telling.summary import problem_line
+from vault_scheduler.telling.summary import link_to, problem_line
 from vault_scheduler.text.harmless import plain_line
 from vault_scheduler.vault.vault import Written
 
@@ -75,6 +76,7 @@ class NoteSurroundings:
             elsewhere=tracked.standing.state is State.OTHER_HOST,
             expects_run=bool(self._runs_of(task)),
             talks=tracked.task.type is TaskType.CLAUDE,
+            rests=any(run.waiting_for == QUOTA for run in self._runs_of(task)),
             question=plain_line(question.text, QUESTION_LIMIT).replace("<%", "< %") if question else "",
             asked_by=question.run if question else "",
             taken=row.answered,
@@ -153,6 +155,18 @@ class NoteSurroundings:
                 self._tell("problem", problem.path, text)
                 self.log_once(problem, now)
         self._told = set(current)
+
+    def waits(self, run: Run) -> None:
+        """A run waits for the plan's limits, or does so no more: for hours, so its note and the log tell it."""
+        self.scribe.registered(run.task)
+        if run.waiting_for != QUOTA or run.not_before is None:
+            return
+        zone = ZoneInfo(self._survey.timezone)
+        until = clock_words(run.not_before, zone)
+        text = f"⏳ {link_to(run.path, short=True)} waits for quota until {until}"
+        self.scribe.log(
+            f"w-{fingerprint([run.id, until])[:12]}", text, self._clock.now().astimezone(zone).strftime("%H:%M")
+        )
 
     def log_once(self, problem: Problem, now: datetime) -> None:
         """A line in the daily log; the same one is not written twice a day."""

@@ -74,7 +74,7 @@ class Machine:
         Without the key `billing`, an ANTHROPIC_API_KEY in the env file means `api`, else `plan`.
         """
         given = _read_config(folder / CONFIG_NAME)
-        secrets = _read_env(folder / ENV_NAME)
+        secrets = read_env(folder / ENV_NAME)
         has_key = bool(secrets.get(API_KEY))
         if has_key:
             given.setdefault("billing", Billing.API)
@@ -107,7 +107,8 @@ def _read_text(path: Path) -> str:
         raise ConfigInvalid(str(path), 0, "", f"it cannot be read: {reason}", "Make it readable for you") from error
 
 
-def _read_env(path: Path) -> dict[str, str]:
+def read_env(path: Path) -> dict[str, str]:
+    """The values of an env file; none if there is no file. Raises ConfigInvalid."""
     try:
         return parse_env(_read_text(path))
     except BadEnvLine as error:
