@@ -1,4 +1,4 @@
-"""The key references, in docs/ and in the skill for Claude, are what the code says."""
+"""The key references, in docs/, in the skill for Claude and in the plugin, are what the code says."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ import pytest
 import vault_scheduler
 from vault_scheduler.parsing.keys import reference
 
+ROOT = Path(__file__).parents[2]
 PAGES = [
-    Path(__file__).parents[2] / "docs" / "keys.md",
+    ROOT / "docs" / "keys.md",
     Path(vault_scheduler.__file__).parent / "skill" / "references" / "keys.md",
+    *ROOT.glob("plugin/skills/*/references/keys.md"),
 ]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=["docs", "skill"])
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parts[-4])
 def test_key_reference_is_current(page: Path) -> None:
     """The page is exactly what the table of keys generates."""
     assert page.read_text(encoding="utf-8") == reference(), "run: python tests/docs/test_key_reference.py"

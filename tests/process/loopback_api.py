@@ -20,7 +20,7 @@ def text(words: str) -> Block:
     return {"type": "text", "text": words}
 
 
-def use(name: str, **arguments: Any) -> Block:
+def use(name: str, /, **arguments: Any) -> Block:
     """A call of a tool."""
     return {"type": "tool_use", "name": name, "input": arguments}
 
