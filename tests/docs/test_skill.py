@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
 import vault_scheduler
 from vault_scheduler.cli import COMMANDS
+from vault_scheduler.commands.claude_kit import TRY_IT
+from vault_scheduler.executors.python import callable_problem
 from vault_scheduler.notes.note import Document
 from vault_scheduler.notes.yaml_core import load
 from vault_scheduler.parsing.keys import ALIASES, KEYS
@@ -38,8 +40,12 @@ def pairs() -> list[tuple[str, str, str]]:
 
 
 def problems(text: str) -> list[Problem]:
-    context = ParseContext(default_timezone="Europe/Berlin", callable_check=lambda call, args: None)
+    context = ParseContext(default_timezone="Europe/Berlin", callable_check=_no_such_function)
     return list(parse_task(Document.parse(text.encode()), "00_system/tasks/note.md", context).problems)
+
+
+def _no_such_function(call: str, args: Iterable[str] = ()) -> str | None:
+    return callable_problem(call, Path("/nowhere"), args=args)
 
 
 def note_with(line: str) -> str:
@@ -89,6 +95,8 @@ def test_the_skill_names_only_keys_commands_and_pages_that_there_are() -> None:
         assert (SKILL / page).is_file(), page
     for verb in re.findall(r"`vault-sched ([a-z]+)", text):
         assert verb in COMMANDS, verb
+    named = re.findall(r"`([a-z]+_[a-z]+)`", re.findall(r"`python` for.*?`claude`", text, re.S)[0])
+    assert [name for name in named if _no_such_function(name)] == []
     for note in (text for _, text in notes()):
         keys = re.findall(r"^([a-z_]+):", note.split("---\n")[1], re.M)
         assert all(key in KEYS and KEYS[key].supported for key in keys if key not in ALIASES), keys
@@ -97,3 +105,12 @@ def test_the_skill_names_only_keys_commands_and_pages_that_there_are() -> None:
 def test_the_skill_is_short() -> None:
     """What Claude reads at every use of the skill costs little; the rest is in pages that it opens at need."""
     assert len((SKILL / "SKILL.md").read_text()) < 5000
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/claude.md"])
+def test_the_pages_and_init_name_the_same_things_to_say(page: str) -> None:
+    """The three lines that one would say to Claude are those that `init` prints."""
+    text = (Path(__file__).parents[2] / page).read_text(encoding="utf-8")
+    said = [line.strip() for line in TRY_IT[1:]]
+    assert len(said) == 3
+    assert [line for line in said if f"> {line}\n" not in text] == []

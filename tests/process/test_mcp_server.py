@@ -13,7 +13,7 @@ from mcp import ClientSession, StdioServerParameters, stdio_client
 
 Call = tuple[str, dict[str, Any]]
 READING = {"list", "show", "next", "forecast", "history", "logs", "check", "status"}
-CHANGING = {"create", "pause", "resume", "run", "cancel"}
+CHANGING = {"create", "pause", "resume", "run", "cancel", "delete"}
 
 PROMPT = {"name": "briefing", "prompt": "Write the briefing.", "cron": "0 7 * * 1-5", "output": "Briefings/{{date}}.md"}
 CALLS: dict[str, Call] = {
@@ -39,6 +39,8 @@ CALLS: dict[str, Call] = {
     "pause everything": ("pause", {"everything": True, "until": "2031-01-01"}),
     "resume everything": ("resume", {"everything": True}),
     "cancel": ("cancel", {"task": "hello"}),
+    "create to delete": ("create", {"name": "wrong", "command": "date", "every": "1h", "status": "paused"}),
+    "delete": ("delete", {"task": "wrong"}),
 }
 MISTAKES: dict[str, tuple[Call, str]] = {
     "a wrong expression": (("create", {"name": "x", "prompt": "Do it.", "cron": "0 7 * *"}), "cron has five"),
@@ -66,6 +68,7 @@ IN_A_RUN: dict[str, Call] = {
     "resume": ("resume", {"task": "proposal"}),
     "run": ("run", {"task": "proposal"}),
     "cancel": ("cancel", {"task": "proposal"}),
+    "delete": ("delete", {"task": "proposal"}),
 }
 
 
@@ -192,6 +195,13 @@ def test_pausing_and_resuming(told: Told, vault: Any) -> None:
     assert told.data("cancel") == {"task": "hello", "cancelled": []}
 
 
+def test_delete_moves_the_note_into_the_trash(told: Told, vault: Any) -> None:
+    """Nothing is lost: the answer says where the note is now."""
+    gone = told.data("delete")
+    assert gone["path"] == "00_system/tasks/wrong.md"
+    assert "command: date" in (vault.vault / gone["trash"]).read_text()
+
+
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_mistake_is_answered_with_what_to_do(told: Told, name: str) -> None:
     """The words are those that a person gets; nothing was written."""
@@ -209,7 +219,7 @@ def test_inside_a_run_the_tools_look_and_propose(make_world: Callable[..., Any])
     told = ask(world, IN_A_RUN, env={"VAULT_SCHED_RUN": "r-20260101T000000Z-000000"})
     assert told.data("list") == {"tasks": []}
     assert told.data("create paused")["path"] == "00_system/tasks/proposal.md"
-    for name in ("create", "pause", "resume", "run", "cancel"):
+    for name in ("create", "pause", "resume", "run", "cancel", "delete"):
         assert "is not possible inside a run" in told.error(name)
     assert [path.stem for path in world.tasks.glob("*.md")] == ["proposal"]
     assert "status: paused" in (world.tasks / "proposal.md").read_text()

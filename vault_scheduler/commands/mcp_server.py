@@ -25,6 +25,7 @@ from vault_scheduler.commands.console import open_place, refuse_in_run
 from vault_scheduler.commands.forecast_page import forecast_page
 from vault_scheduler.commands.moments import iso, iso_or_none, read_moment, read_until
 from vault_scheduler.commands.outlook import MOST, of_cron
+from vault_scheduler.commands.trash import throw_away
 from vault_scheduler.commands.view import notes
 from vault_scheduler.daemon import serving
 from vault_scheduler.errors import BadUsage, Refused, VaultSchedError, internal
@@ -252,9 +253,15 @@ class Tools:
             raise Refused(f"{name} was not cancelled: {answer.refused}")
         return {"task": name, "cancelled": [*answer.cancelled]}
 
+    async def delete(self, task: Task) -> Shape:
+        """Move a task's note into the vault's trash; what waits of it is skipped, what runs goes on."""
+        place = self._writing("delete")
+        path = notes(place).find(task).path
+        return {"path": path, "trash": throw_away(place, path)}
+
 
 READING = ("list_", "show", "next_", "forecast", "history", "logs", "check", "status")
-CHANGING = ("create", "pause", "resume", "run", "cancel")
+CHANGING = ("create", "pause", "resume", "run", "cancel", "delete")
 
 
 def server(vault: Path | None) -> MCPServer[Any]:
