@@ -165,6 +165,7 @@ class ClaudeExecutor:
         return replace(
             result,
             outcome=verdict.outcome,
+            turns=action.max_turns if record.subtype == "error_max_turns" else result.turns,  # the CLI counts one more
             reason=plain_line(reason, REASON_LIMIT),
             text=_short(verdict.text),
             retryable=verdict.retryable,
