@@ -239,6 +239,8 @@ class LocalEngine:
             ended = await self._execute(attempt, launch, {**env, **launch.env}, masker, output, passed.timeout_s)
             ended = await asyncio.to_thread(_with_result, ended, launch, folder, masker)
         result = await asyncio.to_thread(executor.interpret, request, ended)
+        if ended.lost:
+            result = replace(result, remarks=(*result.remarks, f"the full output could not be kept: {ended.lost}"))
         await asyncio.to_thread(_keep_transcript, launch.transcript(result), self._masker(), output)
         return await asyncio.to_thread(weighed, result, request, before, output)
 

@@ -114,6 +114,22 @@ def test_output_is_on_the_disk_before_the_end_is_told(bench: Bench, monkeypatch:
     assert durable == [bench.output, bench.folder, bench.folder.parent]
 
 
+def test_output_leaves_room_on_the_disk(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tenth of a small disk stays free for the ledger; what is missing is said, and the run goes on."""
+    free = iter([150, *[100] * 1000])  # of 1,000 blocks of 4 kB, 100 are not for outputs
+
+    def statvfs(_: object) -> os.statvfs_result:
+        return os.statvfs_result((4096, 4096, 1000, 100, next(free), 0, 0, 0, 0, 255))
+
+    monkeypatch.setattr(os, "statvfs", statvfs)
+    ended = asyncio.run(bench.run("head -c 500000 /dev/zero | tr '\\0' x; echo the end"))
+    assert (ended.exit_code, ended.total_bytes, ended.lost) == (0, 500_008, "the disk is nearly full")
+    assert ended.tail.endswith("xxxthe end\n")
+    kept = bench.output.read_text()
+    assert 100_000 < len(kept) < 210_000
+    assert kept.endswith("x\n[the disk is nearly full: the rest was dropped]\n")
+
+
 def test_silence_leaves_no_output_file(bench: Bench) -> None:
     """A run that prints nothing costs no file."""
     assert asyncio.run(bench.run("true")).total_bytes == 0

@@ -203,6 +203,25 @@ def full_state(scene: Scene) -> Seen:
         return scene.judge()
 
 
+def printed_full(scene: Scene) -> Seen:
+    """Runs print more than the disk of the state folder holds: the ledger keeps its room, and nothing stops."""
+    with disk(scene.world.folder / "state", "100m"):
+        scene.begin()
+        prints = "type: command\nevery: 2s\noverlap: allow\ncommand: head -c 30000000 /dev/zero"
+        loud = scene.world.note("loud", prints)
+        scene.world.ended("loud", 4)
+        scene.shown("nearly full")
+        if "cannot be used" in scene.world.told():
+            scene.seen.faults.append("the ledger had no room")
+        bad = [run["id"] for run in scene.world.runs("loud") if run["outcome"] not in (None, "success")]
+        scene.seen.faults += [f"{run} printed too much and did not succeed" for run in bad]
+        loud.unlink()
+        for output in (scene.world.state / "runs").rglob("output-*.txt"):
+            output.unlink()
+        scene.recovers()
+        return scene.judge()
+
+
 def full_vault(scene: Scene) -> Seen:
     """The disk of the vault is full for a while: results stay in the ledger until they can be delivered."""
     with disk(scene.world.vault, "2m"):
@@ -544,6 +563,7 @@ SCENES: tuple[Callable[[Scene], Seen], ...] = (
     no_inotify,
     no_permission,
     full_state,
+    printed_full,
     full_vault,
     read_only_vault,
     locked_ledger,

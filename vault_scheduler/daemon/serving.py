@@ -41,7 +41,7 @@ from vault_scheduler.parsing.action_fields import CallableCheck
 from vault_scheduler.parsing.parser import ParseContext, rebuild
 from vault_scheduler.planning.approvals import TrustMode
 from vault_scheduler.planning.known import Former
-from vault_scheduler.platform.limits import files_problem, reason_of
+from vault_scheduler.platform.limits import files_problem, reason_of, room_problem
 from vault_scheduler.platform.lock import VaultLock, holder
 from vault_scheduler.platform.paths import config_folder
 from vault_scheduler.platform.supervisor import Supervisor
@@ -489,6 +489,10 @@ def _watching(place: Place, scheduler: Scheduler, troubles: Troubles) -> Iterato
             troubles.begin("files", cramped)
         else:
             troubles.end("files", "there is room for open files again")
+        if full := room_problem(place.runs_folder):
+            troubles.begin("room", full)
+        else:
+            troubles.end("room", "there is room for full outputs again")
         for name, heard in (("watching", watcher), ("following", follower)):
             if heard.polling_reason:
                 troubles.begin(name, heard.polling_reason)

@@ -158,6 +158,7 @@ class Ended:
     head: str = ""  # the beginning of the output
     tail: str = ""  # its end; "" while all of it is in `head`
     total_bytes: int = 0
+    lost: str = ""  # why the file with the full output is not whole
     result: dict[str, Any] | None = None  # the content of `Launch.result_file`
     result_problem: str = ""  # why there is no result although the file exists
 

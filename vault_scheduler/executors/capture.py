@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+import contextlib
+import errno
 import logging
 import os
 from collections.abc import Callable
@@ -12,10 +14,12 @@ from pathlib import Path
 
 from vault_scheduler.executors.base import StreamMasker
 from vault_scheduler.platform.exchange import sync_folder
+from vault_scheduler.platform.limits import room_to_spare
 
 OUTPUT_CAP = 64 * 1024 * 1024  # bytes of a full-output file
 EDGE = 4096  # bytes of the head, and of the tail, that are kept in memory
 _CHUNK = 64 * 1024
+_ASK_AGAIN = 1 << 20  # bytes: others write to the same disk
 _CHUNKS_PER_TURN = 4  # a process that never stops printing must not starve the event loop
 
 log = logging.getLogger(__name__)
@@ -24,7 +28,8 @@ log = logging.getLogger(__name__)
 class Capture:
     """Takes a stream and keeps a bounded part of it, however long it is.
 
-    The file is created (0600) with the first byte. A disk that is full loses the rest of the file, not the run.
+    The file is created (0600) with the first byte. A disk that has no room to spare loses the rest of the file, not the
+    run: what a run prints never takes the room that the ledger needs.
     """
 
     def __init__(self, path: Path, masker: StreamMasker, *, cap: int = OUTPUT_CAP, edge: int = EDGE) -> None:
@@ -37,7 +42,8 @@ class Capture:
         self._tail = b""
         self._file: FileIO | None = None
         self._written = 0
-        self._lost = False
+        self._allowed = 0  # bytes until the disk is asked again
+        self.lost = ""  # why the file is not whole, beside its cap
 
     def feed(self, data: bytes) -> None:
         """The next piece of output."""
@@ -47,6 +53,8 @@ class Capture:
         """The end of the output: what the masker held back, and the file made durable (blocks on fsync)."""
         self._keep(self._masker.flush())
         if self._file is not None:
+            with contextlib.suppress(OSError):
+                self._say_what_is_missing()
             self._attempt(self._close)
 
     def edges(self) -> tuple[str, str]:
@@ -63,18 +71,19 @@ class Capture:
         room = self._edge - len(self._head)
         self._head += data[: max(0, room)]
         self._tail = (self._tail + data[max(0, room) :][-self._edge :])[-self._edge :]
-        self._attempt(lambda: self._write(data))
+        if not self.lost:
+            self._attempt(lambda: self._write(data))
 
     def _attempt(self, action: Callable[[], None]) -> None:
-        if self._lost:
-            return
         try:
             action()
         except OSError as error:
-            self._lost = True
-            log.warning("the output file %s is incomplete: %s", self._path, error.strerror)
+            self.lost = (error.strerror or str(error)).lower()
+            log.warning("the output file %s is incomplete: %s", self._path, self.lost)
 
     def _write(self, data: bytes) -> None:
+        if self._written < self._cap:
+            self._ask_for_room(len(data))
         if self._file is None:
             self._file = FileIO(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
         part = data[: max(0, self._cap - self._written)]
@@ -82,12 +91,26 @@ class Capture:
         while part:
             part = part[self._file.write(part) or 0 :]
 
+    def _ask_for_room(self, size: int) -> None:
+        self._allowed -= size
+        if self._allowed < 0:
+            self._allowed = min(_ASK_AGAIN, room_to_spare(self._path.parent))
+            if self._allowed < size:
+                raise OSError(errno.ENOSPC, "the disk is nearly full")
+
+    def _say_what_is_missing(self) -> None:
+        assert self._file is not None
+        if self.lost:
+            self._file.write(b"\n[%s: the rest was dropped]\n" % self.lost.encode())
+        elif self.total_bytes > self._cap:
+            self._file.write(b"\n[more than %d bytes: the rest was dropped]\n" % self._cap)
+
     def _close(self) -> None:
         assert self._file is not None
-        if self.total_bytes > self._cap:
-            self._file.write(b"\n[more than %d bytes: the rest was dropped]\n" % self._cap)
-        os.fsync(self._file.fileno())
-        self._file.close()
+        try:
+            os.fsync(self._file.fileno())
+        finally:
+            self._file.close()
         for folder in self._path.parents[:2]:  # the run's own one is as new as the file
             sync_folder(folder)
 

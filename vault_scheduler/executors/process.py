@@ -307,6 +307,7 @@ def _ended(status: int | None, capture: Capture, stop: StopOrder, ended_by_itsel
         head=head,
         tail=tail,
         total_bytes=capture.total_bytes,
+        lost=capture.lost,
     )
 
 

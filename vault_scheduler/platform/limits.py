@@ -11,6 +11,8 @@ from pathlib import Path
 
 SPARE = 16
 """A run needs a handful of open files, writing a note a few more."""
+RESERVE = 64 << 20
+"""Bytes that outputs leave free, or a tenth of a small disk."""
 LEAST_ROOM = 1 << 16
 """Bytes that SQLite needs to go on: its index of the journal grows by half of this."""
 
@@ -34,6 +36,22 @@ def _told(error: OSError) -> str:
         f"too many open files (this process may have {limit}): runs fail until some are closed. "
         "Lower max_parallel, or raise the limit (`ulimit -n`, LimitNOFILE= of the service)"
     )
+
+
+def room_to_spare(folder: Path) -> int:
+    """How many bytes outputs may take of a folder's disk: the ledger, and other programs, need some."""
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize - min(RESERVE, disk.f_blocks * disk.f_frsize // 10)
+
+
+def room_problem(folder: Path) -> str:
+    """That full outputs are not kept for want of room, and the cure; empty while they are."""
+    try:
+        if room_to_spare(folder) > 0:
+            return ""
+    except OSError:
+        return ""  # of that others tell
+    return f"the disk of {folder} is nearly full: full outputs are not kept, only their beginnings and ends. Make room"
 
 
 def reason_of(error: OSError) -> str:
