@@ -94,8 +94,8 @@ class Capture:
     def _ask_for_room(self, size: int) -> None:
         self._allowed -= size
         if self._allowed < 0:
-            self._allowed = min(_ASK_AGAIN, room_to_spare(self._path.parent))
-            if self._allowed < size:
+            self._allowed = min(_ASK_AGAIN, room_to_spare(self._path.parent)) - size
+            if self._allowed < 0:
                 raise OSError(errno.ENOSPC, "the disk is nearly full")
 
     def _say_what_is_missing(self) -> None:
