@@ -144,7 +144,9 @@ class Run:
     claimed_at: datetime
     state: RunState = RunState.CLAIMED
     snapshot: str = ""  # hash of the definition it was claimed with
-    waiting_for: str = ""  # slot · group · session · overlap · quota · network · overload · retry · edit · gate
+    waiting_for: str = (
+        ""  # slot · group · session · overlap · quota · rate limit · network · overload · retry · edit · gate
+    )
     not_before: datetime | None = None  # waits until then (retry, quota)
     outcome: Outcome | None = None
     reason: str = ""

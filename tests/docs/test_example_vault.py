@@ -35,6 +35,7 @@ SHOWS = {
     "claude/weekly-research": {"status", "model", "max_usd_day", "max_turns"},
     "claude/repository-research": {"after", "permissions", "status", "output"},
     "claude/weekly-review": {"permissions", "max_usd", "status"},
+    "claude/plan-the-week": {"session", "max_usd", "status"},
     "home/backup": {"timeout", "retries", "retry_delay", "pause_after"},
     "home/backup-check": {"after", "after_outcome", "group"},
     "home/reading": {"on_change", "debounce", "overlap"},
@@ -46,7 +47,7 @@ SHOWS = {
     "home/water-plants": {"catch_up", "max_late", "log"},
     "home/morning": {"on_start", "command", "log"},
 }
-SHOWN_NOWHERE = {"until", "paused_until", "enabled", "id", "host", "python", "cwd", "session"} | {
+SHOWN_NOWHERE = {"until", "paused_until", "enabled", "id", "host", "python", "cwd"} | {
     *("allowed_tools", "disallowed_tools", "fallback_model", "system_prompt", "mcp_config", "skills", "add_dirs"),
     *("expect_file", "expect_output"),
 }

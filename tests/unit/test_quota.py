@@ -35,7 +35,7 @@ def bounds(next_fire: timedelta | None = None, late: timedelta = 12 * HOUR, time
         (Cause.OVERLOAD, 0, bounds(), ("overload", timedelta(seconds=30))),
         (Cause.OVERLOAD, 3, bounds(time=4 * MINUTE), None),  # inside the run's time
         (Cause.OVERLOAD, 3, bounds(late=MINUTE), ("overload", 4 * MINUTE)),
-        (Cause.QUOTA, 0, bounds(), ("overload", timedelta(seconds=30))),  # nobody says until when
+        (Cause.QUOTA, 0, bounds(), ("rate limit", timedelta(seconds=30))),  # nobody says until when
         (Cause.LOGIN, 0, bounds(), None),
         (Cause.SERVER, 0, bounds(), None),
         (None, 0, bounds(), None),
@@ -76,7 +76,7 @@ def test_quota_is_waited_for_until_the_next_fire_time(
 def test_a_reset_that_cannot_be_is_none(until: timedelta) -> None:
     """A reset in the past, or further away than any window is long, holds nothing up for long."""
     result = failed(Cause.QUOTA, quota_until=NOW + until)
-    assert respite(result, 0, bounds(), NOW, ZONE) == Wait(waits_for="overload", until=NOW + timedelta(seconds=30))
+    assert respite(result, 0, bounds(), NOW, ZONE) == Wait(waits_for="rate limit", until=NOW + timedelta(seconds=30))
     assert Allowance().after(result, NOW).hold(None, NOW) is None
 
 

@@ -143,7 +143,7 @@ def _definition(shown: Shown, place: Place) -> list[tuple[str, str]]:
         ("group", policies.group),
         ("late", f"runs up to {spelled(policies.max_late)} late" if policies.max_late else ""),
         ("output", policies.output),
-        ("question", question_line(shown.question) if shown.question else ""),
+        ("question", plain_line(shown.question.text, 300) if shown.question else ""),
     ]
 
 

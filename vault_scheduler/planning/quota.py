@@ -16,8 +16,9 @@ LONGEST_PAUSE = timedelta(minutes=10)
 QUOTA = "quota"
 NETWORK = "network"
 OVERLOAD = "overload"
-# A limit of which nobody says when it lets up is tried again as an overload is.
-_WAITS_FOR = {Cause.QUOTA: OVERLOAD, Cause.NETWORK: NETWORK, Cause.OVERLOAD: OVERLOAD}
+RATE_LIMIT = "rate limit"
+"""A limit of which nobody says when it lets up: tried again as an overload is."""
+_WAITS_FOR = {Cause.QUOTA: RATE_LIMIT, Cause.NETWORK: NETWORK, Cause.OVERLOAD: OVERLOAD}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +68,7 @@ class Hold:
 class Wait:
     """The run waits for something until then (UTC), and goes on."""
 
-    waits_for: str  # quota · network · overload
+    waits_for: str  # quota · rate limit · network · overload
     until: datetime
 
 
