@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check bench sweep torture format requirements wheel-test clean
+.PHONY: demo test check bench sweep torture format requirements wheel-test clean live
 
 $(STAMP): requirements/dev.txt pyproject.toml
 	@test -x $(BIN)/python || python3 -m venv $(VENV)
@@ -21,6 +21,10 @@ demo: $(STAMP)
 # Several at a time, for process tests mostly wait; a file stays whole, for its scenes are played side by side.
 test: $(STAMP)
 	$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder
+
+# One Claude task against the real API, for some cents; the key is taken from the environment.
+live: $(STAMP)
+	$(BIN)/python -m pytest -q -rs -m live tests/live
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
