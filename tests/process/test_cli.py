@@ -704,11 +704,22 @@ def test_create_writes_nothing_that_would_not_run(shell: Shell, arguments: list[
 
 def test_create_quotes_only_what_needs_quotes(shell: Shell) -> None:
     """Dates as the property editor writes them, lists where lists belong, a code block instead of quoted quotes."""
-    lists = ["--set", "env=A=b", "--set", "env=C=d e", "--set", "secrets=TOKEN", "--set", "args=[a=1, b=2]"]
+    lists = [
+        "--set",
+        "env=A=b",
+        "--set",
+        "env=C=d e",
+        "--set",
+        "secrets=TOKEN",
+        "--set",
+        "args=[limit=1, folder=00_system]",
+    ]
     shell("create", "a", "--at", "2090-01-01T09:00", "--call", "doc_freshness", *lists)
     (note,) = shell.tasks.glob("a.md")
     told = "type: python\nat: 2090-01-01T09:00\nstatus: active\nrun_now: false\ncall: doc_freshness\n"
-    assert note.read_text() == f"---\n{told}env: [A=b, C=d e]\nsecrets: [TOKEN]\nargs: [a=1, b=2]\n---\n"
+    assert (
+        note.read_text() == f"---\n{told}env: [A=b, C=d e]\nsecrets: [TOKEN]\nargs: [limit=1, folder=00_system]\n---\n"
+    )
     shell("create", "b", "--every", "1h", "--command", 'tar czf "$HOME/b.tgz" . # all')
     assert (shell.tasks / "b.md").read_text().endswith('---\n```sh\ntar czf "$HOME/b.tgz" . # all\n```\n')
     assert shell.json("check") == []

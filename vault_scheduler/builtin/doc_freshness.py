@@ -129,7 +129,7 @@ def report(docs: Sequence[Doc], today: date, rules: Rules) -> str:
     parts += section("Past their review", [_overdue_line(doc, today) for doc in overdue], rules.limit)
     parts += section("Never reviewed", [f"{link(doc.path)}" for doc in never], rules.limit)
     parts += section("Not understood", [f"{link(doc.path)} · {doc.problem}" for doc in unclear], rules.limit)
-    fresh = [doc for doc in dated if doc not in overdue]
+    fresh = [doc for doc in dated if doc.due and doc.due > today]
     if fresh:
         following = min(fresh, key=_due)
         parts.append(f"Next: {link(following.path)} on {following.due}.")
