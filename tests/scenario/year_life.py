@@ -765,7 +765,7 @@ class Life:
                 outcomes = [row.outcome for row in rows[-int(note.policies["pause_after"]) :]]
                 assert set(outcomes) <= {"failure", "timeout", "abandoned"}, f"{name} paused itself after {outcomes}"
                 assert rows, f"{name} paused itself without a failure"
-                self.oracle.hold(twin, now, status="paused")
+                self.oracle.pauses_itself(twin, now)
                 note.status = "paused"
                 self.counts["pauses after failures"] += 1
 

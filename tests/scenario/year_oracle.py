@@ -185,6 +185,13 @@ class Oracle:
         twin.says, twin.exists = held, twin.exists and not gone
         self._stand(twin, now)
 
+    def pauses_itself(self, twin: Twin, now: float) -> None:
+        """The last of so many failures has come: of what is due at this very moment nothing need start any more."""
+        self._awake(twin, now - FUZZ_S)
+        for moment in twin.fires(now):
+            self._add(twin, moment, moment, "any", certain=False)
+        self.hold(twin, now, status="paused", after_restart=True)
+
     def _unsure(self, twin: Twin, now: float) -> None:
         """It is being held back at this moment: what comes due before that is believed may have an outcome."""
         if twin.on:
