@@ -232,7 +232,7 @@ def test_read_only_reads_neither_secrets_nor_writes(stage: Stage) -> None:
     assert SECRET not in stage.api.all_text()
     assert result.text == "The secret is [masked]."
     assert SECRET not in stage.output()
-    assert len(result.denials) == 4
+    assert len(result.denials) == 5
     assert not (stage.vault / "x.md").exists()
     assert stage.traces() == set()
 

@@ -131,7 +131,12 @@ def attacks(world: World) -> dict[str, tuple[Any, str]]:
         "a program for Grep's type": (api.use("Grep", pattern="x", type=f"x --pre={trace}", path=vault), ""),
         "reading the env file": (api.use("Read", file_path=f"{world.config}/env"), "denied"),
         "reading it through a link": (api.use("Read", file_path=f"{vault}/env-link"), "hidden"),
-        "searching for it": (api.use("Grep", pattern="OTHER", path=str(world.folder), output_mode="content"), ""),
+        "searching for it": (
+            api.use("Grep", pattern="OTHER", path=str(world.folder), output_mode="content"),
+            "outside of the vault",
+        ),
+        "listing another folder": (api.use("Glob", pattern=f"{world.folder}/home/*"), "outside of the vault"),
+        "reading another folder": (api.use("Read", file_path=f"{world.folder}/home/notes.txt"), "outside of the vault"),
         "searching it": (api.use("Grep", pattern="OTHER", path=f"{world.config}/env", output_mode="content"), "hidden"),
         "reading logins": (api.use("Read", file_path=f"{world.folder}/home/.ssh/id_ed25519"), "denied"),
         "reading the process table": (api.use("Read", file_path="/proc/self/environ"), "denied"),
@@ -141,6 +146,7 @@ def attacks(world: World) -> dict[str, tuple[Any, str]]:
 def set_up(world: World, url: str) -> None:
     """A vault that trusts everybody, and a person with secrets."""
     (world.config / "env").write_text(f"ANTHROPIC_API_KEY=x\nANTHROPIC_BASE_URL={url}\nOTHER={SECRET}\n")
+    (world.folder / "home/notes.txt").write_text("Private.\n")
     (world.folder / "home/.ssh").mkdir()
     (world.folder / "home/.ssh/id_ed25519").write_text(SECRET)
     world.note("writer", WRITER, "Write.\n")
@@ -190,7 +196,7 @@ def results(server: Any) -> list[str]:
     blocks = [block for message in server.requests[-1]["messages"] for block in _blocks(message)]
     said = {block["tool_use_id"]: block.get("content") for block in blocks if block["type"] == "tool_result"}
     turns = [_blocks(message) for message in server.requests[-1]["messages"] if message["role"] == "assistant"]
-    calls = max(([block["id"] for block in turn if block["type"] == "tool_use"] for turn in turns[1:]), key=len)
+    calls = max(([block["id"] for block in turn if block["type"] == "tool_use"] for turn in turns), key=len)
     return [json.dumps(said[call], ensure_ascii=False) for call in calls]
 
 
@@ -228,7 +234,7 @@ def hostile(make_world: Any) -> tuple[World, dict[str, tuple[str, str]], dict[st
     return world, answers, before, told
 
 
-ATTACKS = 58
+ATTACKS = 60
 
 
 def test_each_attack_is_refused_by_name(hostile: Any) -> None:
@@ -275,6 +281,43 @@ def test_every_attack_is_documented(hostile: Any) -> None:
     assert [name for name in answers if f"| {name} |" not in page] == []
 
 
+def _over(world: World) -> None:
+    """The run of the writer has ended, or a loaded machine is given up."""
+    world.until(lambda: [run for run in world.runs("writer") if run["state"] == "ended"], "the session is over", 50)
+
+
+def _widening(world: World) -> list[Any]:
+    """Calls of our own server: the last one is a proposal."""
+    task = {"command": f"touch {world.outside}/ran", "every": "1s"}
+    proposal = {"name": "proposal", **task, "status": "paused"}
+    calls = [("run", {"task": "other"}), ("resume", {"task": "other"}), ("create", {"name": "active", **task})]
+    return [
+        {"type": "tool_use", "name": f"mcp__ours__{verb}", "input": given}
+        for verb, given in (*calls, ("create", proposal))
+    ]
+
+
+def test_our_own_server_widens_nothing(world: World) -> None:
+    """As a server of a run it looks and proposes, also if the run's marker is taken from it; proposals are held."""
+    # An MCP server that sees the marker is asked in test_mcp_server.py.
+    environment = {"VAULT_SCHED_RUN": "", "PYTHONPATH": world.env["PYTHONPATH"]}
+    arguments = ["-m", "vault_scheduler", "mcp", "--vault", str(world.vault)]
+    servers = {"ours": {"command": sys.executable, "args": arguments, "env": environment}}
+    (world.vault / "servers.json").write_text(json.dumps({"mcpServers": servers}))
+    world.note("other", f"type: command\n{NEVER}\nstatus: paused\ncommand: touch {world.outside}/ran")
+    with api.LoopbackApi(_widening(world), [api.text("done")]) as server_api:
+        (world.config / "env").write_text(f"ANTHROPIC_API_KEY=x\nANTHROPIC_BASE_URL={server_api.url}\n")
+        world.note("writer", f"{WRITER}\nmcp_config: servers.json", "Write.\n")
+        world.start()
+        _over(world)
+        said = results(server_api)
+    refused = ["is not possible inside a run" in each for each in said]
+    assert refused == [True, True, True, False], said
+    world.until(lambda: "vault-sched approve proposal" in world.log_text(), "the proposal is held and told")
+    assert sorted(path.stem for path in world.tasks.glob("*.md")) == ["other", "proposal", "writer"]
+    assert list(world.outside.iterdir()) == []
+
+
 def test_a_full_run_that_destroys_its_own_note(world: World) -> None:
     """Write and Edit are refused, also with full permissions; through Bash it is told, and restorable."""
     with api.LoopbackApi() as server:
@@ -291,7 +334,7 @@ def test_a_full_run_that_destroys_its_own_note(world: World) -> None:
             [api.text("done")],
         ]
         world.start()
-        world.ended("writer")
+        _over(world)
         refused = results(server)
     assert all("properties of the task's own note are protected" in said for said in refused), refused
     world.until(lambda: "was broken while its own run" in world.log_text(), "told")

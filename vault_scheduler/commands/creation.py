@@ -26,6 +26,7 @@ from vault_scheduler.vault.vault import Vault
 _ALWAYS_QUOTED = ("cron",)
 _LISTS = ("cron", "at", "args", "env", "secrets", "allowed_tools", "disallowed_tools")
 _PLAIN_SCALAR = re.compile(r"(?:true|false|-?\d+(?:\.\d+)?)\Z")
+_PLAIN_KEY = re.compile(r"[^\W\d][\w -]*(?<! )")
 _BAD_NAME = re.compile(r'[\\:*?"<>|#^\[\]\x00-\x1f]')
 
 
@@ -139,6 +140,9 @@ def create_task(place: Place, catalogue: Catalogue, draft: Draft) -> Created:
     path = _path_of(place, draft.name)
     if (place.vault.root / path).exists() or any(item.path.lower() == path.lower() for item in catalogue.items):
         raise Refused(f"{path} is there already. Choose another name, or edit that note")
+    for key in draft.properties:
+        if not _PLAIN_KEY.fullmatch(key):  # with a line break in it, it would be other properties
+            raise BadUsage(f"{key!r} cannot be a property. Write it like max_usd")
     data = draft.text().encode("utf-8", "surrogateescape")
     parsed = parse_task(Document.parse(data), path, parse_context(place))
     problems = parsed.problems

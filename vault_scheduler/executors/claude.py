@@ -59,6 +59,7 @@ _RIGHTS_IN_DISGUISE = (
     *("ANTHROPIC_", "CLAUDE_", "LD_", "DYLD_", "NODE_", "BUN_", "PYTHON", "BASH_ENV", "DISABLE_", "USE_BUILTIN_"),
     # The CLI starts git, pdfinfo and ripgrep by name, and they have settings that start programs.
     *("PATH", "HOME", "SHELL", "XDG_", "GIT_", "RIPGREP_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "SSL_"),
+    *("OPENSSL_", "GCONV_PATH", "GLIBC_", "LOCPATH"),
 )
 
 

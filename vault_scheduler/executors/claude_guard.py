@@ -6,6 +6,7 @@ object to. A refusal is a sentence: Claude reads it, and so does the person in t
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from collections import Counter
@@ -19,6 +20,7 @@ from vault_scheduler.text.harmless import plain_line
 from vault_scheduler.text.names import INSTRUCTIONS, folded, folded_parts, has_control
 
 WRITING_TOOLS = ("Write", "Edit", "MultiEdit", "NotebookEdit")
+TOOL_RESULTS = "tool-results"
 READING_TOOLS = ("Read", "NotebookRead", "Grep", "Glob")
 _OF_HOME = (
     *(".claude/.credentials.json", ".claude.json", ".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker/config.json"),
@@ -82,6 +84,8 @@ class Fence:
     named_files: tuple[str, ...] = ()  # what tasks execute
     add_dirs: tuple[str, ...] = ()  # real absolute paths of folders beside the vault, protected the same
     hidden: tuple[str, ...] = ()  # real absolute paths that must not be read, nor what is below them
+    readable: tuple[str, ...] = ()  # real absolute folders that may be read beside the vault and `add_dirs`
+    state: str = ""  # the folder of ledger, approvals and runs, real and absolute
     whole_vault: bool = False  # a run with shell: only its own note is looked after
 
 
@@ -106,12 +110,22 @@ def objection(fence: Fence, write: Write) -> str:
     beside = [name for root in fence.add_dirs for path in (write.given, write.real) if (name := _relative(root, path))]
     if names[1] is None and not any(_relative(root, write.real) for root in fence.add_dirs):
         return "it is outside of the vault"
+    if _is_ours(fence, Path(write.real)):
+        return "it is the scheduler's own, or a login"
     whys = [_protected(fence, name) or _task_note(fence, name, write) for name in inside]
     whys += [_protected_anywhere(name) for name in beside if names[1] is None]
     if write.executed():
         whys.append("a task names this file, and may execute it")
     whys.append(_code_in_note(write))
     return next((why for why in whys if why), "")
+
+
+def _is_ours(fence: Fence, real: Path) -> bool:
+    """Ledger, approvals and secrets, where a folder of `add_dirs` holds them."""
+    state = Path(fence.state) if fence.state else None
+    if state and (real.parent == state or real.is_relative_to(state / "runs")):
+        return True
+    return any(real.is_relative_to(hidden) for hidden in fence.hidden)
 
 
 def _code_in_note(write: Write) -> str:
@@ -137,13 +151,27 @@ def hidden_paths(home: str, env_file: str) -> tuple[str, ...]:
 
 def reading_objection(fence: Fence, tool: str, arguments: Mapping[str, Any], cwd: str) -> str:
     """Why a reading tool may not look there; "" if it may. Links are followed."""
-    named = arguments.get("file_path") or arguments.get("notebook_path") or arguments.get("path")
-    if fence.whole_vault or tool not in READING_TOOLS or not isinstance(named, str):
+    if fence.whole_vault or tool not in READING_TOOLS:
         return ""
-    real = Path(os.path.realpath(Path(cwd, Path(named).expanduser())))
+    real = Path(os.path.realpath(Path(cwd, _looked_at(tool, arguments))))
     if any(real.is_relative_to(hidden) for hidden in fence.hidden):
         return "logins, keys and the secrets of this machine are hidden"
-    return ""
+    if any(real.is_relative_to(folder) for folder in (fence.vault, *fence.add_dirs, *fence.readable)):
+        return ""
+    if TOOL_RESULTS in real.parts and ".claude" in real.parts:  # where Claude Code puts long answers of its own tools
+        return ""
+    return "it is outside of the vault; `add_dirs` names folders that a run may use, too"
+
+
+def _looked_at(tool: str, arguments: Mapping[str, Any]) -> Path:
+    """Where a reading tool begins to look, as given; relative to the working folder."""
+    named = arguments.get("file_path") or arguments.get("notebook_path") or arguments.get("path") or "."
+    path = Path(str(named)).expanduser()
+    if tool != "Glob":
+        return path
+    pattern = Path(str(arguments.get("pattern") or ".")).expanduser()
+    fixed = itertools.takewhile(lambda part: not set("*?[{") & set(part), pattern.parts)
+    return path.joinpath(*fixed)
 
 
 def _relative(vault: str, path: str) -> str | None:

@@ -213,6 +213,8 @@ class Worker:
             named_files=self.session.named_files,
             add_dirs=self.session.add_dirs,
             hidden=tuple(os.path.realpath(path) for path in self.session.hidden),
+            readable=(self.session.cwd,),
+            state=str(Path(os.path.realpath(self.folder)).parents[2]),
             whole_vault=not self.session.restricted,
         )
 

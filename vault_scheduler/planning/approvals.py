@@ -17,7 +17,6 @@ AFTERMATH = timedelta(seconds=5)
 """A note may be seen this long after the run that wrote it has ended."""
 
 _RANK = {Permissions.READ_ONLY: 0, Permissions.EDIT: 1, Permissions.FULL: 2}
-_SHELL_KEYS = ("gate", "mcp_config")
 _GUARDED_KEYS = ("host", "cwd", "env", "secrets", "add_dirs", "notify_to", "ping_url")
 _WINDOWS = (timedelta(hours=1), timedelta(days=1), timedelta(days=31))
 
@@ -35,6 +34,7 @@ class Rights:
 
     permissions: Permissions
     max_usd: float
+    servers: str = ""  # its `mcp_config`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,15 +58,19 @@ def rights_of(task: Task) -> Rights | None:
     """The rights of a restricted run of this task; None if it can execute anything anyway.
 
     A gate gives Claude no shell: it is over before the session begins, and the note alone says what it executes.
+    MCP servers do what they are made for: what one of them writes while the run is alive is the run's doing.
     """
-    if not isinstance(task.action, ClaudeAction) or _has_shell(_without_gate(task)):
+    action = task.action
+    if not isinstance(action, ClaudeAction) or _bare(task).asks_for_shell:
         return None
-    return Rights(permissions=task.action.permissions, max_usd=task.action.max_usd)
+    return Rights(permissions=action.permissions, max_usd=action.max_usd, servers=action.mcp_config or "")
 
 
-def _without_gate(task: Task) -> Task:
-    declared = {key: value for key, value in task.declared.items() if key != "gate"}
-    return replace(task, gate=None, declared=declared)
+def _bare(task: Task) -> Task:
+    """Without its gate and its servers."""
+    action = task.action
+    bare = replace(action, mcp_config=None) if isinstance(action, ClaudeAction) else action
+    return replace(task, gate=None, action=bare)
 
 
 def restricting(runs: Iterable[tuple[Rights | None, datetime | None]], now: datetime) -> tuple[Rights, ...]:
@@ -116,6 +120,7 @@ def least(rights: Sequence[Rights]) -> Rights:
     return Rights(
         permissions=min((each.permissions for each in rights), key=_RANK.__getitem__),
         max_usd=min(each.max_usd for each in rights),
+        servers=rights[0].servers if len({each.servers for each in rights}) == 1 else "",
     )
 
 
@@ -132,12 +137,19 @@ def asks_for_more(new: Task, old: Task | None, than: Rights, *, at: datetime) ->
     return ", ".join(more)
 
 
-def _has_shell(task: Task) -> bool:
-    return task.asks_for_shell or any(task.declared.get(key) for key in _SHELL_KEYS)
+def _asks_for_shell(new: Task, old: Task | None, than: Rights) -> bool:
+    """Whether it has a shell, beside the run's own servers and a gate that stays as it was above another prompt."""
+    servers = new.action.mcp_config if isinstance(new.action, ClaudeAction) else None
+    if servers and servers != than.servers:
+        return True
+    has_gate = new.gate is not None or bool(new.declared.get("gate"))
+    if has_gate and (old is None or old.declared.get("gate") != new.declared.get("gate")):
+        return True
+    return _bare(new).asks_for_shell
 
 
 def _more_rights(new: Task, old: Task | None, than: Rights) -> list[str]:
-    if _has_shell(new):
+    if _asks_for_shell(new, old, than):
         return ["shell"]
     action = new.action
     assert isinstance(action, ClaudeAction)  # every other type asks for shell
