@@ -16,13 +16,19 @@ from hypothesis import strategies as st
 
 from vault_scheduler.errors import Refused, RunNotFound
 from vault_scheduler.ledger.store import (
+    ANSWERS,
     CANCELLED,
     DAILY_LOG,
+    EXCUSED,
     NOTE,
+    OWN_SESSION,
+    PARENT,
     TRANSIENT,
     Batch,
     Claim,
+    Question,
     RequestState,
+    SessionRow,
     SqliteStore,
     Store,
     TaskRow,
@@ -952,3 +958,82 @@ async def test_a_vault_that_is_taken_over_has_no_past(store: Store) -> None:
     rows = await store.task_rows()
     assert (rows["briefing"].watermark, rows["ahead"].watermark) == (T + YEAR, T + 2 * YEAR)
     assert await store.unfollowed() == []
+
+
+# --- questions and sessions ---
+
+ASKS = Result(outcome=Outcome.BLOCKED, reason="Which?", question="Which?", session_id="s-1")
+
+
+async def asked(store: Store, run: Run, result: Result = ASKS) -> Run:
+    """The run began, and ended with a question."""
+    await store.save(Batch(claims=(Claim(run=run),), snapshots={"d1": "{}"}))
+    await store.begin_attempt(run.id, 1, T)
+    return await store.finish(run.id, result.outcome, result, result.reason, T + MINUTE)
+
+
+def an_answer(run: Run) -> Run:
+    key = run_key(run.task, TriggerKind.ANSWER, run.id)
+    return a_run(
+        run.task, T + 5 * MINUTE, id=run_id(key, T), key=key, trigger=TriggerKind.ANSWER, extra={ANSWERS: run.id}
+    )
+
+
+async def test_a_question_is_open_until_its_answer_is_claimed(store: Store) -> None:
+    """The end of the run opens it, the claim of the answer closes it; claimed again, the answer is no second run."""
+    run = await asked(store, a_run())
+    assert await store.questions() == {
+        "briefing": Question(task="briefing", run=run.id, session="s-1", text="Which?", asked_at=T + MINUTE)
+    }
+    claim = Claim(run=an_answer(run))
+    assert len(await store.save(Batch(claims=(claim,)))) == 1
+    assert await store.questions() == {}
+    assert await store.save(Batch(claims=(claim,))) == {}
+
+
+async def test_the_newest_question_of_a_task_is_the_open_one(store: Store) -> None:
+    """A later run that asks takes the place; one that asks nothing does not, nor does the answer to an older one."""
+    first = await asked(store, a_run())
+    second = await asked(store, a_run(fire=T + MINUTE), replace(ASKS, question="And now?"))
+    await asked(store, a_run(fire=T + 2 * MINUTE), Result(outcome=Outcome.SUCCESS))
+    assert (await store.questions())["briefing"].run == second.id
+    await store.save(Batch(claims=(Claim(run=an_answer(first)),)))
+    assert (await store.questions())["briefing"].text == "And now?"
+
+
+async def test_question_and_session_follow_a_rename_and_go_with_the_task(store: Store) -> None:
+    """Under the new id nothing is lost; once the task is forgotten, so are they."""
+    await asked(store, a_run())
+    own = SessionRow(name=OWN_SESSION + "briefing", session="s-1", runs=1, turns=2, last_attempt="r 1", used_at=T)
+    shared = replace(own, name="name: garden in .")
+    for row in (own, shared):
+        await store.keep_session(row)
+    await store.rename_task("briefing", "news")
+    assert list(await store.questions()) == ["news"]
+    assert await store.session(OWN_SESSION + "news") == replace(own, name=OWN_SESSION + "news")
+    assert await store.session(OWN_SESSION + "briefing") is None
+    await store.forget_all_of("news")
+    assert await store.questions() == {}
+    assert await store.session(OWN_SESSION + "news") is None
+    assert await store.session(shared.name) == shared
+
+
+async def test_old_sessions_and_questions_are_trimmed(store: Store) -> None:
+    """With the history that they belong to."""
+    await asked(store, a_run())
+    await asked(store, a_run(fire=T + MINUTE), Result(outcome=Outcome.SUCCESS))
+    row = SessionRow(name="name: x in .", session="s", runs=1, turns=1, last_attempt="r 1", used_at=T)
+    await store.keep_session(row)
+    await store.trim(T + timedelta(days=400), YEAR)
+    assert await store.questions() == {}
+    assert await store.session(row.name) is None
+
+
+async def test_attempts_that_use_up_no_retry_are_counted(store: Store) -> None:
+    """The number stands beside what the run knew, and stays through other waits."""
+    run = a_run(extra={PARENT: "r-0"})
+    await store.save(Batch(claims=(Claim(run=run),)))
+    await store.wait(run.id, "network", T + MINUTE, excused=2)
+    await store.wait(run.id, "slot")
+    (found,) = await store.active()
+    assert found.extra == {PARENT: "r-0", EXCUSED: "2"}

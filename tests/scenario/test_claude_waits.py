@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
+import pytest
+
 from vault_scheduler.executors.base import RunRequest
 from vault_scheduler.run import Cause, Outcome, Result
 from vault_scheduler.testing import SUCCESS
@@ -212,6 +214,21 @@ def test_an_overload_is_waited_for_within_the_runs_time_and_then_retried(world: 
     world.advance_to("11:00")
     (run,) = world.runs()
     assert (run.outcome, run.reason) == (Outcome.FAILURE, "overloaded")
+
+
+@pytest.mark.parametrize("cause", ["quota", "network", "overload"])
+def test_nobody_who_runs_what_is_due_and_leaves_waits_for_it(world: World, cause: str) -> None:
+    """`--once`, and a command without a daemon, leave such a run to the next daemon instead of sitting there."""
+    first = {"quota": limited(world, "12:00"), "network": NO_NETWORK, "overload": OVERLOADED}[cause]
+    world.script = once(first)
+    claude(world, "a", 'cron: "10 10 * * *"')
+    world.start()
+    world.advance_to("10:10")
+    assert world.runs()[0].waiting_for == cause
+    assert not world.daemon.dispatcher.is_busy
+    world.down_until("12:30")
+    world.advance(60)
+    assert world.history() == ["10:10 success"]
 
 
 def test_a_cancelled_wait_ends(world: World) -> None:

@@ -152,3 +152,5 @@ def test_a_run_is_told_with_its_outcome_and_reason() -> None:
     """One line, whatever the reason holds."""
     assert ran_line("a", "r-1", Outcome.FAILURE, "exit 3:\nno") == "❌ a: failure · exit 3: no · r-1"
     assert "--follow" in ran_line("a", "r-1", None, "")
+    waits = ran_line("a", "r-1", None, "waits for quota until 2026-11-22 12:00")
+    assert waits == "a waits for quota until 2026-11-22 12:00: r-1. A daemon goes on with it then"

@@ -396,6 +396,8 @@ def taken_line(taken: Taken) -> str:
 
 def ran_line(task: str, run: str, outcome: Outcome | None, reason: str) -> str:
     """`run`: how it ended, or that it was started."""
+    if outcome is None and reason:
+        return f"{task} {reason}: {run}. A daemon goes on with it then"
     if outcome is None:
         return f"{task} is running: {run}. `vault-sched logs {run} --follow` shows its output"
     from vault_scheduler.telling.summary import SIGNS

@@ -28,7 +28,7 @@ from vault_scheduler.planning.planner import (
     superseded,
     take_turns,
 )
-from vault_scheduler.planning.quota import QUOTA, Skip, Wait, clock_words
+from vault_scheduler.planning.quota import OUTSIDE, QUOTA, Skip, Wait, clock_words
 from vault_scheduler.run import (
     Attempt,
     Outcome,
@@ -211,7 +211,9 @@ class Dispatcher:
             if turn.waits_for == QUOTA and hold is not None:
                 await self._wait(turn.run, QUOTA, hold.until)
             elif turn.waits_for:
-                await self._wait(turn.run, turn.waits_for, None if _rests(turn.run) else turn.run.not_before)
+                await self._wait(
+                    turn.run, turn.waits_for, None if turn.run.waiting_for == QUOTA else turn.run.not_before
+                )
             else:
                 await self._alone(turn.run, self._start(turn.run, settings, now), now)
         return any(not turn.waits_for and turn.run.id not in self._active for turn in turns)
@@ -484,8 +486,8 @@ def _runs_while(run: Run, view: View) -> bool:
 
 
 def _rests(run: Run) -> bool:
-    """Whether it waits for the plan's limits: for hours perhaps, and for nothing that this daemon does."""
-    return run.state is RunState.WAITING and run.waiting_for == QUOTA
+    """Whether it waits for what is outside of this machine: for hours perhaps, and for nothing that we do."""
+    return run.state is RunState.WAITING and run.waiting_for in OUTSIDE
 
 
 def end_of_orphan(run: Run) -> Result:

@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
 
 from vault_scheduler import __version__
 from vault_scheduler.daemon.guard import Guard
@@ -41,6 +42,7 @@ from vault_scheduler.parsing.action_fields import CallableCheck
 from vault_scheduler.parsing.parser import ParseContext, rebuild
 from vault_scheduler.planning.approvals import TrustMode
 from vault_scheduler.planning.known import Former
+from vault_scheduler.planning.quota import clock_words
 from vault_scheduler.platform.limits import files_problem, reason_of, room_problem
 from vault_scheduler.platform.lock import VaultLock, holder
 from vault_scheduler.platform.paths import config_folder
@@ -247,9 +249,12 @@ async def _do_here(place: Place, verb: str, task: str, tell: Tell) -> Answer:
         answer: Answer | None = await _answer_of(store, wish)
         if answer is None or not answer.run:
             return answer or Answer(refused="it was interrupted")
-        ended = await store.run(answer.run)
-        assert ended is not None
-        return Answer(run=ended.id, outcome=ended.outcome, reason=ended.reason)
+        run = await store.run(answer.run)
+        assert run is not None
+        if run.outcome is None and run.waiting_for and run.not_before is not None:
+            until = clock_words(run.not_before, ZoneInfo(place.timezone))
+            return Answer(run=run.id, reason=f"waits for {run.waiting_for} until {until}")
+        return Answer(run=run.id, outcome=run.outcome, reason=run.reason)
 
 
 # composition

@@ -18,6 +18,7 @@ NETWORK = "network"
 OVERLOAD = "overload"
 RATE_LIMIT = "rate limit"
 """A limit of which nobody says when it lets up: tried again as an overload is."""
+OUTSIDE = (QUOTA, RATE_LIMIT, NETWORK, OVERLOAD)
 _WAITS_FOR = {Cause.QUOTA: RATE_LIMIT, Cause.NETWORK: NETWORK, Cause.OVERLOAD: OVERLOAD}
 
 
