@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -243,6 +244,18 @@ def test_a_cancelled_wait_ends(world: World) -> None:
     world.advance(30)
     assert {run.state for run in world.runs()} == {"ended"}
     assert world.runs("b")[0].outcome is Outcome.SKIPPED
+
+
+@pytest.mark.parametrize("result", [NO_NETWORK, OVERLOADED, replace(NO_NETWORK, cause=None)])
+def test_a_run_with_no_money_left_ends_with_what_went_wrong(world: World, result: Result) -> None:
+    """It died without saying what it had cost, so all it may cost is booked: another attempt could do nothing."""
+    world.script = lambda _: replace(result, cost_usd=None)
+    claude(world, "a", 'cron: "10 10 * * *"\nretries: 3\nretry_delay: 10s\nmax_usd: 0.5')
+    world.start()
+    world.advance_to("11:00")
+    (run,) = world.runs()
+    assert (run.outcome, run.attempts, run.reason) == (Outcome.FAILURE, 1, result.reason)
+    assert world.trust.spent(world.clock.now().date()).of("a") == 0.5
 
 
 # login

@@ -389,21 +389,26 @@ class Dispatcher:
     async def _conclude(self, run: Run, now: datetime) -> None:
         result = run.result
         assert result is not None
-        snapshot, is_cancelled = await self._snapshots.of(run), run.id in self._cancelling
+        snapshot = await self._snapshots.of(run)
+        is_over = run.id in self._cancelling or self._is_spent(run)
         found = self._claude.respite(run, snapshot, self._view(run.task).next_fire, now)
         counted = run.attempts - excused(run)
-        if isinstance(found, Wait) and not is_cancelled:
+        if isinstance(found, Wait) and not is_over:
             again = f"waits for {found.waits_for} until {clock_words(found.until, ZoneInfo(snapshot['timezone']))}"
             await self._go_on_later(run, again, found.waits_for, found.until, now, excused(run) + 1)
         elif isinstance(found, Skip):
             run = await self._store.end_attempt(run.id, run.attempts, result, now)  # which ended otherwise than its run
             await self._finish(run, Outcome.SKIPPED, found.reason, now)
-        elif result.outcome.is_failed and result.retryable and counted <= snapshot["retries"] and not is_cancelled:
+        elif result.outcome.is_failed and result.retryable and counted <= snapshot["retries"] and not is_over:
             delay = retry_delay(Policies(retry_delay=timedelta(seconds=snapshot["retry_delay_s"])), counted)
             again = f"again in {duration_words(delay.total_seconds())}"
             await self._go_on_later(run, again, "retry", now + delay, now)
         else:
             await self._finish(run, result.outcome, result.reason, now)
+
+    def _is_spent(self, run: Run) -> bool:
+        """Whether no cent of its `max_usd` is left, so that another attempt could do nothing."""
+        return bool(run.reserved_usd) and self._budget.spent_by(run) >= run.reserved_usd
 
     async def _go_on_later(
         self, run: Run, told: str, waits_for: str, until: datetime, now: datetime, excused: int | None = None
