@@ -7,7 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from vault_scheduler.daemon.last_good import LastGood
 from vault_scheduler.ledger.good_notes import KEPT, GoodNote, GoodNotes
+from vault_scheduler.notes.note import Document
+from vault_scheduler.parsing.parser import ParseContext, parse_task
+from vault_scheduler.planning.known import Seen
+from vault_scheduler.planning.registry import Registry
 
 T = datetime(2026, 11, 22, 7, 0, tzinfo=UTC)
 
@@ -76,3 +81,16 @@ def test_it_follows_a_rename(notes: GoodNotes) -> None:
     notes.keep([good("one", 1)])
     notes.rename("a", "b")
     assert list(notes.newest()) == ["b"]
+
+
+def test_what_is_held_is_not_kept(notes: GoodNotes) -> None:
+    """A definition that waits for approval must not be what a person goes back to."""
+    path, registry, held = "00_system/tasks/a.md", Registry(), {"a": ""}
+    watch = LastGood(notes, registry, quiet_s=lambda _: 60.0, held=held.__getitem__, report=lambda *_: None)
+    for number, why in enumerate(("", "held: shell", "")):
+        data = f"---\ntype: command\nevery: 1h\ncommand: echo {number}\n---\n".encode()
+        registry.put(path, parse_task(Document.parse(data), path, ParseContext()).task, (), T)
+        held["a"] = why
+        watch.take(Seen(good={path: data}))
+        watch.look(T + timedelta(minutes=number))
+    assert [b"echo 2" in note.data or b"echo 0" in note.data for note in notes.versions("a")] == [True, True]

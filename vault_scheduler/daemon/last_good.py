@@ -6,6 +6,7 @@ be restored, and it is told, so that no schedule is lost in silence (rule 8).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -17,6 +18,9 @@ from vault_scheduler.planning.known import Seen
 from vault_scheduler.planning.registry import Registry
 from vault_scheduler.run import Run
 from vault_scheduler.task import Task, fingerprint
+
+MOST_AT_ONCE = 1000
+"""A vault's first start brings thousands of notes, and no run waits for a safety net."""
 
 _REMEMBERED = timedelta(hours=2)
 """An edit counts once its note has been left alone (`note_quiet`, at most an hour)."""
@@ -52,11 +56,13 @@ class LastGood:
         registry: Registry,
         *,
         quiet_s: Callable[[str], float],
+        held: Callable[[str], str],
         report: Callable[[str, str, str], None],
     ) -> None:
         self._notes = notes
         self._registry = registry
         self._quiet_s = quiet_s
+        self._held = held
         self._report = report
         self._kept = notes.newest() if notes else {}
         self._spans: dict[str, _Span] = {}
@@ -106,8 +112,10 @@ class LastGood:
 
     def look(self, now: datetime) -> None:
         """Keep what is good, and tell what a run did to its own note."""
-        found, self._found = self._found, _Found()
-        self._keep([note for path, data in found.good.items() if (note := self._changed(path, data, now))])
+        found = self._found
+        now_kept = dict(itertools.islice(found.good.items(), MOST_AT_ONCE))
+        self._found = _Found(good={path: data for path, data in found.good.items() if path not in now_kept})
+        self._keep([note for path, data in now_kept.items() if (note := self._changed(path, data, now))])
         for path in found.broken:
             entry = self._registry.entry(path)
             if entry is not None and entry.task is not None and entry.invalid_since is not None:
@@ -122,8 +130,8 @@ class LastGood:
     def _changed(self, path: str, data: bytes, now: datetime) -> GoodNote | None:
         """The note as it is to be kept; None if it says what the one says that is kept."""
         entry = self._registry.entry(path)
-        if entry is None or entry.task is None or entry.invalid_since is not None:
-            return None
+        if entry is None or entry.task is None or entry.invalid_since is not None or self._held(entry.task.id):
+            return None  # what waits for approval is nothing to go back to
         task, kept = entry.task, self._kept.get(entry.task.id)
         if kept is not None and (kept.definition, kept.switches, kept.path) == (task.definition, _switches(task), path):
             return None

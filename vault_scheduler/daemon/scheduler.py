@@ -178,6 +178,7 @@ class Scheduler:
             good_notes,
             self._survey.registry,
             quiet_s=self._around.quiet_s,
+            held=self._guard.held,
             report=self._around.report,
         )
         self._revision = Revision(

@@ -121,6 +121,9 @@ def _key(note: GoodNote) -> tuple[object, ...]:
 
 def _bound(change: Transaction, note: GoodNote) -> None:
     """A task that rewrites itself at every run must not push out what a person wrote last."""
+    count = change.one("SELECT count(*) FROM kept WHERE task = ? AND replaced = ?", note.task, note.replaced)
+    if count is None or count[0] <= KEPT:
+        return
     newest = "SELECT rowid FROM kept WHERE task = ? AND replaced = ?{} ORDER BY kept_at DESC, rowid DESC LIMIT {}"
     last, of_people = newest.format("", KEPT), newest.format(" AND run = ''", 1)
     change.run(
