@@ -259,24 +259,6 @@ def test_a_wrong_key_is_not_tried_for_minutes(stage: Stage) -> None:
     assert time.monotonic() - began < 45
 
 
-def test_a_rate_limit_is_a_failure_in_the_apis_words(stage: Stage) -> None:
-    """Too many requests: failure that may be tried again."""
-    stage.secrets["CLAUDE_CODE_MAX_RETRIES"] = "0"
-    result = stage.run(api.Refusal(429, "rate_limit_error", "Slow down please"))
-    assert result.outcome is Outcome.FAILURE
-    assert "rate limit" in result.reason
-    assert "Slow down please" in result.reason
-    assert result.retryable
-
-
-def test_an_api_that_breaks_off_is_a_failure(stage: Stage) -> None:
-    """A connection that is cut in the middle of the answer is no success."""
-    stage.secrets["CLAUDE_CODE_MAX_RETRIES"] = "0"
-    result = stage.run(api.Cut())
-    assert result.outcome is Outcome.FAILURE
-    assert result.reason
-
-
 def test_the_budget_of_a_run_ends_it(stage: Stage) -> None:
     """Reaching max_usd is a failure that is not tried again, with what was really spent."""
     result = stage.run(api.Costly(use("Read", file_path=str(stage.vault / "Inbox.md"))), [text("x")], max_usd=0.25)
@@ -291,30 +273,6 @@ def test_what_an_earlier_attempt_left_of_the_budget_is_the_limit(stage: Stage) -
     assert result.outcome is Outcome.FAILURE
     assert "nothing is left" in result.reason
     assert stage.api.requests == []
-
-
-def test_max_turns_ends_the_run(stage: Stage) -> None:
-    """Reaching max_turns is a failure."""
-    result = stage.run([use("Read", file_path=str(stage.vault / "Inbox.md"))], max_turns=2)
-    assert (result.outcome, result.reason) == (Outcome.FAILURE, "reached max_turns (2)")
-
-
-def test_a_question_blocks_the_run(stage: Stage) -> None:
-    """ask_person: the question is the reason, and the run waits for a person."""
-    result = stage.run([use("mcp__vault-sched__ask_person", question="Which folder?")], [text("I asked.")])
-    assert (result.outcome, result.reason) == (Outcome.BLOCKED, "Which folder?")
-
-
-def test_a_reported_failure_fails_the_run(stage: Stage) -> None:
-    """report_failure: Claude says itself that it did not work."""
-    result = stage.run([use("mcp__vault-sched__report_failure", reason="The feed is gone.")], [text("Sorry.")])
-    assert (result.outcome, result.reason, result.text) == (Outcome.FAILURE, "The feed is gone.", "Sorry.")
-
-
-def test_nothing_new_is_a_success_without_text(stage: Stage) -> None:
-    """nothing_new: success, and nothing to show."""
-    result = stage.run([use("mcp__vault-sched__nothing_new")], [text("There is nothing.")])
-    assert (result.outcome, result.reason, result.text) == (Outcome.SUCCESS, "", "")
 
 
 def test_a_subagent_ends_before_the_run_does(stage: Stage) -> None:

@@ -137,18 +137,12 @@ def test_no_words_at_all_are_a_failure(stage: Stage) -> None:
     assert (result.cost_usd or 0) > 0
 
 
-REFUSED = [
-    (403, "permission_error", "No access", "403 No access: run `claude` once and log in"),
-    (400, "invalid_request_error", "Your credit balance is too low to access the Anthropic API.", "add credit"),
-]
-
-
-@pytest.mark.parametrize(("status", "kind", "words", "cure"), REFUSED)
-def test_who_may_not_or_cannot_pay_is_blocked(stage: Stage, status: int, kind: str, words: str, cure: str) -> None:
+def test_who_cannot_pay_is_blocked(stage: Stage) -> None:
     """A person has to do something, and is told what."""
-    result = stage.run(api.Refusal(status, kind, words))
+    words = "Your credit balance is too low to access the Anthropic API."
+    result = stage.run(api.Refusal(400, "invalid_request_error", words))
     assert (result.outcome, result.cause, result.retryable) == (Outcome.BLOCKED, Cause.LOGIN, False)
-    assert cure in result.reason
+    assert "add credit" in result.reason
     assert result.cost_usd == 0
 
 
@@ -183,21 +177,6 @@ async def _killed(stage: Stage) -> Result:
     return result
 
 
-HOSTILE = (
-    "# ![x](http://evil/x.png)\n<script>alert(1)</script> `= dv.current()` %% x %% <% tp.x %>\n"
-    "```dataviewjs\nalert(1)\n```\n![[Secret]] ^r-20261120T060000Z-3f9a1c\n---\n## Runs\n> [!success]- x\n"
-)
-
-
-def test_a_long_and_hostile_answer_comes_back_cut(stage: Stage) -> None:
-    """200 KB of markdown that wants to act: head and tail are kept; the notes' own rules make them harmless."""
-    result = stage.run([text(HOSTILE * (200_000 // len(HOSTILE)) + "The end.")])
-    assert result.outcome is Outcome.SUCCESS
-    assert len(result.text) < 21_000
-    assert result.text.endswith("The end.")
-    assert output_path(stage.folder / "runs", result_run(stage), 1).stat().st_size > 190_000
-
-
 def result_run(stage: Stage) -> str:
     return next(path.name for path in (stage.folder / "runs").iterdir())
 
@@ -205,23 +184,12 @@ def result_run(stage: Stage) -> str:
 # --- sessions ---
 
 
-def test_a_session_is_gone_on_with_and_each_run_pays_its_own_part(stage: Stage) -> None:
-    """The second run knows the first one's words, has its id, costs its own turn, and adds to the transcript."""
-    first = stage.run(api.Costly(text("The first."), output_tokens=20_000))
-    second = stage.run([text("The second.")], request={"resume": first.session_id})
-    assert (second.outcome, second.text, second.session_id) == (Outcome.SUCCESS, "The second.", first.session_id)
-    assert "The first." in stage.api.all_text()
-    assert (first.cost_usd or 0) > 0.1
-    assert 0 < (second.cost_usd or 0) < 0.01
-    kept = transcript_path(output_path(stage.folder / "runs", result_run(stage), 1)).read_text()
-    assert "The second." in kept
-    assert "The first." not in kept
-
-
-def test_an_answer_continues_the_session_that_asked(stage: Stage) -> None:
-    """The question ends the run as blocked; the answer is all that the session is told then."""
-    asked = stage.run([use("mcp__vault-sched__ask_person", question="Which folder?")], [text("I asked.")])
-    assert (asked.outcome, asked.question, asked.cause) == (Outcome.BLOCKED, "Which folder?", None)
+def test_an_answer_continues_the_session_that_asked_and_pays_its_own_part(stage: Stage) -> None:
+    """The question ends the run as blocked; the answer is all that the session is told then, and costs its own turn."""
+    question = use("mcp__vault-sched__ask_person", question="Which folder?")
+    asked = stage.run(api.Costly(question, output_tokens=10_000), [text("I asked.")])
+    assert (asked.outcome, asked.reason, asked.question) == (Outcome.BLOCKED, "Which folder?", "Which folder?")
+    assert asked.cause is None
     going_on = {"resume": asked.session_id, "answer": "The green one.\nNot the red one.", "facts": {"question": "x"}}
     result = stage.run([text("Done.")], request=going_on)
     assert (result.outcome, result.text, result.session_id) == (Outcome.SUCCESS, "Done.", asked.session_id)
@@ -230,7 +198,12 @@ def test_an_answer_continues_the_session_that_asked(stage: Stage) -> None:
     assert "the person's answer" in told
     assert "Write the briefing." not in told
     assert "Which folder?" in stage.api.all_text()
+    assert (asked.cost_usd or 0) > 0.1
+    assert 0 < (result.cost_usd or 0) < 0.01
     assert result.remarks == ()
+    kept = transcript_path(output_path(stage.folder / "runs", result_run(stage), 1)).read_text()
+    assert "Not the red one." in kept
+    assert "I asked." not in kept
 
 
 def test_a_session_that_is_lost_is_begun_afresh_and_that_is_said(stage: Stage) -> None:
@@ -358,36 +331,16 @@ def test_what_is_not_there_is_a_failure_before_anything_starts(stage: Stage) -> 
     assert stage.pids == []
 
 
-# --- evidence, and who pays ---
-
-
-def test_evidence_is_asked_for_also_where_claude_says_that_all_went_well(stage: Stage) -> None:
-    """A file that it did not change, words that it did not say."""
-    file = str(stage.vault / "Briefings/2026-11-20.md")
-    expected = {"expect_file": "Briefings/{{date}}.md", "expect_output": r"\b\d+ tasks"}
-    lazy = stage.run([text("All done: 3 tasks.")], request=expected)
-    assert (lazy.outcome, lazy.text) == (Outcome.FAILURE, "All done: 3 tasks.")
-    assert lazy.reason == "expected Briefings/2026-11-20.md to have changed, and it does not exist"
-    assert (lazy.cost_usd or 0) > 0
-    silent = stage.run([use("Write", file_path=file, content="x")], [text("Done.")], request=expected)
-    assert (silent.outcome, silent.reason) == (
-        Outcome.FAILURE,
-        r"expected the output to match \b\d+ tasks",
-    )
-    assert silent.changed_notes == ("Briefings/2026-11-20.md",)
+# --- who pays ---
 
 
 def test_with_a_plan_a_stray_key_is_not_used_and_that_is_said(stage: Stage) -> None:
-    """The bill stays with the plan: without a login the run is blocked rather than paid by the key."""
-    stage.withheld = ("ANTHROPIC_API_KEY",)
-    result = stage.run([text("never asked")])
-    assert (result.outcome, result.cause) == (Outcome.BLOCKED, Cause.LOGIN)
-    assert stage.api.requests == []
+    """The bill stays with the plan."""
+    stage.withheld, stage.secrets = ("ANTHROPIC_API_KEY",), {**KEY, **PLAN}
+    result = stage.run([text("Fine.")], request={"secrets": ("ANTHROPIC_API_KEY",)})
+    assert result.outcome is Outcome.SUCCESS
+    assert "x-api-key" not in stage.api.headers[0]
+    assert stage.api.headers[0]["authorization"].endswith("of-the-tests")
     assert len(result.remarks) == 1
     assert "ANTHROPIC_API_KEY" in result.remarks[0]
     assert "was not used, because `billing` is plan" in result.remarks[0]
-    stage.secrets = {**KEY, **PLAN}
-    paid = stage.run([text("Fine.")])
-    assert paid.outcome is Outcome.SUCCESS
-    assert "x-api-key" not in stage.api.headers[0]
-    assert stage.api.headers[0]["authorization"].endswith("of-the-tests")

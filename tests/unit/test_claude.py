@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from vault_scheduler.executors.base import Ended, MachineEnvironment, RunRequest, action_to_json
 from vault_scheduler.executors.claude import ClaudeExecutor
 from vault_scheduler.executors.claude_guard import Fence, Write, hidden_paths, objection, reading_objection, write_of
-from vault_scheduler.executors.claude_record import Record, judge, record_from, rule_for
+from vault_scheduler.executors.claude_record import Record, judge, missing_server, record_from, rule_for
 from vault_scheduler.executors.claude_session import (
     NEVER_OFFERED,
     PRESETS,
@@ -20,7 +20,8 @@ from vault_scheduler.executors.claude_session import (
     preamble,
     session_of,
 )
-from vault_scheduler.run import Outcome, Result
+from vault_scheduler.executors.claude_transcript import cost_so_far, session_file
+from vault_scheduler.run import Cause, Outcome, Result
 from vault_scheduler.task import ClaudeAction, Permissions
 
 FENCE = Fence(
@@ -470,6 +471,112 @@ def test_network_overload_and_quota_are_no_fault_of_the_task(values: dict[str, A
     verdict = judge(ended_record(**values), timezone="UTC", max_usd=0.5, max_turns=4, env_file="/c/env")
     assert verdict.outcome is Outcome.FAILURE
     assert verdict.transient is transient
+
+
+CAUSES = [
+    ({"limited": True, "error": "You've hit your limit"}, Cause.QUOTA, "a limit in the CLI's words"),
+    ({"status": 429, "error": "Slow down"}, Cause.QUOTA, "too many requests"),
+    ({"status": 529, "error": "Overloaded"}, Cause.OVERLOAD, "overload"),
+    ({"status": 503, "error": "Service unavailable"}, Cause.OVERLOAD, "a gateway"),
+    ({"error": "API Error: Can't reach the API server (ENOTFOUND)"}, Cause.NETWORK, "no name service"),
+    ({"error": "API Error: Connection refused (ECONNREFUSED)"}, Cause.NETWORK, "nobody listens"),
+    ({"error": "API returned an empty or malformed response (HTTP 200)"}, Cause.NETWORK, "a login page"),
+    ({"status": 400, "error": "connection error in the prompt"}, None, "an answer that only quotes such words"),
+    ({"error": "Prompt is too long"}, None, "the task's own fault"),
+]
+
+
+@pytest.mark.parametrize(("values", "cause", "case"), CAUSES, ids=[case for *_, case in CAUSES])
+def test_what_was_to_blame_is_told_apart(values: dict[str, Any], cause: Cause | None, case: str) -> None:
+    """By the API's status first, by words where there is none."""
+    verdict = judge(ended_record(is_error=True, **values), timezone="UTC", max_usd=1, max_turns=None, env_file="")
+    assert (verdict.outcome, verdict.cause) == (Outcome.FAILURE, cause)
+
+
+def test_the_fullest_window_of_the_plan_counts() -> None:
+    """As the API's headers tell it; what is missing, odd or of another form is no window."""
+    record = Record()
+    record.saw_limits({"status": "allowed", "unifiedWindows": {"a": {"utilization": 0.4, "resetsAt": 100}}})
+    assert (record.plan_used, record.plan_until, record.limit_until) == (40.0, 100, None)
+    windows = {"a": {"utilization": 0.4, "resetsAt": 100}, "b": {"utilization": 1, "resetsAt": 200}, "c": {}, "d": None}
+    record.saw_limits({"status": "rejected", "resetsAt": 300, "unifiedWindows": windows})
+    assert (record.plan_used, record.plan_until, record.limit_until) == (100.0, 200, 300)
+    for odd in ({}, {"status": "rejected", "resetsAt": "soon"}, {"unifiedWindows": {"a": {"utilization": "x"}}}):
+        record.saw_limits(odd)
+    assert (record.plan_used, record.plan_until, record.limit_until) == (100.0, 200, 300)
+
+
+def test_a_missing_server_is_told_with_its_cure() -> None:
+    """What it said, what it wants, or how long it was waited for."""
+    failed = missing_server("feed", {"status": "failed", "error": "ENOENT"}, ".mcp.json", 60)
+    assert failed == "the MCP server feed did not connect (ENOENT): look after it, or take it out of .mcp.json"
+    assert "no answer within 60 s" in missing_server("feed", {"status": "pending"}, ".mcp.json", 60)
+    assert "log in with /mcp" in missing_server("feed", {"status": "needs-auth"}, ".mcp.json", 60)
+    assert "(unknown)" in missing_server("feed", {}, ".mcp.json", 60)
+
+
+def test_an_answer_goes_to_the_session_that_asked_and_with_the_question_to_a_fresh_one() -> None:
+    """What is said where the session is lost is ready before it is tried."""
+    facts = {"question": "Which @folder?"}
+    goes_on = session_of(
+        request(resume="s-1", answer="The green one.", facts=facts),
+        ClaudeAction(),
+        "Do it.",
+        cwd="/v",
+        vault="/v",
+        hidden=[],
+    )
+    assert goes_on.resume == "s-1"
+    assert "The green one." in goes_on.prompt
+    assert "Do it." not in goes_on.prompt
+    for words in ("Do it.", "Which (at)folder?", "The green one."):
+        assert words in goes_on.afresh
+    fresh = session_of(
+        request(answer="The green one.", facts=facts), ClaudeAction(), "Do it.", cwd="/v", vault="/v", hidden=[]
+    )
+    assert (fresh.resume, fresh.afresh, fresh.prompt) == ("", "", goes_on.afresh)
+
+
+def test_a_named_server_is_granted_and_never_stands_in_for_ours() -> None:
+    """Also one that is called as ours is; a name is spelled as the CLI spells it."""
+    servers = {"vault-sched": {"command": "x"}, "my feed.1": {"command": "y"}}
+    made = session_of(request(), ClaudeAction(), "x", cwd="/v", vault="/v", hidden=[], servers=servers)
+    assert {"mcp__vault-sched", "mcp__my_feed_1", "mcp__vault-sched-run__ask_person"} <= set(made.allowed_tools)
+    assert "mcp__vault-sched__ask_person" not in made.allowed_tools
+    assert Session.from_json(made.to_json()) == made
+
+
+BESIDE = Fence(vault="/v", system_folder="00_system", note="00_system/tasks/own.md", add_dirs=("/code",))
+
+
+def test_folders_beside_the_vault_are_free_but_for_what_is_protected_everywhere() -> None:
+    """What is the vault's own rule (tasks, scripts, settings) holds in the vault alone."""
+    for free in ("/code/a.md", "/code/scripts/x.py", "/code/tasks/a.md", "/v/Note.md"):
+        assert objection(BESIDE, write(free)) == "", free
+    for refused in ("/code", "/code2/a.md", "/code/.git/config", "/code/CLAUDE.md", "/code/package.json", "/etc/x"):
+        assert objection(BESIDE, write(refused)), refused
+    assert objection(BESIDE, write("/code/link.md", real="/v/00_system/scheduler.md"))
+    assert objection(BESIDE, write("/v/link.md", real="/code/.git/config"))
+    assert objection(FENCE, write("/code/a.md"))
+
+
+def test_what_a_session_cost_before_is_read_from_its_transcript(tmp_path: Path) -> None:
+    """The last state that it was closed with; a broken line or none is nothing."""
+    lines = [
+        '{"type":"cost-state","totalCostUSD":0.2}',
+        '{"type":"user"}',
+        '{"type":"cost-state","totalCostUSD":0.5}',
+        "{",
+    ]
+    project = tmp_path / "projects" / "-v"
+    project.mkdir(parents=True)
+    (project / "s-1.jsonl").write_text("\n".join(lines))
+    assert cost_so_far(session_file(tmp_path, "s-1")) == 0.5
+    (project / "s-2.jsonl").write_text('{"type":"cost-state","totalCostUSD":"x"}')
+    assert cost_so_far(session_file(tmp_path, "s-2")) == 0.0
+    for none in ("s-3", "", None, "../s-1", "*"):
+        assert session_file(tmp_path, none) is None
+        assert cost_so_far(session_file(tmp_path, none)) == 0.0
 
 
 def test_a_missing_login_names_the_cure_and_the_file() -> None:
