@@ -214,6 +214,29 @@ def test_turns_go_by_fire_time() -> None:
     assert turns(found, [], Limits(max_parallel=2, max_claude=2)) == {"a1": "", "b2": "", "c3": "slot"}
 
 
+def test_one_run_of_a_session_at_a_time() -> None:
+    """Whoever goes on with the same session waits, of whatever task; sessions of their own wait for nobody."""
+    found = [candidate(run(name, minute), claude=True) for name, minute in (("a", 1), ("b", 2), ("c", 3), ("d", 4))]
+    named = [replace(each, session=session) for each, session in zip(found, ("s", "s", "t", ""), strict=True)]
+    limits = Limits(max_parallel=9, max_claude=9)
+    assert turns(named, [], limits) == {"a1": "", "b2": "session", "c3": "", "d4": ""}
+    assert turns(named[1:], named[:1], limits) == {"b2": "session", "c3": "", "d4": ""}
+
+
+def test_no_claude_run_starts_while_the_plans_limit_is_reached() -> None:
+    """They wait for it, whatever they waited for before, and take no place from the others."""
+    early = candidate(replace(run("a", 1), waiting_for="retry", not_before=NOW + timedelta(minutes=5)), claude=True)
+    found = [early, candidate(run("b", 2), claude=True), candidate(run("c", 3))]
+    reached = Limits(max_parallel=1, max_claude=9, claude_waits=True)
+    assert turns(found, [], reached) == {"a1": "quota", "b2": "quota", "c3": ""}
+
+
+def test_a_run_that_waited_for_the_plan_goes_on_as_soon_as_it_may() -> None:
+    """The reset that it was told of counts for nothing once a person has raised `max_usage`."""
+    waited = replace(run("a", 1), state=RunState.WAITING, waiting_for="quota", not_before=NOW + timedelta(hours=2))
+    assert turns([candidate(waited, claude=True)], [], Limits(max_parallel=1, max_claude=1)) == {"a1": ""}
+
+
 def test_one_run_of_a_task_at_a_time() -> None:
     """The second run of a task waits for the first, unless overlap is allowed."""
     limits = Limits(max_parallel=9, max_claude=9)

@@ -166,6 +166,22 @@ def test_few_are_kept(keep: int) -> None:
     assert re.findall(r"\^r-202611(\d\d)", note) == ["03", "01"][:keep]
 
 
+@pytest.mark.parametrize("keep", [0, 1, 3])
+def test_a_run_whose_question_is_open_stays_whole(keep: int) -> None:
+    """Neither the number of runs nor the size of their texts takes it away, until it is answered."""
+    asks = run(1, Outcome.BLOCKED, "blocked: Which?", text="**Which project?**\n\n" + "word " * 300)
+    note = insert_runs((FRONT + "x\n").encode(), [asks], keep, {asks.id})
+    later = [run(day, text="long " * 700) for day in range(2, 20)] + [run(20, Outcome.FAILURE, text="bad " * 900)]
+    for entry in later:
+        note = insert_runs(note, [entry], keep, {asks.id})
+    text = note.decode()
+    assert "> [!question]- 2026-11-01 07:00 · blocked: Which?\n> **Which project?**\n>\n> " + "word " * 299 in text
+    assert len(run_ids(note)) == max(keep, 1)
+    assert len(ours(text).encode()) < SECTION_LIMIT
+    answered = insert_runs(note, [run(21)], 3).decode()
+    assert "[!question]" not in answered
+
+
 def test_the_section_stays_under_ten_kib() -> None:
     """Long outputs, CJK ones too, and long reasons are cut down before the note gets heavy."""
     note = FRONT
