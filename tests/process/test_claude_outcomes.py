@@ -334,13 +334,10 @@ def test_what_is_not_there_is_a_failure_before_anything_starts(stage: Stage) -> 
 # --- who pays ---
 
 
-def test_with_a_plan_a_stray_key_is_not_used_and_that_is_said(stage: Stage) -> None:
-    """The bill stays with the plan."""
+def test_with_a_plan_a_stray_key_is_not_used(stage: Stage) -> None:
+    """The bill stays with the plan, also where the task asks for the key as a secret."""
     stage.withheld, stage.secrets = ("ANTHROPIC_API_KEY",), {**KEY, **PLAN}
     result = stage.run([text("Fine.")], request={"secrets": ("ANTHROPIC_API_KEY",)})
-    assert result.outcome is Outcome.SUCCESS
+    assert (result.outcome, result.remarks) == (Outcome.SUCCESS, ())
     assert "x-api-key" not in stage.api.headers[0]
     assert stage.api.headers[0]["authorization"].endswith("of-the-tests")
-    assert len(result.remarks) == 1
-    assert "ANTHROPIC_API_KEY" in result.remarks[0]
-    assert "was not used, because `billing` is plan" in result.remarks[0]

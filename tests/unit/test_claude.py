@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -659,6 +660,23 @@ COSTS = [
 def test_what_a_run_is_charged(result: dict[str, Any] | None, cost: float | None, case: str) -> None:
     """A run without a reported cost is charged its cap, or more if more was seen."""
     assert interpreted(Ended(exit_code=1, result=result)).cost_usd == cost
+
+
+def test_without_a_login_a_key_that_was_not_used_is_named() -> None:
+    """Else nobody would understand why the key that stands there does not help; a run that has a login is silent."""
+    executor = ClaudeExecutor(replace(MACHINE, withheld=("ANTHROPIC_API_KEY",)))
+    refused = Ended(exit_code=0, result=saved(answered=False, refused_login="Not logged in · Please run /login"))
+    result = executor.interpret(request(vault="/nowhere/v"), refused)
+    assert result.remarks == ("ANTHROPIC_API_KEY in /c/env was not used, because `billing` is plan",)
+    assert result.reason.startswith("Not logged in: run `claude` once and log in")
+    assert executor.interpret(request(vault="/nowhere/v"), Ended(exit_code=0, result=saved())).remarks == ()
+
+
+def test_a_question_whose_session_is_not_known_is_told_as_such() -> None:
+    """The answer came to a session that had to be told all of it."""
+    answered = request(vault="/nowhere/v", answer="The green one.")
+    (remark,) = ClaudeExecutor(MACHINE).interpret(answered, Ended(exit_code=0, result=saved())).remarks
+    assert "the session that asked is not known any more" in remark
 
 
 def test_a_dead_worker_is_a_failure_in_its_last_words() -> None:

@@ -29,7 +29,7 @@ from vault_scheduler.executors.claude_record import Record, inside, judge, momen
 from vault_scheduler.executors.claude_session import session_of
 from vault_scheduler.executors.claude_transcript import claude_folder, session_file, size_of
 from vault_scheduler.notes import body
-from vault_scheduler.run import Outcome, Result
+from vault_scheduler.run import Cause, Outcome, Result
 from vault_scheduler.task import ClaudeAction, Permissions
 from vault_scheduler.text.harmless import head_and_tail, plain_line
 
@@ -143,7 +143,7 @@ class ClaudeExecutor:
             changed_notes=inside(str(Path(request.vault).resolve()), record.changed),
             usage=record.plan_used,
             usage_until=moment_of(record.plan_until),
-            remarks=(*_lost_question(request), *record.remarks, *self._withheld_remarks()),
+            remarks=(*_lost_question(request), *record.remarks),
         )
         if result.outcome in (Outcome.ABANDONED, Outcome.CANCELLED, Outcome.TIMEOUT):
             return replace(result, text=_short(record.text))
@@ -174,10 +174,11 @@ class ClaudeExecutor:
             cause=verdict.cause,
             quota_until=verdict.quota_until,
             question=verdict.question,
+            remarks=(*result.remarks, *(self._withheld_remarks() if verdict.cause is Cause.LOGIN else ())),
         )
 
     def _withheld_remarks(self) -> tuple[str, ...]:
-        """A stray API key would move the bill from the plan to the API; it was not used, and that is said."""
+        """Why no key was used though there is one: it would move the bill from the plan to the API."""
         stray = [name for name in self._machine.withheld if name in self._machine.secrets]
         if not stray:
             return ()

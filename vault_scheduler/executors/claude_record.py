@@ -266,8 +266,9 @@ def _failed(record: Record, reason: str, *, retryable: bool = True) -> Verdict:
 def _cure(words: str, env_file: str) -> str:
     if "credit balance" in words.lower():
         return f"{plain_line(words, 60)}: add credit to the API account, or log in with a plan"
+    said = plain_line(words.split(" · ")[0], 60)  # what follows is advice for people at a terminal
     return (
-        f"{plain_line(words, 60)}: run `claude` once and log in, or `claude setup-token` and put "
+        f"{said}: run `claude` once and log in, or `claude setup-token` and put "
         f"CLAUDE_CODE_OAUTH_TOKEN into {env_file or 'the env file'}"
     )
 
