@@ -222,6 +222,17 @@ def test_a_session_that_is_lost_is_begun_afresh_and_that_is_said(stage: Stage) -
     assert len(stage.api.requests) == 1
 
 
+def test_a_session_that_has_become_too_long_is_begun_afresh_too(stage: Stage) -> None:
+    """Where Claude Code cannot make it shorter; what that cost is paid by the run."""
+    first = stage.run(api.Costly(text("A long story.")), max_usd=50)
+    story = use("Read", file_path=str(stage.vault / "Inbox.md"))  # no summary, so that none can be made
+    result = stage.run(api.Costly(story, output_tokens=5_000), [text("Done.")], request={"resume": first.session_id})
+    assert (result.outcome, result.text, result.reason) == (Outcome.SUCCESS, "Done.", "")
+    assert result.remarks == ("the session it was to go on with has become too long, so it began a new one",)
+    assert result.session_id not in (None, first.session_id)
+    assert 0.05 < (result.cost_usd or 0) < 1
+
+
 def last_words(stage: Stage) -> str:
     said = [message["content"] for message in stage.api.requests[0]["messages"] if message["role"] == "user"][-1]
     return said if isinstance(said, str) else "\n".join(block.get("text", "") for block in said)

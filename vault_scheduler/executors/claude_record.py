@@ -139,6 +139,12 @@ class Record:
         if info.get("status") == "rejected":
             self.limit_until = _unix_time(info.get("resetsAt")) or self.limit_until
 
+    def begin_anew(self) -> None:
+        """The session that it went on with is of no use: what that said of its end does not count."""
+        self.answered = self.is_error = self.lost_session = False
+        self.subtype = self.error = self.text = ""
+        self.status, self.session_id = None, None
+
     def remark(self, words: str) -> None:
         """Something that people should know beside the outcome."""
         if words not in self.remarks and len(self.remarks) < _MOST_REMARKS:

@@ -43,6 +43,7 @@ _LONGEST_RETRY_S = 10.0
 _SERVERS_S = 60.0  # until MCP servers have connected; `npx` and `uvx` may load them first
 _LOOK_S = 0.05
 _LOST = "No conversation found with session ID"
+_TOO_LONG = "Prompt is too long"
 
 
 class Worker:
@@ -53,6 +54,7 @@ class Worker:
         self.session = Session.from_json((folder / SESSION_FILE).read_text(encoding="utf-8"))
         self.record = Record()
         self.background: set[str] = set()
+        self.spent = 0.0  # US dollars: of this run, in a session that it had to leave
         self.cost_before = 0.0  # US dollars: of the session, before this run went on with it
         self.save()  # if this is not possible, nothing must be spent
 
@@ -63,15 +65,22 @@ class Worker:
     async def run(self) -> None:
         """The session, to its end. One that cannot be gone on with is begun afresh."""
         await self._converse(self.session.prompt, self.session.resume)
-        if self.record.lost_session:
-            self.record.remark("the session it was to go on with could not be found again, so it began a new one")
+        why = self._why_afresh() if self.session.resume else ""
+        if why:
+            self.record.remark(f"the session it was to go on with {why}, so it began a new one")
             print(self.record.remarks[-1])
+            self.spent = self.record.cost_usd
+            self.record.begin_anew()
             await self._converse(self.session.afresh, "")
+
+    def _why_afresh(self) -> str:
+        if self.record.lost_session:
+            return "could not be found again"
+        return "has become too long" if self.record.is_error and _TOO_LONG in self.record.error else ""
 
     async def _converse(self, prompt: str, resume: str) -> None:
         import claude_agent_sdk as sdk
 
-        self.record.lost_session = False
         self.cost_before = cost_so_far(session_file(claude_folder(os.environ, ""), resume))
         messages = self._messages(prompt, resume)
         try:
@@ -175,7 +184,7 @@ class Worker:
             mcp_servers={**session.servers, our_server(session.servers): self._our_tools()},  # type: ignore[dict-item]
             hooks={"PreToolUse": [self._guard()]},
             max_turns=session.max_turns,
-            max_budget_usd=session.max_usd,
+            max_budget_usd=max(0.01, session.max_usd - self.spent),
             model=session.model,
             fallback_model=session.fallback_model,
             system_prompt=self._system_prompt(),
@@ -331,7 +340,7 @@ class Worker:
 
     def _cost(self, total: float | None) -> float:
         """What this run cost: the CLI tells the total of the session, also of what it was before."""
-        return self.record.usage_usd() if total is None else max(0.0, total - self.cost_before)
+        return self.record.usage_usd() if total is None else self.spent + max(0.0, total - self.cost_before)
 
     def _system(self, subtype: str, data: Mapping[str, Any]) -> None:
         if subtype == "init":
