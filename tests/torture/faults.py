@@ -26,7 +26,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.process.conftest import World
+from tests.process.conftest import World, wait_until
 from tests.torture.stage import Stage
 
 SETTINGS = """---
@@ -173,6 +173,12 @@ def disk(folder: Path, size: str) -> Iterator[None]:
         subprocess.run(["umount", "-l", folder], check=False, capture_output=True)
 
 
+def remount(folder: Path, how: str) -> None:
+    """Read-only or not; refused while a file is just being written."""
+    command = ["mount", "-o", f"remount,{how}", str(folder)]
+    wait_until(lambda: subprocess.run(command, capture_output=True).returncode == 0, f"remounted {how}", 20)
+
+
 def fill(folder: Path) -> Path:
     """Take all that is left of a file system."""
     filler = folder / ".filler"
@@ -241,14 +247,14 @@ def read_only_vault(scene: Scene) -> Seen:
     with disk(scene.world.vault, "2m"):
         scene.begin()
         for restart in (False, True):
-            subprocess.run(["mount", "-o", "remount,ro", scene.world.vault], check=True)
+            remount(scene.world.vault, "ro")
             if restart:
                 scene.world.stop()
                 scene.world.start()
             scene.shown("could not be written .*[Rr]ead-only")
             ran = scene._ran()
             scene.world.until(lambda ran=ran: scene._ran() > ran + 2, "it goes on running")  # type: ignore[misc]
-            subprocess.run(["mount", "-o", "remount,rw", scene.world.vault], check=True)
+            remount(scene.world.vault, "rw")
             scene.recovers()
         return scene.judge()
 
@@ -259,11 +265,11 @@ def read_only_state(scene: Scene) -> Seen:
     with disk(folder, "4m"):
         scene.begin()
         scene.world.stop()
-        subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
+        remount(folder, "ro")
         scene.world.start(wait=False)
         scene.told("cannot be used now: read-only file system")
         scene.shown("the file system is read-only")
-        subprocess.run(["mount", "-o", "remount,rw", folder], check=True)
+        remount(folder, "rw")
         scene.recovers()
         return scene.judge()
 

@@ -76,9 +76,14 @@ class Figures:
             f"load: {size.notes} notes, {size.at_once} due at once, {size.a_second} runs a second for {size.seconds} s"
             f": {self.fire_times} fire times ({told}); late {share(self.late_ms, 0.5):.0f} ms median, "
             f"{share(self.late_ms, 0.99):.0f} ms p99; the {size.at_once} at once had ended after {self.burst_s:.1f} s; "
-            f"memory {self.rss_mb[0]:.0f} → {self.rss_mb[-1]:.0f} MB; {self.writes} writes of the notes looked at, "
+            f"memory {self.memory()} MB; {self.writes} writes of the notes looked at, "
             f"the closest {self.closest_s:.1f} s apart; {len(self.faults)} faults"
         )
+
+    def memory(self) -> str:
+        """At the start, at each quarter, and at the end."""
+        last = len(self.rss_mb) - 1
+        return " → ".join(f"{self.rss_mb[last * quarter // 4]:.0f}" for quarter in range(5))
 
 
 def share(values: list[float], part: float) -> float:

@@ -43,7 +43,7 @@ from vault_scheduler.parsing.parser import ParseContext, rebuild
 from vault_scheduler.planning.approvals import TrustMode
 from vault_scheduler.planning.known import Former
 from vault_scheduler.planning.quota import clock_words
-from vault_scheduler.platform.limits import files_problem, reason_of, room_problem
+from vault_scheduler.platform.limits import files_problem, give_back_memory, reason_of, room_problem
 from vault_scheduler.platform.lock import VaultLock, holder
 from vault_scheduler.platform.paths import config_folder
 from vault_scheduler.platform.supervisor import Supervisor
@@ -83,6 +83,7 @@ async def serve(place: Place, *, once: bool = False, tell: Tell, stop: asyncio.E
     Raises LockHeld if this machine serves the vault already, SettingsMissing, LedgerTooNew, ConfigInvalid.
     """
     stop = stop or asyncio.Event()
+    give_back_memory()
     async with _locked(place, tell, patient=not once) as lock:
         serving = _Serving(place, lock, tell, stop)
         with _stopped_by_signals(stop):

@@ -14,13 +14,14 @@ from vault_scheduler.daemon.roster import Roster, Tracked
 from vault_scheduler.daemon.surroundings import NoteSurroundings
 from vault_scheduler.daemon.survey import Survey
 from vault_scheduler.daemon.troubles import Troubles
-from vault_scheduler.errors import LedgerCorrupt, LedgerUnavailable, NoteRefused
+from vault_scheduler.errors import LedgerCorrupt, LedgerUnavailable, NoteChanged, NoteRefused, NoteUnreadable
 from vault_scheduler.ledger.store import Store
 from vault_scheduler.planning.planner import State, is_going, vault_off
 from vault_scheduler.telling.status_note import WRITTEN_AFTER, Ask, Coming, StatusFacts, is_ours, page
 from vault_scheduler.vault.vault import Vault
 
 AT_MOST_EVERY_S = 300.0
+AGAIN_S = 15.0  # after a page that could not be written
 LOOKED_AT = 200  # tasks whose next fire times are asked for
 NEXT = 10
 DAY = timedelta(hours=24)
@@ -99,7 +100,8 @@ class StatusWriter:
             await self._pen.edit_or_create(self._path, lambda data: _replaced(data, text), monotonic)
         except (LedgerUnavailable, LedgerCorrupt):
             raise
-        except (OSError, NoteRefused) as error:
+        except (OSError, NoteChanged, NoteRefused, NoteUnreadable) as error:
+            self._stale, self._written_at = True, monotonic - AT_MOST_EVERY_S + AGAIN_S
             self._troubles.begin("status note", f"{self._path} could not be written: {error}")
         else:
             self._troubles.end("status note", "it can be written again")
