@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import platform
 import resource
+import subprocess
+import sys
 from pathlib import Path
+
+import pytest
 
 from vault_scheduler.platform.limits import files_problem, shortage
 
@@ -35,3 +40,36 @@ def test_it_is_said_why_a_folder_takes_no_files(tmp_path: Path) -> None:
         assert shortage(tmp_path) == "too many open files"
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux") or platform.libc_ver()[0] != "glibc", reason="not glibc")
+def test_large_buffers_are_given_back() -> None:
+    """By itself malloc keeps them once it has seen some: small ones that live on between them hold the heap."""
+    program = """
+import sys
+from pathlib import Path
+import pytest
+
+from vault_scheduler.platform.limits import give_back_memory
+
+def rss():
+    return int(Path("/proc/self/status").read_text().split("VmRSS:")[1].split()[0])
+
+if sys.argv[1] == "give back":
+    give_back_memory()
+del (first := [bytearray(b"x") * 300_000 for _ in range(3)])[:]
+before, kept = rss(), []
+large = []
+for _ in range(100):
+    large.append(bytearray(b"x") * 300_000)
+    kept.append(bytearray(b"x") * 60_000)
+large.clear()
+print(rss() - before)
+"""
+
+    def grown(how: str) -> int:
+        run = subprocess.run([sys.executable, "-c", program, how], capture_output=True, text=True, check=True)
+        return int(run.stdout)
+
+    assert grown("as it is") > 20_000
+    assert grown("give back") < 10_000

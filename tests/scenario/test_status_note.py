@@ -154,3 +154,20 @@ def test_chart_draws_the_coming_day(watched: World) -> None:
     assert "    daily section :2026-11-20 23:30, 5m\n" in chart
     assert "often" not in chart
     assert "Too often to be drawn: [[00_system/tasks/often|often]]." in status(watched)
+
+
+def test_a_page_that_cannot_be_written_is_a_trouble_until_it_can(watched: World) -> None:
+    """Whatever is in its place: it is said once, tried again soon, and the runs go on."""
+    watched.command("a", EVERY_MINUTE)
+    place = watched.root / "00_system" / "status.md"
+    place.mkdir()
+    watched.start()
+    watched.advance(120)
+    told = [(what, rest) for what, where, rest in watched.told if "status note" in (what, where)]
+    assert [what for what, _ in told] == ["problem"]
+    assert "not a regular file" in told[0][1]
+    assert len(watched.runs("a")) >= 2
+    place.rmdir()
+    watched.advance(60)
+    assert "# " in status(watched)
+    assert ("status note", "it can be written again") in [(what, rest) for what, _, rest in watched.told]
