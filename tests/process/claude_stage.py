@@ -43,6 +43,21 @@ OTHER_TEXT = "---\ntype: command\ncommand: sh tools/sync.sh\ncron: 0 3 * * *\n--
 SECRET = "a-secret-of-the-machine"
 
 
+class EndsOnceAsked(SystemClock):
+    """The machine's clock, on which the time limit of a run is over as soon as the API has been asked, not before."""
+
+    def __init__(self, stage: Stage, limit_s: float) -> None:
+        self._stage = stage
+        self._limit_s = limit_s
+
+    async def wait(self, event: asyncio.Event, timeout_s: float) -> bool:
+        if timeout_s < self._limit_s:
+            return await super().wait(event, timeout_s)
+        while not self._stage.api.requests and not await super().wait(event, 0.02):
+            pass
+        return event.is_set()
+
+
 @dataclass
 class Stage:
     """A vault, a home and a machine, on which claude runs are made."""
@@ -50,6 +65,7 @@ class Stage:
     folder: Path
     secrets: dict[str, str] = field(default_factory=lambda: {"ANTHROPIC_API_KEY": "x", "OTHER": SECRET})
     api: Any = None
+    clock: SystemClock = field(default_factory=SystemClock)
     withheld: tuple[str, ...] = ()
     pids: list[int] = field(default_factory=list)
 
@@ -123,7 +139,7 @@ class Stage:
         )
         engine = LocalEngine(
             executors={"claude": ClaudeExecutor(machine)},
-            clock=SystemClock(),
+            clock=self.clock,
             masker=lambda: Masker([value for value in self.secrets.values() if not value.startswith("http")]),
             machine=machine,
             runs_folder=self.folder / "runs",

@@ -36,6 +36,7 @@ text, use = api.text, api.use
 CLI = Path(claude_agent_sdk.__file__).parent / "_bundled" / "claude"
 PLUGIN = Path(__file__).parents[2] / "plugin"
 RIGHT = "---\ntype: command\nevery: 1s\nmax_runs: 1\nstatus: active\ncommand: echo it runs\n---\n"
+NO_SERVER = ("--strict-mcp-config",)  # a server that connects late has its tools told in the midst of the session
 WRONG = RIGHT.replace("every: 1s", "cron: */5 * * * *")
 
 
@@ -148,6 +149,7 @@ def claude_writes_a_wrong_note_and_mends_it(world: Any) -> None:
         [use("Write", file_path=str(note), content=WRONG)],
         [use("Edit", file_path=str(note), old_string="cron: */5 * * * *", new_string="every: 1s")],
         [text("done")],
+        options=NO_SERVER,
     )
     # the skill is offered, in the words that people use
     assert re.search(r"- vault-sched: Schedules work .*every morning.*remind me", told[0])
@@ -176,7 +178,7 @@ def the_plugin_brings_the_same(world: Any) -> None:
         [use("CronCreate", cron="0 7 * * *", prompt="Write the briefing.", recurring=True)],
         [use("Write", file_path=str(note), content=WRONG)],
         [text("done")],
-        options=("--plugin-dir", str(PLUGIN)),
+        options=("--plugin-dir", str(PLUGIN), *NO_SERVER),
     )
     assert re.search(r"- vault-sched:vault-sched: Schedules work .*every morning", told[0])
     assert "CronCreate is not used in this vault" in told[1]

@@ -285,8 +285,9 @@ def test_a_subagent_ends_before_the_run_does(stage: Stage) -> None:
 
 def test_a_silent_api_is_ended_by_the_timeout(stage: Stage) -> None:
     """An API that never answers costs the timeout, nothing more; what it may have spent is unknown."""
-    result = stage.run(api.Silence(), timeout_s=2.5)
-    assert result.outcome is Outcome.TIMEOUT
+    stage.clock = play.EndsOnceAsked(stage, limit_s=40)
+    result = stage.run(api.Silence(), timeout_s=40)
+    assert (result.outcome, result.reason) == (Outcome.TIMEOUT, "no end after 40s")
     assert result.cost_usd is None
     assert left_of(stage) == []
 
