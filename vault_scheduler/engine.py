@@ -55,6 +55,7 @@ class AttemptStarted:
     start_ticks: int
     boot_id: str
     at: datetime  # UTC
+    is_gate: bool = False  # it is the gate's: the attempt has not come to its work yet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,7 +277,7 @@ class LocalEngine:
     ) -> Ended:
         def started(pid: int, ticks: int, boot: str) -> None:
             attempt.began = not is_gate
-            self._post_started(attempt.request, pid, ticks, boot)
+            self._post_started(attempt.request, pid, ticks, boot, is_gate=is_gate)
 
         return await run_process(
             launch,
@@ -298,7 +299,7 @@ class LocalEngine:
     def _mark(self, run: str) -> Mark:
         return Mark(run, str(self._runs_folder))
 
-    def _post_started(self, request: RunRequest, pid: int, ticks: int, boot: str) -> None:
+    def _post_started(self, request: RunRequest, pid: int, ticks: int, boot: str, *, is_gate: bool) -> None:
         self._post(
             AttemptStarted(
                 run=request.run,
@@ -307,6 +308,7 @@ class LocalEngine:
                 start_ticks=ticks,
                 boot_id=boot,
                 at=self._clock.now(),
+                is_gate=is_gate,
             )
         )
 

@@ -20,6 +20,7 @@ from vault_scheduler.ledger.store import (
     CANCELLED,
     DAILY_LOG,
     EXCUSED,
+    GATE,
     NOTE,
     OWN_SESSION,
     PARENT,
@@ -294,6 +295,20 @@ async def test_what_is_taken_back_is_open_again(store: Store) -> None:
     assert len(started) == 1
 
 
+async def test_range_whose_first_fire_time_is_settled_keeps_the_others(store: Store) -> None:
+    """A clock that was set back brings such ranges; a single fire time that is settled is dropped."""
+    await ended(store, a_run(), Outcome.SUCCESS)
+    await store.save(Batch(unstarted=(a_gap(0, count=4),)))
+    [row, _] = await store.history()
+    assert (row.outcome, row.count, row.last_fire_time) == (Outcome.MISSED, 3, T + 3 * MINUTE)
+
+
+async def test_what_a_wrong_clock_made_comes_last_in_history(store: Store) -> None:
+    """A machine that started with a wrong year shows what it does now first."""
+    await store.save(Batch(claims=(Claim(run=a_run(fire=T + timedelta(days=3000))), Claim(run=a_run(fire=T)))))
+    assert [run.fire_time for run in await store.history(now=T)] == [T, T + timedelta(days=3000)]
+
+
 async def test_a_run_in_between_ends_the_range(store: Store) -> None:
     """Fire times before and after a run are not consecutive."""
     await store.save(Batch(unstarted=(a_gap(0),), claims=(Claim(run=a_run(fire=T + MINUTE)),)))
@@ -468,6 +483,22 @@ async def test_a_run_goes_from_claim_to_end(store: Store) -> None:
     [attempt] = await store.attempts(run.id)
     assert (attempt.state, attempt.outcome, attempt.cost_usd) == (RunState.ENDED, Outcome.SUCCESS, 0.11)
     assert [d.target for d in await store.deliveries_of(run.id)] == [DAILY_LOG, NOTE]
+
+
+async def test_attempt_that_dies_in_its_gate_does_not_count_for_max_runs(store: Store) -> None:
+    """What the gate has let pass counts; the end that was recorded first stands."""
+    [run] = await claimed(store, a_run())
+    await store.save(Batch(tasks=(a_row(),)))
+    await store.begin_attempt(run.id, 1, T)
+    await store.attempt_running(run.id, 1, 4711, 99, "boot", T, is_gate=True)
+    [found] = await store.active()
+    assert found.waiting_for == GATE
+    assert (await store.task_rows())[run.task].started == 1
+    for _ in range(2):
+        await store.end_attempt(run.id, 1, BAD, T, is_counted=False)
+        assert (await store.task_rows())[run.task].started == 0
+    await store.attempt_running(run.id, 1, 4712, 101, "boot", T)
+    assert (await store.active())[0].waiting_for == ""
 
 
 async def test_another_process_may_take_the_place_of_an_attempts_first(store: Store) -> None:

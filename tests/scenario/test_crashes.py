@@ -8,7 +8,7 @@ from vault_scheduler.machine.config import Machine
 from vault_scheduler.machine.place import Place, read_settings
 from vault_scheduler.run import Outcome, Result
 from vault_scheduler.task import Status
-from vault_scheduler.testing import Lasting
+from vault_scheduler.testing import SUCCESS, Lasting
 from vault_scheduler.testing_world import World
 from vault_scheduler.vault.vault import Vault
 
@@ -266,3 +266,21 @@ def listed(world: World) -> dict[str, str]:
     """How `list` tells that the tasks stand."""
     _, lines = world.call(app.list_tasks(here(world)))
     return {line.item.name: line.item.standing.state.value for line in lines}
+
+
+def test_crash_while_the_gate_is_asked_costs_nothing_and_does_not_count(world: World) -> None:
+    """No session had begun, so no money is charged, and `max_runs: 1` has its one run yet."""
+    world.script = lambda _: None
+    world.write("a", 'type: claude\ncron: "10,20 10 * * *"\nmax_usd: 0.5\nmax_runs: 1\ngate: "true"', body="Do it.\n")
+    world.start()
+    world.advance_to("10:11")
+    (run,) = world.runs()
+    world.call(world.store.attempt_running(run.id, 1, 1, 1, "boot", world.clock.now(), is_gate=True))
+    world.crash()
+    world.script = lambda _: SUCCESS
+    world.start()
+    world.advance(30)
+    assert [run.outcome for run in world.runs()] == [Outcome.ABANDONED]
+    assert world.trust.spent_by(run.id) == 0
+    world.advance_to("10:21")
+    assert [run.outcome for run in world.runs()] == [Outcome.ABANDONED, Outcome.SUCCESS]

@@ -31,7 +31,7 @@ async def history(place: Place, name: str | None, *, failed: bool, limit: int) -
         task = await known_task(view, name) if name else None
         if view.store is None:
             return History(runs=(), undelivered=frozenset(), zones={})
-        runs = await view.store.history(task=task, failed=failed, limit=limit)
+        runs = await view.store.history(task=task, failed=failed, limit=limit, now=place.clock.now())
         pending = {delivery.run for delivery in await view.store.pending_deliveries()}
         zones = {item.task.id: item.task.timezone for item in view.catalogue.items if item.task}
         return History(runs=tuple(runs), undelivered=frozenset(pending), zones=zones)

@@ -17,7 +17,7 @@ from vault_scheduler.daemon.snapshots import Snapshots, cap_of, late_limit, snap
 from vault_scheduler.daemon.troubles import NO_LEDGER
 from vault_scheduler.engine import AttemptEnded, AttemptStarted, Engine
 from vault_scheduler.errors import internal
-from vault_scheduler.ledger.store import CANCELLED, DAILY_LOG, EXCUSED, NOTE, OVERLAPS, TRANSIENT, Claim, Store
+from vault_scheduler.ledger.store import CANCELLED, DAILY_LOG, EXCUSED, GATE, NOTE, OVERLAPS, TRANSIENT, Claim, Store
 from vault_scheduler.planning.budget import charge
 from vault_scheduler.planning.planner import (
     Candidate,
@@ -351,9 +351,9 @@ class Dispatcher:
 
     async def _is_running(self, run: Run, event: AttemptStarted) -> None:
         await self._store.attempt_running(
-            event.run, event.number, event.pid, event.start_ticks, event.boot_id, event.at
+            event.run, event.number, event.pid, event.start_ticks, event.boot_id, event.at, event.is_gate
         )
-        self._active[run.id] = replace(run, state=RunState.RUNNING)
+        self._active[run.id] = replace(run, state=RunState.RUNNING, waiting_for=GATE if event.is_gate else "")
 
     async def attempt_ended(self, event: AttemptEnded) -> None:
         """Record it, then retry or end the run with this attempt's outcome."""
@@ -480,9 +480,16 @@ class Dispatcher:
         if before.id not in self._active:
             return
         attempt = await self._last_attempt(before)
-        run = await self._store.end_attempt(attempt.run, attempt.number, end_of_orphan(before), now)
-        # Nobody knows whether a `starting` one was spawned: what it may have cost is charged.
-        await self._settle(run, spawned=True, now=attempt.ended_at or now)
+        in_gate = before.waiting_for == GATE and attempt.state is not RunState.ENDED
+        is_uncounted = in_gate and attempt.number == 1 and not (await self._snapshots.of(before))["retries"]
+        run = await self._store.end_attempt(
+            attempt.run, attempt.number, end_of_orphan(before), now, is_counted=not is_uncounted
+        )
+        if is_uncounted:
+            self._report(run, "withdrawn")
+        # Nobody knows whether a `starting` one was spawned: what it may have cost is charged. What its gate kept from
+        # starting has cost nothing.
+        await self._settle(run, spawned=not in_gate, now=attempt.ended_at or now)
 
 
 def _runs_while(run: Run, view: View) -> bool:

@@ -6,6 +6,7 @@ import hashlib
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 from vault_scheduler.ledger.conversations import answer
 from vault_scheduler.ledger.deliveries import demand
@@ -93,6 +94,11 @@ def add_unstarted(change: Transaction, gap: Unstarted, owner: str) -> None:
         demand(change, newest["id"], gap.deliveries)
         return
     key = fire_key(gap.task, gap.first)
+    if change.one("SELECT 1 FROM runs WHERE key = ?", key) is not None:  # its first fire time alone is settled
+        gap = replace(gap, first=gap.first + timedelta(seconds=1), count=gap.count - 1)
+        if not gap.count:
+            return
+        key = fire_key(gap.task, gap.first)
     row = Run(
         id=run_id(key, gap.first),
         key=key,

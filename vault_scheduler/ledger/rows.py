@@ -14,6 +14,8 @@ NOTE = "note"
 DAILY_LOG = "daily_log"
 OUTPUT = "output"
 
+GATE = "gate"
+"""What a run waits for whose gate is being asked, or has said no."""
 UNWRITTEN = "pauses not written yet"
 """Key of the meta table: tasks that paused themselves and whose notes do not say so, with the reasons (JSON)."""
 # Keys of the table `meta`, each with the task's id: they follow a rename.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from vault_scheduler.errors import Refused, RunNotFound
 from vault_scheduler.ledger.claims import absorb
 from vault_scheduler.ledger.conversations import ask
 from vault_scheduler.ledger.deliveries import demand
-from vault_scheduler.ledger.rows import CANCELLED, EXCUSED, TRANSIENT
+from vault_scheduler.ledger.rows import CANCELLED, EXCUSED, GATE, TRANSIENT
 from vault_scheduler.ledger.run_rows import attempt_of, result_json, run_of
 from vault_scheduler.ledger.sqlite_file import SqliteFile, Transaction, epoch, moment
 from vault_scheduler.run import Attempt, Outcome, Result, Run, RunState
@@ -20,6 +20,9 @@ _SUCCEEDED = "WHERE task = ? AND state = 'ended' AND outcome = 'success'"
 _SET_BACK_S = 86400.0  # a clock is not set back further than this, unless it was altogether wrong
 # The task of a run that counts for `max_runs`: a run that somebody asked for never moves the schedule.
 _COUNTED = "SELECT task FROM runs WHERE id = ? AND trigger NOT IN ('req', 'answer')"
+_UNCOUNT = f"UPDATE tasks SET started = max(0, started - 1) WHERE task = ({_COUNTED})"
+FALSE_AHEAD = timedelta(days=1)
+"""What fired further ahead of now than this did so by a clock that was wrong."""
 _NEWEST_FIRST = "ORDER BY last_fire_time DESC, seq DESC LIMIT ?"
 
 
@@ -73,6 +76,7 @@ class RunTable:
         failed: bool = False,
         limit: int = 50,
         before: datetime | None = None,
+        now: datetime | None = None,
     ) -> list[Run]:
         """See `Store.history`."""
         conditions = ["1"]
@@ -86,7 +90,11 @@ class RunTable:
             conditions.append("last_fire_time < ?")
             values.append(epoch(before))
         where = " AND ".join(conditions)
-        rows = self._file.rows(f"SELECT * FROM runs WHERE {where} {_NEWEST_FIRST}", *values, limit)
+        order = _NEWEST_FIRST
+        if now is not None:
+            values.append(epoch(now + FALSE_AHEAD))
+            order = f"ORDER BY last_fire_time > ?, {order.removeprefix('ORDER BY ')}"
+        rows = self._file.rows(f"SELECT * FROM runs WHERE {where} {order}", *values, limit)
         return [run_of(row) for row in rows]
 
     async def started_of_type(self, kind: str, limit: int) -> list[Run]:
@@ -202,11 +210,18 @@ class RunTable:
                     run,
                 )
                 if number == 1:
-                    change.run(f"UPDATE tasks SET started = max(0, started - 1) WHERE task = ({_COUNTED})", run)
+                    change.run(_UNCOUNT, run)
             return _require(change, run)
 
     async def attempt_running(
-        self, run: str, number: int, pid: int, start_ticks: int | None, boot_id: str | None, at: datetime
+        self,
+        run: str,
+        number: int,
+        pid: int,
+        start_ticks: int | None,
+        boot_id: str | None,
+        at: datetime,
+        is_gate: bool = False,
     ) -> None:
         """See `Store.attempt_running`."""
         with self._file.write(durable=False) as change:
@@ -222,7 +237,8 @@ class RunTable:
                 run,
                 number,
             )
-            change.run("UPDATE runs SET state = 'running' WHERE id = ?", run)
+            waiting_for = GATE if is_gate else ""
+            change.run("UPDATE runs SET state = 'running', waiting_for = ? WHERE id = ?", waiting_for, run)
 
     async def order_end(self, run: str, why: str) -> None:
         """See `Store.order_end`."""
@@ -234,7 +250,7 @@ class RunTable:
                 run,
             )
 
-    async def end_attempt(self, run: str, number: int, result: Result, at: datetime) -> Run:
+    async def end_attempt(self, run: str, number: int, result: Result, at: datetime, is_counted: bool = True) -> Run:
         """See `Store.end_attempt`."""
         with self._file.write(durable=True) as change:
             _require_active(change, run)
@@ -251,6 +267,8 @@ class RunTable:
             )
             if ended:
                 change.run("UPDATE runs SET result = ? WHERE id = ?", result_json(result), run)
+            if ended and number == 1 and not is_counted:
+                change.run(_UNCOUNT, run)
             return _require(change, run)
 
     async def finish(

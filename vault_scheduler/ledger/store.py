@@ -25,6 +25,7 @@ from vault_scheduler.ledger.rows import (
     CHANGED,
     DAILY_LOG,
     EXCUSED,
+    GATE,
     NOTE,
     OUTPUT,
     OVERLAPS,
@@ -57,6 +58,7 @@ __all__ = [
     "CHANGED",
     "DAILY_LOG",
     "EXCUSED",
+    "GATE",
     "NOTE",
     "OUTPUT",
     "OVERLAPS",
@@ -181,11 +183,17 @@ class Store(Protocol):
         """The task's runs, newest fire time first."""
 
     async def history(
-        self, task: str | None = None, failed: bool = False, limit: int = 50, before: datetime | None = None
+        self,
+        task: str | None = None,
+        failed: bool = False,
+        limit: int = 50,
+        before: datetime | None = None,
+        now: datetime | None = None,
     ) -> list[Run]:
         """Runs and range rows, newest fire time first; `failed`: failure, timeout and abandoned only.
 
-        `before` pages on: only rows whose (last) fire time is earlier.
+        `before` pages on: only rows whose (last) fire time is earlier. Given `now`, what fired days ahead of it, by a
+        clock that was wrong, comes last.
         """
 
     async def started_of_type(self, kind: str, limit: int) -> list[Run]:
@@ -244,11 +252,19 @@ class Store(Protocol):
         """The attempt never came to its work (its gate said no): as if it had not begun, and the run waits again."""
 
     async def attempt_running(
-        self, run: str, number: int, pid: int, start_ticks: int | None, boot_id: str | None, at: datetime
+        self,
+        run: str,
+        number: int,
+        pid: int,
+        start_ticks: int | None,
+        boot_id: str | None,
+        at: datetime,
+        is_gate: bool = False,
     ) -> None:
         """The attempt's process exists; the three numbers find it again after a crash. Raises as above.
 
-        Said again when another process takes the place of the first one (the gate's); it runs since the first.
+        Said again when another process takes the place of the first one (`is_gate`); it runs since the first. While
+        the gate is asked, the run waits for `GATE`.
         """
 
     async def order_end(self, run: str, why: str) -> None:
@@ -257,11 +273,12 @@ class Store(Protocol):
         Raises RunNotFound, Refused (ended).
         """
 
-    async def end_attempt(self, run: str, number: int, result: Result, at: datetime) -> Run:
+    async def end_attempt(self, run: str, number: int, result: Result, at: datetime, is_counted: bool = True) -> Run:
         """The attempt ended; the run has its result but goes on until `wait` (a retry) or `finish`.
 
         A crash between the two leaves a running run whose last attempt has ended. The first end of an attempt
-        stands: who ends it again gets the run with the result that was recorded then.
+        stands: who ends it again gets the run with the result that was recorded then. One that never came to its
+        work (not `is_counted`) does not count for its task's `started` any more, if it is the first.
         """
 
     async def finish(
