@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from typing import Any
 
 from vault_scheduler.task import Policies, Status, Task, TaskType
@@ -24,6 +24,8 @@ class Settings:
     max_usage: float | None = None  # percent of the plan above which Claude tasks wait; None: they never do
     note_quiet: timedelta = timedelta(seconds=10)
     note_interval: timedelta = timedelta(seconds=30)
+    quiet_hours: tuple[time, time] | None = None  # local times of the vault's zone between which no message is sent
+    daemon_ping_url: str | None = None  # pinged while the daemon compares what was due with what started
     options: Mapping[str, Any] = field(default_factory=dict)  # policy keys: the vault's defaults
 
 

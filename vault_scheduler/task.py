@@ -59,6 +59,21 @@ class Status(StrEnum):
     DONE = "done"
 
 
+class Topic(StrEnum):
+    """What people can be told about: the words of the key `notify`."""
+
+    FAILURE = "failure"
+    RECOVERY = "recovery"
+    BLOCKED = "blocked"
+    MISSED = "missed"
+    PROBLEM = "problem"
+    BUDGET = "budget"
+    SUCCESS = "success"
+
+
+USUAL_TOPICS = tuple(topic for topic in Topic if topic is not Topic.SUCCESS)
+
+
 class Overlap(StrEnum):
     """What happens to a fire time while the task's previous run has not ended."""
 
@@ -113,6 +128,9 @@ class Policies:
     output: str = ""
     log: str = "all"
     keep_runs: int = 20
+    notify: tuple[Topic, ...] = USUAL_TOPICS
+    notify_to: tuple[str, ...] | None = None  # names of this machine's notifiers; None: all of them
+    ping_url: str = ""  # Healthchecks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from vault_scheduler.engine import STOPPING, AttemptEnded, AttemptStarted, EngineEvent
 from vault_scheduler.executors.base import RunRequest
+from vault_scheduler.notifiers.base import Parcel, Sent
 from vault_scheduler.run import Outcome, Result
 
 
@@ -152,6 +153,42 @@ class FakeEngine:
         request = self.running.pop(names[0])
         self._ends.pop(request.run, None)
         self._post(AttemptEnded(run=request.run, number=request.attempt, result=result, at=self._clock.now()))
+
+
+class FakePostman:
+    """A postman that carries nothing anywhere: it keeps what it was given, and the test says what comes of it.
+
+    `script` answers for each parcel: "" it was sent, other words why not, None: it is on its way until `deliver`.
+    """
+
+    def __init__(
+        self,
+        receivers: Sequence[str],
+        post: Callable[[Sent], None],
+        script: Callable[[Parcel], str | None] = lambda _: "",
+    ) -> None:
+        self.receivers = tuple(receivers)
+        self.script = script
+        self.given: list[Parcel] = []
+        self.under_way: dict[int, Parcel] = {}
+        self._post = post
+
+    def submit(self, parcel: Parcel) -> None:
+        """Take it; what comes of it is posted in the next turn of the event loop."""
+        self.given.append(parcel)
+        self.under_way[parcel.id] = parcel
+        why = self.script(parcel)
+        if why is not None:
+            asyncio.get_running_loop().call_soon(self.deliver, parcel.id, why)
+
+    def deliver(self, parcel: int, why: str = "") -> None:
+        """What is on its way has arrived, or could not."""
+        if self.under_way.pop(parcel, None) is not None:
+            self._post(Sent(parcel=parcel, why=why))
+
+    async def shutdown(self) -> None:
+        """Nobody hears any more of what is on its way."""
+        self.under_way.clear()
 
 
 async def until(condition: Callable[[], bool], *, turns: int = 10_000) -> None:

@@ -17,11 +17,12 @@ from vault_scheduler.daemon.survey import Survey
 from vault_scheduler.executors.base import RunRequest
 from vault_scheduler.ledger.store import SqliteStore
 from vault_scheduler.ledger.trust import Trust
+from vault_scheduler.notifiers.base import Parcel
 from vault_scheduler.parsing.parser import ParseContext, rebuild
 from vault_scheduler.planning.approvals import TrustMode
 from vault_scheduler.planning.known import Former
 from vault_scheduler.run import Result, Run
-from vault_scheduler.testing import SUCCESS, FakeClock, FakeEngine, Lasting
+from vault_scheduler.testing import SUCCESS, FakeClock, FakeEngine, FakePostman, Lasting
 from vault_scheduler.vault.vault import Vault
 
 T = TypeVar("T")
@@ -52,10 +53,15 @@ class World:
         self.host = "here"
         self.trust_mode = TrustMode.VAULT
         self.credentials: object = None  # what Claude's login rests on
+        self.notifiers: tuple[str, ...] = ()  # names of this machine's notifiers
+        self.mail: Callable[[Parcel], str | None] = lambda _: ""  # what comes of what is sent
+        self.parcels: list[Parcel] = []  # all that was sent, or tried
+        self.beats: list[str] = []  # addresses that the daemon pinged
         self.status_note = False  # whether the daemon keeps one: it writes it at least hourly
         self.ticks = 0
         self._runner = asyncio.Runner()
         self._daemon: tuple[Scheduler, SqliteStore, Trust, Survey, FakeEngine] | None = None
+        self._postman: FakePostman | None = None
         self._stamped: set[tuple[str, int]] = set()
         if settings:
             self.write_settings(settings, age_s=3600)
@@ -206,6 +212,7 @@ class World:
         )
         scheduler: list[Scheduler] = []
         engine = FakeEngine(self.clock, lambda event: scheduler[0].post(event), lambda request: self.script(request))
+        self._postman = FakePostman(self.notifiers, lambda sent: scheduler[0].post_sent(sent), self._carry)
         scheduler.append(
             Scheduler(
                 vault=vault,
@@ -222,9 +229,24 @@ class World:
                 status_note=self.status_note,
                 ledger_lost=store.is_new and not trust.is_new,
                 credentials=lambda: self.credentials,
+                postman=self._postman,
+                pulse=self,
             )
         )
         return scheduler[0], store, trust, survey, engine
+
+    def _carry(self, parcel: Parcel) -> str | None:
+        self.parcels.append(parcel)
+        return self.mail(parcel)
+
+    @property
+    def trouble(self) -> str:
+        """As the daemon's ping: it always gets through."""
+        return ""
+
+    def beat(self, url: str, monotonic: float) -> None:
+        """As the daemon's ping: remember that it was asked for."""
+        self.beats.append(url)
 
     def stop(self) -> None:
         """End the daemon in an orderly way."""
@@ -259,6 +281,8 @@ class World:
         for _ in range(500):
             self.daemon.wake.clear()
             self.call(self.daemon.tick())
+            if self._postman is not None and self._postman.under_way:
+                self.call(asyncio.sleep(0))  # what was sent at once has arrived
             self.ticks += 1
             if not self.daemon.wake.is_set() and self.daemon.pause_s() > 0:
                 return

@@ -49,7 +49,7 @@ SHOWS = {
 }
 SHOWN_NOWHERE = {"until", "paused_until", "enabled", "id", "host", "python", "cwd"} | {
     *("allowed_tools", "disallowed_tools", "fallback_model", "system_prompt", "mcp_config", "skills", "add_dirs"),
-    "expect_file",
+    *("expect_file", "notify", "notify_to", "ping_url"),
 }
 
 

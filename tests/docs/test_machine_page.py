@@ -21,7 +21,8 @@ def test_the_example_files_can_be_read(tmp_path: Path) -> None:
     """The config.toml and the env file of the page are read without an error."""
     (tmp_path / "config.toml").write_text(block("toml"), encoding="utf-8")
     (tmp_path / "env").write_text(block("text"), encoding="utf-8")
-    (tmp_path / "env").chmod(0o600)
+    for name in ("config.toml", "env"):
+        (tmp_path / name).chmod(0o600)
     machine = Machine.load(tmp_path)
     assert machine.host == "laptop"
     assert set(machine.secrets) == {"GITHUB_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"}

@@ -19,6 +19,7 @@ from vault_scheduler.ledger.store import (
     CHANGED,
     DAILY_LOG,
     NOTE,
+    NOTIFY,
     OVERLAPS,
     PARENT,
     QUESTION,
@@ -39,7 +40,7 @@ from vault_scheduler.planning.planner import (
     vault_off,
 )
 from vault_scheduler.run import Outcome, Run, RunState, TriggerKind, counts_as_run, run_id, run_key
-from vault_scheduler.task import Overlap, Task
+from vault_scheduler.task import Overlap, Task, Topic
 
 CRASH_LOOP = timedelta(minutes=10)
 NOTED_LATE = "its note said so too late"
@@ -123,7 +124,6 @@ class Claims:
             return False
         for fire_time in plan.claims:
             self._claim(task_id, TriggerKind.AT, "", fire_time, now, {OVERLAPS: "1"} if overlapping else None)
-        deliveries = () if tracked.policies.log == "none" else (NOTE, DAILY_LOG)
         for gap in plan.ranges:
             unstarted = Unstarted(
                 task=task_id,
@@ -134,7 +134,7 @@ class Claims:
                 outcome=gap.outcome,
                 reason=gap.reason,
                 at=now,
-                deliveries=deliveries,
+                deliveries=self._deliveries(tracked, gap.outcome, replaced=bool(plan.claims)),
             )
             self.plans.unstarted.append(unstarted)
             self._tell(gap.outcome.value, task_id, f"{gap.count} × {gap.reason}" if gap.count > 1 else gap.reason)
@@ -183,8 +183,14 @@ class Claims:
             reserved_usd=0.0,
             extra=extra,
         )
-        deliveries = () if tracked.policies.log == "none" else (NOTE, DAILY_LOG)
-        self.plans.claims.append(Claim(run=ended, deliveries=deliveries))
+        self.plans.claims.append(Claim(run=ended, deliveries=self._deliveries(tracked, outcome)))
+
+    def _deliveries(self, tracked: Tracked, outcome: Outcome, *, replaced: bool = False) -> tuple[str, ...]:
+        """Where it is shown that something did not start; people are told of what is missed and not `replaced`."""
+        shown = () if tracked.policies.log == "none" else (NOTE, DAILY_LOG)
+        is_missed = outcome is Outcome.MISSED and not replaced
+        told = is_missed and self._dispatcher.hears(tracked.task.id, Topic.MISSED, False)
+        return (*shown, NOTIFY) if told else shown
 
     def is_busy(self, task_id: str) -> bool:
         """Whether a run of the task has not ended, or is about to be claimed."""

@@ -17,8 +17,20 @@ from vault_scheduler.daemon.snapshots import Snapshots, cap_of, late_limit, snap
 from vault_scheduler.daemon.troubles import NO_LEDGER
 from vault_scheduler.engine import AttemptEnded, AttemptStarted, Engine
 from vault_scheduler.errors import internal
-from vault_scheduler.ledger.store import CANCELLED, DAILY_LOG, EXCUSED, GATE, NOTE, OVERLAPS, TRANSIENT, Claim, Store
+from vault_scheduler.ledger.store import (
+    CANCELLED,
+    DAILY_LOG,
+    EXCUSED,
+    GATE,
+    NOTE,
+    NOTIFY,
+    OVERLAPS,
+    TRANSIENT,
+    Claim,
+    Store,
+)
 from vault_scheduler.planning.budget import charge
+from vault_scheduler.planning.incidents import topic_of
 from vault_scheduler.planning.planner import (
     Candidate,
     Limits,
@@ -42,12 +54,14 @@ from vault_scheduler.run import (
     run_key,
 )
 from vault_scheduler.settings import Settings
-from vault_scheduler.task import Overlap, Policies, Task, TaskType, fingerprint
+from vault_scheduler.task import Overlap, Policies, Task, TaskType, Topic, fingerprint
 from vault_scheduler.telling.summary import duration_words
 
 T = TypeVar("T")
 DIED = "vault-sched died while it ran"
 SUPERSEDED = "a later fire time took its place"
+Hears = Callable[[str, Topic | None, bool], bool]
+"""Takes a task, what the end of its run is about, and whether it had started."""
 LONGEST_SETTLING = timedelta(seconds=60)
 """A run waits at most this long for a note that is being edited (rule 5)."""
 
@@ -117,6 +131,7 @@ class Dispatcher:
         self._view = view
         self._report = report
         self._claude = claude
+        self.hears: Hears = lambda task, topic, started: False  # whether people may have to be told of an end
         self.serves: Callable[[Run], bool] = lambda run: True  # which runs are started; the others stay as they are
         self._active = ActiveRuns()
         self._cancelling: set[str] = set()
@@ -431,7 +446,9 @@ class Dispatcher:
         self, run: Run, outcome: Outcome, result: Result | None, reason: str, now: datetime, targets: Sequence[str]
     ) -> None:
         extra = {TRANSIENT: "1"} if result is not None and result.transient else None
-        ended = await self._store.finish(run.id, outcome, result, reason, now, targets, extra)
+        topic = topic_of(replace(run, outcome=outcome, reason=reason))
+        told = [NOTIFY] if self.hears(run.task, topic, bool(run.attempts)) else []
+        ended = await self._store.finish(run.id, outcome, result, reason, now, [*targets, *told], extra)
         self._active.pop(run.id, None)
         self._cancelling.discard(run.id)
         self._report(ended, "ended")

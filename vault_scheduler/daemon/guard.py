@@ -132,6 +132,10 @@ class Guard:
         """Why the task's definition is held, as last judged."""
         return self._holds.get(task, "")
 
+    def all_held(self) -> dict[str, str]:
+        """The tasks whose definitions are held, each with the reason."""
+        return dict(self._holds)
+
     def to_be_judged(self, tasks: Iterable[Task]) -> set[str]:
         """The ids of those of these tasks whose files were changed since they were judged; cheap."""
         return {task.id for task in tasks if self._has_other_files(task)}

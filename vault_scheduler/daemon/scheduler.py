@@ -20,6 +20,7 @@ from vault_scheduler.daemon.followers import Followers
 from vault_scheduler.daemon.guard import Guard
 from vault_scheduler.daemon.inbox import Inbox
 from vault_scheduler.daemon.last_good import LastGood
+from vault_scheduler.daemon.notifier import Notifier
 from vault_scheduler.daemon.revision import Revision
 from vault_scheduler.daemon.roster import Roster, Tracked
 from vault_scheduler.daemon.scribe import Scribe
@@ -31,6 +32,7 @@ from vault_scheduler.engine import AttemptEnded, AttemptStarted, Engine, EngineE
 from vault_scheduler.errors import LedgerCorrupt, LedgerUnavailable
 from vault_scheduler.ledger.good_notes import GoodNotes
 from vault_scheduler.ledger.store import Store, TaskRow
+from vault_scheduler.notifiers.base import Heartbeat, Postman, Sent
 from vault_scheduler.planning.attendance import Attendance
 from vault_scheduler.planning.planner import is_going
 from vault_scheduler.run import Run, RunState, TriggerKind
@@ -75,6 +77,9 @@ class Scheduler:
         hold: Callable[[], None] = lambda: None,
         good_notes: GoodNotes | None = None,
         credentials: Callable[[], object] = lambda: None,
+        postman: Postman | None = None,
+        mask: Callable[[str], str] = str,
+        pulse: Heartbeat | None = None,
     ) -> None:
         self._vault = vault
         self.store = store
@@ -107,7 +112,9 @@ class Scheduler:
             credentials=credentials,
             zone=lambda: ZoneInfo(survey.timezone),
         )
+        self._pulse = pulse
         self._put_together(vault, good_notes)
+        self._notifier = self._notified_by(postman, mask)
         guard.watch(self.dispatcher.active)
 
     def _put_together(self, vault: Vault, good_notes: GoodNotes | None) -> None:
@@ -201,6 +208,25 @@ class Scheduler:
             only_requests=self._only_requests,
         )
 
+    def _notified_by(self, postman: Postman | None, mask: Callable[[str], str]) -> Notifier | None:
+        if postman is None:
+            return None
+        notifier = Notifier(
+            store=self.store,
+            survey=self._survey,
+            roster=self._roster,
+            guard=self._guard,
+            around=self._around,
+            troubles=self._troubles,
+            postman=postman,
+            vault_name=self._vault.root.name,
+            host=self._host,
+            mask=mask,
+            log=lambda who, what: self.log_fault(f"{who}: {what}", "", self._clock.now()),
+        )
+        self.dispatcher.hears = lambda task, topic, started: notifier.hears(task, topic, started=started)
+        return notifier
+
     def tracked(self, task: str) -> Tracked | None:
         """The task and how it stands, if it is one now."""
         return self._roster.get(task)
@@ -219,6 +245,12 @@ class Scheduler:
         """The engine says what happened to an attempt."""
         self._events.append(event)
         self.wake.set()
+
+    def post_sent(self, sent: Sent) -> None:
+        """The postman says what came of a message."""
+        if self._notifier is not None:
+            self._notifier.post(sent)
+            self.wake.set()
 
     def hint(self, paths: Iterable[str]) -> None:
         """The watcher says what may have changed."""
@@ -279,6 +311,8 @@ class Scheduler:
 
     async def end(self) -> None:
         """End what runs, record it, deliver what can be delivered, and leave."""
+        if self._notifier is not None:
+            await self._notifier.shutdown()
         await self._engine.shutdown(self._grace_s)
         now, monotonic = self._clock.now(), self._clock.monotonic()
         try:
@@ -286,6 +320,8 @@ class Scheduler:
             await self._endings.follow_up(now)
             if self._knows_notes:
                 await self.scribe.deliver(self._around.pace(), now, monotonic, hurry=True)
+            if self._tells is not None:
+                await self._tells.decide(now)
             if self._tells_status:
                 await self._status.stopped(now, monotonic)
         except (LedgerUnavailable, LedgerCorrupt) as error:
@@ -304,6 +340,8 @@ class Scheduler:
         delivery = self.scribe.next_moment(monotonic) if self._knows_notes else None
         if self._tells_status:
             moments.append(self._status.next_moment(now, monotonic))
+        if self._tells is not None and (letter := self._tells.next_moment(now, monotonic)) is not None:
+            moments.append(letter)
         change = self.changes.next_moment() if self._may_claim and self._knows_notes else None
         moments += [moment for moment in (delivery, change) if moment is not None]
         return max(0.0, min(moments) - monotonic)
@@ -318,6 +356,7 @@ class Scheduler:
             and not self._survey.unsettled
             and not (self.dispatcher.is_busy or self._events or self._inbox)
             and not (self._followers.pending and self._may_follow)
+            and (self._tells is None or self._tells.is_idle)
         )
 
     def _run_moments(self, now: datetime) -> list[datetime]:
@@ -380,10 +419,21 @@ class Scheduler:
             await self._endings.close_spent(now)
             await self.scribe.deliver(self._around.pace(), now, monotonic)
         self._around.tell_problems(now)
+        await self._tell_people(now, monotonic)
         if self._tells_status:
             await self._status.write_if_due(now, monotonic)
         await self._beat(now, monotonic)
         self._look_by = self._clock.now() + timedelta(seconds=self.pause_s())
+
+    @property
+    def _tells(self) -> Notifier | None:
+        """Who tells people; a command that runs one task leaves that to the daemon."""
+        return None if self._only_requests or not self._knows_notes else self._notifier
+
+    async def _tell_people(self, now: datetime, monotonic: float) -> None:
+        if self._tells is not None:
+            with self._troubles.within("notifications"):
+                await self._tells.look(now, monotonic)
 
     async def _notice_time(self, now: datetime, monotonic: float) -> None:
         if self._attendance.notice(now, monotonic):
@@ -452,10 +502,22 @@ class Scheduler:
             self._tell("problem", "ledger", notice)
 
     async def _beat(self, now: datetime, monotonic: float) -> None:
+        self._ping(monotonic)
         if monotonic - self._last_beat >= HEARTBEAT_S and not self._fault:
             self._last_beat = monotonic
             await self.store.set_meta("last pass", now.isoformat())
             await self.store.renew_leases(now + LEASE)
+
+    def _ping(self, monotonic: float) -> None:
+        """A pass that compared what was due with what started is worth the daemon's ping."""
+        url = self._survey.settings_note.in_force.daemon_ping_url
+        if self._pulse is None or not url or not (self._may_claim and self._knows_notes):
+            return
+        self._pulse.beat(url, monotonic)
+        if self._pulse.trouble:
+            self._troubles.begin("daemon_ping_url", f"its pings do not get through: {self._pulse.trouble}")
+        else:
+            self._troubles.end("daemon_ping_url", "its pings get through again")
 
     # claims
 
@@ -532,6 +594,8 @@ class Scheduler:
             self._around.waits(run)
         if what == "started" and run.attempts == 1:
             self._roster.has_started(run)
+            if self._notifier is not None:
+                self._notifier.attempt_began(run)
         if what == "started":
             self.changes.attempt_began(run, self._clock.monotonic())
         if is_going(run):

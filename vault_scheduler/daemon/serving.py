@@ -38,6 +38,8 @@ from vault_scheduler.ledger.trust import Trust
 from vault_scheduler.machine.config import API_KEY, ENV_NAME, Billing, machine_timezone
 from vault_scheduler.machine.live_env import LiveSecrets
 from vault_scheduler.machine.place import Place
+from vault_scheduler.notifiers.postman import ProcessPostman
+from vault_scheduler.notifiers.pulse import Pulse
 from vault_scheduler.parsing.action_fields import CallableCheck
 from vault_scheduler.parsing.parser import ParseContext, rebuild
 from vault_scheduler.planning.approvals import TrustMode
@@ -324,6 +326,11 @@ async def _scheduler(
             hold=hold,
             good_notes=good_notes,
             credentials=lambda: (_login(), secrets.mark()),
+            postman=ProcessPostman(
+                place.machine.notify, lambda sent: parts["scheduler"].post_sent(sent), path=place.machine.path
+            ),
+            mask=lambda text: Masker(secrets.ever()).mask_text(text),
+            pulse=None if only_requests else Pulse(),
         )
         for damage in damages:
             scheduler.log_fault(damage, LOOK_AT_DISK, now)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from vault_scheduler.errors import LedgerCorrupt, LedgerUnavailable, internal
@@ -28,6 +28,11 @@ class Troubles:
     def now(self) -> tuple[str, ...]:
         """What is wrong at this moment."""
         return tuple(self._now.values())
+
+    @property
+    def by_name(self) -> Mapping[str, str]:
+        """The same, by the name of what is in trouble."""
+        return self._now
 
     def begin(self, name: str, text: str) -> None:
         """It is in this trouble; told if it was in none, for every try may fail with other words."""

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 
-from vault_scheduler.ledger.rows import Delivery, NoteState
+from vault_scheduler.ledger.rows import NOTIFY, Delivery, NoteState
 from vault_scheduler.ledger.sqlite_file import SqliteFile, Transaction, certain, epoch, moment
 
 _JOINED = "SELECT d.*, r.task, r.path, r.fire_time, r.count FROM deliveries d JOIN runs r ON r.id = d.run"
@@ -43,7 +43,9 @@ class DeliveryTable:
 
     async def pending_deliveries(self) -> list[Delivery]:
         """See `Store.pending_deliveries`."""
-        rows = self._file.rows(f"{_JOINED} WHERE d.done_at IS NULL ORDER BY r.fire_time, r.seq, d.target")
+        rows = self._file.rows(
+            f"{_JOINED} WHERE d.done_at IS NULL AND d.target <> ? ORDER BY r.fire_time, r.seq, d.target", NOTIFY
+        )
         return [_delivery(row) for row in rows]
 
     async def deliveries_of(self, run: str) -> list[Delivery]:
@@ -52,7 +54,9 @@ class DeliveryTable:
 
     async def delivered_since(self, since: datetime) -> list[Delivery]:
         """See `Store.delivered_since`."""
-        rows = self._file.rows(f"{_JOINED} WHERE d.done_at >= ? ORDER BY d.done_at, r.seq", epoch(since))
+        rows = self._file.rows(
+            f"{_JOINED} WHERE d.done_at >= ? AND d.target <> ? ORDER BY d.done_at, r.seq", epoch(since), NOTIFY
+        )
         return [_delivery(row) for row in rows]
 
     async def mark_delivered(

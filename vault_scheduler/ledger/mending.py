@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable
 
 from vault_scheduler.ledger.deliveries import demand
+from vault_scheduler.ledger.notices import incident_of, letter_of
 from vault_scheduler.ledger.requests import request_of
 from vault_scheduler.ledger.rows import DAILY_LOG, NOTE
 from vault_scheduler.ledger.run_rows import attempt_of, run_of
@@ -36,6 +37,8 @@ def mend(file: SqliteFile) -> None:
         _weed(change, "tasks", "task", _task)
         _weed(change, "requests", "id", request_of)
         _weed(change, "attempts", "run", attempt_of)
+        _weed(change, "incidents", "subject", incident_of)
+        _weed(change, "outbox", "seq", letter_of)
         for statement in _ORPHANS:
             change.run(statement)
         _end_cut_off(change)

@@ -8,11 +8,14 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from vault_scheduler.planning.incidents import Incident
+from vault_scheduler.planning.mailing import Letter
 from vault_scheduler.run import Outcome, Run
 
 NOTE = "note"
 DAILY_LOG = "daily_log"
 OUTPUT = "output"
+NOTIFY = "notify"
 
 GATE = "gate"
 """What a run waits for whose gate is being asked, or has said no."""
@@ -110,7 +113,7 @@ class Delivery:
     run: str  # run id
     task: str
     path: str  # of the task's note now (it follows a rename)
-    target: str  # note · daily_log · output
+    target: str  # note · daily_log · output (what is to be told to people is not among them: `pending_notices`)
     count: int = 1  # fire times of a range row
     tries: int = 0
     not_before: datetime | None = None
@@ -119,6 +122,16 @@ class Delivery:
     detail: str = ""
     done_at: datetime | None = None
     restored: bool = False  # it vanished from the target once and was put back
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What follows from the end of a run, or from what stands wrong now; recorded in one transaction."""
+
+    run: Run | None = None  # it needs no further decision
+    keep: tuple[Incident, ...] = ()
+    close: tuple[Incident, ...] = ()
+    letters: tuple[Letter, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -95,4 +95,29 @@ def _third(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
-MIGRATIONS: Sequence[Callable[[sqlite3.Connection], None]] = (_first, _second, _third)
+_FOURTH = (
+    # What is wrong and has not ended: told once, and not at each repeat.
+    """CREATE TABLE incidents (
+        origin TEXT NOT NULL, subject TEXT NOT NULL, signature TEXT NOT NULL, topic TEXT NOT NULL, since REAL NOT NULL,
+        count INTEGER NOT NULL, told_at REAL, acked_at REAL, run TEXT NOT NULL, run_count INTEGER NOT NULL,
+        PRIMARY KEY (origin, subject, signature)
+    ) WITHOUT ROWID""",
+    # What receivers are to be told. No address stands here: those hold tokens.
+    """CREATE TABLE outbox (
+        seq INTEGER PRIMARY KEY, receiver TEXT NOT NULL, subject TEXT NOT NULL, signature TEXT NOT NULL, topic TEXT,
+        run TEXT NOT NULL, ping TEXT NOT NULL, title TEXT NOT NULL, body TEXT NOT NULL, made_at REAL NOT NULL,
+        not_before REAL, tries INTEGER NOT NULL DEFAULT 0, failing_since REAL, why TEXT NOT NULL DEFAULT '',
+        done_at REAL
+    )""",
+    "CREATE INDEX outbox_waiting ON outbox (seq) WHERE done_at IS NULL",
+    "CREATE INDEX outbox_subjects ON outbox (subject, made_at)",
+    "CREATE INDEX deliveries_notices ON deliveries (run) WHERE done_at IS NULL AND target = 'notify'",
+)
+
+
+def _fourth(db: sqlite3.Connection) -> None:
+    for statement in _FOURTH:
+        db.execute(statement)
+
+
+MIGRATIONS: Sequence[Callable[[sqlite3.Connection], None]] = (_first, _second, _third, _fourth)

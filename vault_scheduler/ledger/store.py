@@ -17,6 +17,7 @@ from vault_scheduler.ledger.claims import add_unstarted, claim
 from vault_scheduler.ledger.conversations import OWN_SESSION, ConversationTable, question_of
 from vault_scheduler.ledger.deliveries import DeliveryTable, demand
 from vault_scheduler.ledger.mending import mend
+from vault_scheduler.ledger.notices import NoticeTable, trim_notices
 from vault_scheduler.ledger.requests import RequestTable
 from vault_scheduler.ledger.rows import (
     ANSWER,
@@ -27,6 +28,7 @@ from vault_scheduler.ledger.rows import (
     EXCUSED,
     GATE,
     NOTE,
+    NOTIFY,
     OUTPUT,
     OVERLAPS,
     PARENT,
@@ -36,6 +38,7 @@ from vault_scheduler.ledger.rows import (
     TRANSIENT,
     Batch,
     Claim,
+    Decision,
     Delivery,
     NoteState,
     Question,
@@ -49,6 +52,8 @@ from vault_scheduler.ledger.runs import RunTable
 from vault_scheduler.ledger.schema import MIGRATIONS
 from vault_scheduler.ledger.sqlite_file import SqliteFile, Transaction, epoch
 from vault_scheduler.ledger.tasks import TaskTable, write_meta, write_task
+from vault_scheduler.planning.incidents import Incident, Origin
+from vault_scheduler.planning.mailing import Letter
 from vault_scheduler.run import Attempt, Outcome, Result, Run
 
 __all__ = [
@@ -60,6 +65,7 @@ __all__ = [
     "EXCUSED",
     "GATE",
     "NOTE",
+    "NOTIFY",
     "OUTPUT",
     "OVERLAPS",
     "OWN_SESSION",
@@ -71,6 +77,7 @@ __all__ = [
     "TRIM_LIMIT",
     "Batch",
     "Claim",
+    "Decision",
     "Delivery",
     "NoteState",
     "Question",
@@ -326,6 +333,36 @@ class Store(Protocol):
     async def restore_delivery(self, run: str, target: str) -> bool:
         """What was delivered has vanished: pending once more. False the second time (rule 6)."""
 
+    async def pending_notices(self) -> list[Run]:
+        """Ended runs of which it is not decided yet whether people are told (target NOTIFY), by their end."""
+
+    async def incidents(self, origin: Origin | None = None, subject: str | None = None) -> list[Incident]:
+        """What is open, oldest first; of one origin or subject, or of all."""
+
+    async def decide(self, decision: Decision, at: datetime) -> None:
+        """Record incidents and letters together with the mark that they are decided on; all or nothing.
+
+        Closing what stood takes back its letters that were not tried yet. A row that grew meanwhile stays pending.
+        """
+
+    async def told_since(self, subject: str, since: datetime) -> int:
+        """How many failures and recoveries of a subject were told after a moment."""
+
+    async def acknowledge(self, tasks: Sequence[str] | None, at: datetime) -> list[Incident]:
+        """Silence what is open of these subjects (None: all) until it ends; what was silenced by this."""
+
+    async def outbox(self) -> list[Letter]:
+        """What is to be sent, oldest first."""
+
+    async def try_letters(self, letters: Sequence[Letter], not_before: datetime) -> None:
+        """They are about to be sent; if nobody comes back with how it went, they are tried again from that moment."""
+
+    async def letters_failed(self, letters: Sequence[Letter], at: datetime, why: str) -> None:
+        """They could not be sent, and wait for their next try."""
+
+    async def letters_done(self, letters: Sequence[Letter], at: datetime, why: str = "") -> None:
+        """They were sent, or (with a `why`) will never be; their texts are forgotten."""
+
     async def note_state(self, path: str) -> NoteState | None:
         """What we last wrote into a file."""
 
@@ -348,7 +385,7 @@ class Store(Protocol):
         """A request by its id."""
 
 
-class SqliteStore(TaskTable, RunTable, DeliveryTable, RequestTable, ConversationTable):
+class SqliteStore(TaskTable, RunTable, DeliveryTable, RequestTable, ConversationTable, NoticeTable):
     """The ledger in one SQLite file of the state folder. Calls take about 0.1 ms, so they do not leave the loop."""
 
     def __init__(self, file: SqliteFile, owner: str) -> None:
@@ -446,6 +483,7 @@ class SqliteStore(TaskTable, RunTable, DeliveryTable, RequestTable, Conversation
             # A whole note is replaced only if it is what we last wrote: one that is written once a year, too.
             change.run("DELETE FROM notes WHERE written_at < ?", epoch(now - 2 * keep))
             change.run("DELETE FROM sessions WHERE used_at < ?", oldest)
+            trim_notices(change, now, keep)
         return len(gone)
 
     async def idle_tasks(self, now: datetime, keep: timedelta) -> dict[str, str]:
@@ -466,6 +504,7 @@ class SqliteStore(TaskTable, RunTable, DeliveryTable, RequestTable, Conversation
                     change.run(statement, run)
             change.run("DELETE FROM tasks WHERE task = ?", task)
             change.run("DELETE FROM sessions WHERE name = ?", OWN_SESSION + task)
+            change.run("DELETE FROM incidents WHERE subject = ? AND origin = ?", task, Origin.RUN)
             change.run("DELETE FROM meta WHERE key IN (?, ?, ?)", *(f"{fact}{task}" for fact in TASK_FACTS))
 
 

@@ -6,6 +6,7 @@ import sqlite3
 from datetime import datetime
 
 from vault_scheduler.ledger.conversations import rename_conversations
+from vault_scheduler.ledger.notices import rename_notices
 from vault_scheduler.ledger.rows import TASK_FACTS, TaskRow
 from vault_scheduler.ledger.sqlite_file import SqliteFile, Transaction, certain, epoch, moment
 
@@ -115,5 +116,6 @@ def _rename(change: Transaction, old: str, new: str) -> None:
     )
     change.run("UPDATE runs SET task = ? WHERE task = ?", new, old)
     rename_conversations(change, old, new)
+    rename_notices(change, old, new)
     for fact in TASK_FACTS:
         change.run("UPDATE OR REPLACE meta SET key = ? WHERE key = ?", fact + new, fact + old)

@@ -61,7 +61,7 @@ class Machine:
     python: str | None = None  # interpreter of python tasks; None: ours
     system_folder: str = "00_system"
     billing: Billing = Billing.PLAN
-    notify: Mapping[str, str] = field(default_factory=dict, repr=False)  # name → URL, which holds tokens
+    notify: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict, repr=False)  # name → URL or command
     retain: Retain = field(default_factory=Retain)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  # the env file
     warnings: tuple[str, ...] = ()  # for `doctor` and the daemon's log
@@ -231,13 +231,20 @@ def _folder_name(value: object) -> str:
     return name
 
 
-def _notify(value: object) -> dict[str, str]:
+def _notify(value: object) -> dict[str, str | tuple[str, ...]]:
     if not isinstance(value, dict):
         raise BadValue("it takes names and URLs", 'Write [notify] and below it: phone = "ntfy://…"')
-    for name, url in value.items():
-        if not isinstance(url, str) or not url.strip():
-            raise _InTable(name, "it takes a URL", 'Write it in quotes: "ntfy://…"')
-    return {name: url.strip() for name, url in value.items()}
+    return {name: _notifier(name, address) for name, address in value.items()}
+
+
+def _notifier(name: str, address: object) -> str | tuple[str, ...]:
+    """A URL as Apprise reads it, or a program with its arguments."""
+    if isinstance(address, str) and "://" in address and not re.search(r"\s", address.strip()):
+        return address.strip()
+    if isinstance(address, list) and address and all(isinstance(part, str) and part for part in address):
+        return _program(address[0]), *address[1:]
+    fix = 'Write "ntfy://…", or a list: ["notify-send", "--app-name=vault-sched"]'
+    raise _InTable(name, "it takes a URL, or a list of a program and its arguments", fix)
 
 
 def _age(value: object) -> timedelta | None:

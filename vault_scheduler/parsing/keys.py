@@ -186,9 +186,12 @@ def _results() -> Iterable[Key]:
         policy=True,
     )
     yield _key("results", "keep_runs", _COUNT, "runs kept in the note", "20", where=BOTH, policy=True)
-    yield _key("results", "notify", _LIST, "what to notify about", where=BOTH, supported=False)
-    yield _key("results", "notify_to", _LIST, "names of notifiers", where=BOTH, supported=False)
-    yield _key("results", "ping_url", _TEXT, "Healthchecks URL", where=BOTH, supported=False)
+    topics = "failure, recovery, blocked, missed, problem, budget, success; or none"
+    yield _key("results", "notify", topics, "what to tell you about", "all but success", where=BOTH, policy=True)
+    names = "which notifiers of the machine's config.toml are told"
+    yield _key("results", "notify_to", _LIST, names, "all of them", where=BOTH, policy=True)
+    pinged = "Healthchecks: pinged (`/start`, the URL, `/fail`) when a run starts, succeeds, fails"
+    yield _key("results", "ping_url", "URL", pinged, policy=True)
 
 
 def _written() -> Iterable[Key]:
@@ -215,8 +218,8 @@ def _settings() -> Iterable[Key]:
     yield key("daily_log_in", "own", "where the daily log goes; this version: own", "own")
     yield key("daily_log_heading", _TEXT, "heading in the daily note", supported=False)
     yield key("max_usage", "percent", "used part of the plan from which Claude tasks wait: `80`")
-    yield key("daemon_ping_url", _TEXT, "URL pinged while the daemon lives", supported=False)
-    yield key("quiet_hours", _TEXT, "hours without notifications", supported=False)
+    yield key("daemon_ping_url", "URL", "pinged once a minute while the daemon compares what was due with what started")
+    yield key("quiet_hours", "`22:00-07:00`", "hours in which messages wait, in the vault's zone")
 
 
 _SOURCES = (_when, _bounds, _what, _actions, _claude, _policies, _evidence, _results, _written, _settings)

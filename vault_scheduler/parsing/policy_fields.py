@@ -9,6 +9,7 @@ from typing import Any
 
 from vault_scheduler.errors import BadValue
 from vault_scheduler.parsing.fields import Fields, Reader
+from vault_scheduler.parsing.notice_fields import notifier_names, topics, web_address
 from vault_scheduler.parsing.output_path import output_template
 from vault_scheduler.parsing.pairs import environment, secret_names
 from vault_scheduler.parsing.values import boolean, choice, duration, text, whole_number, word
@@ -42,6 +43,9 @@ _READERS: dict[str, Reader[Any]] = {
     "group": text,
     "log": lambda value, key: word(value, key, LOGS),
     "keep_runs": _keep_runs,
+    "notify": topics,
+    "notify_to": notifier_names,
+    "ping_url": web_address,
 }
 
 

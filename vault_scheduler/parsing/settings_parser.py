@@ -12,6 +12,7 @@ from vault_scheduler.errors import BadValue
 from vault_scheduler.notes.note import Document
 from vault_scheduler.parsing.fields import Fields, Reader, key_lines
 from vault_scheduler.parsing.keys import KEYS, POLICIES, SETTINGS
+from vault_scheduler.parsing.notice_fields import quiet_hours, web_address
 from vault_scheduler.parsing.policy_fields import read_policies, read_status
 from vault_scheduler.parsing.schedule_fields import read_paused_until, read_zone
 from vault_scheduler.parsing.values import duration, line, money, percent, text, whole_number, word
@@ -26,6 +27,8 @@ _READERS: dict[str, Reader[Any]] = {
     "max_claude": partial(whole_number, minimum=1, maximum=100, usual=2),
     "vault_max_usd_day": money,
     "max_usage": percent,
+    "quiet_hours": quiet_hours,
+    "daemon_ping_url": web_address,
     "note_quiet": partial(duration, minimum=_SECOND, maximum=timedelta(hours=1)),
     "note_interval": partial(duration, minimum=_SECOND, maximum=timedelta(days=1)),
 }

@@ -1,0 +1,1 @@
+"""Telling people: notifiers of this machine, and pings."""
