@@ -51,6 +51,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "status": looking.status,
     "doctor": installing.doctor,
     "approve": noting.approve,
+    "ack": noting.ack,
     "mcp": running.mcp,
     "restore": noting.restore,
 }

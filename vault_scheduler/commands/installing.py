@@ -14,6 +14,7 @@ from vault_scheduler.commands.console import (
     finish,
     finished,
     open_place,
+    refuse_in_run,
     say,
     say_json,
     writing_place,
@@ -23,12 +24,23 @@ if TYPE_CHECKING:
     from vault_scheduler.commands.service import Installed
 
 
-def doctor(vault: VaultOption = None, json: JsonOption = False) -> None:
+def doctor(
+    notify: Annotated[bool, typer.Option("--notify", help="Send a test message to each notifier, too.")] = False,
+    vault: VaultOption = None,
+    json: JsonOption = False,
+) -> None:
     """Whether everything works that the scheduler needs. Each fault is told with its cure; exit code 1 if any."""
     from vault_scheduler.commands import health
     from vault_scheduler.commands.doctor import examine
 
-    found = finished(examine(open_place(vault)))
+    if notify:
+        refuse_in_run("doctor --notify")
+    place = open_place(vault)
+    found = finished(examine(place))
+    if notify:
+        from vault_scheduler.commands.notifying import try_notifiers
+
+        found += finished(try_notifiers(place.machine, place.timezone))
     if json:
         say_json([asdict(finding) for finding in found])
     else:

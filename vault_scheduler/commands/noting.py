@@ -15,6 +15,7 @@ from vault_scheduler.commands.console import (
     JsonOption,
     VaultOption,
     ZoneOption,
+    finish,
     finished,
     open_place,
     refuse_in_run,
@@ -38,6 +39,9 @@ def init(
         bool | None,
         typer.Option("--claude/--no-claude", help="Skill, hooks and MCP server for Claude Code; else you are asked."),
     ] = None,
+    test_notification: Annotated[
+        bool, typer.Option("--test-notification", help="Send a test message to each notifier of this machine.")
+    ] = False,
     remove_claude: Annotated[bool, typer.Option("--remove-claude", help="Only take those away again.")] = False,
     vault: VaultOption = None,
 ) -> None:
@@ -59,6 +63,18 @@ def init(
         return
     say(init_page(init_vault(root.absolute(), machine)))
     _offer_claude(root.absolute(), machine, claude)
+    if test_notification:
+        _test_notification(machine)
+
+
+def _test_notification(machine: Machine) -> None:
+    from vault_scheduler.commands import health
+    from vault_scheduler.commands.notifying import try_notifiers
+    from vault_scheduler.machine.config import machine_timezone
+
+    found = finished(try_notifiers(machine, machine_timezone()))
+    say(health.page(found)[:-2])
+    finish(not any(finding.grade is health.Grade.FAULT for finding in found))
 
 
 def _offer_claude(root: Path, machine: Machine, wanted: bool | None) -> None:
@@ -249,6 +265,34 @@ def approve(
             print(f"{name} is not held")
     approve_these(place, found.waiting, chosen, has_history=found.has_history)
     say(render.approved_page(chosen))
+
+
+def ack(
+    tasks: TasksArgument = None,
+    all_: Annotated[bool, typer.Option("--all", help="All that is open.")] = False,
+    vault: VaultOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Silence what you know of already. Until it has ended; without names, what is open is listed."""
+    from vault_scheduler.commands import acknowledging, render, shapes
+    from vault_scheduler.commands.view import notes
+
+    place = open_place(vault)
+    if not tasks and not all_:
+        found = finished(acknowledging.open_incidents(place))
+        say_json([shapes.incident_shape(each, place) for each in found]) if json else say(
+            render.incidents_page(found, place)
+        )
+        return
+    refuse_in_run("ack")
+    if tasks and all_:
+        raise BadUsage("name the tasks, or give --all: not both")
+    subjects: set[str] | None = None
+    if tasks:
+        items = [notes(place).find(name) for name in tasks]
+        subjects = {subject for item in items for subject in (item.name, item.path)}
+    done = finished(acknowledging.acknowledge(place, subjects))
+    say_json([shapes.incident_shape(each, place) for each in done]) if json else say(render.silenced_page(done))
 
 
 def restore(

@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # the verbs behind what is rendered: a command loads its own,
     from vault_scheduler.commands.switching import Switched
     from vault_scheduler.ledger.store import Question
     from vault_scheduler.machine.place import Place
+    from vault_scheduler.planning.incidents import Incident
     from vault_scheduler.run import Outcome, Run
     from vault_scheduler.settings import Settings
 
@@ -342,6 +343,26 @@ def held_page(waiting: Sequence[Waiting]) -> list[str]:
 def _would_run(task: Task) -> list[str]:
     when = "; ".join(schedule_words(task))
     return [f"  runs  {plain_line(action_words(task), 300)}", f"  when  {when}, {task.timezone}"]
+
+
+def incidents_page(found: Sequence[Incident], place: Place) -> list[str]:
+    """`ack` without names."""
+    zone = ZoneInfo(place.timezone)
+    if not found:
+        return ["Nothing is open."]
+    lines = [
+        f"{each.subject} · {each.topic} · {each.count} × since {each.since.astimezone(zone):%Y-%m-%d %H:%M}"
+        f"{' · silenced' if each.acked_at else ''}\n  {plain_line(each.signature)}"
+        for each in found
+    ]
+    return [*lines, "`vault-sched ack TASK`, or `ack --all`, silences them until they have ended."]
+
+
+def silenced_page(done: Sequence[Incident]) -> list[str]:
+    """`ack` with names."""
+    if not done:
+        return ["Nothing of that is open, or it is silenced already."]
+    return [f"{each.subject}: {each.topic}, silent until it has ended" for each in done]
 
 
 # --- writing verbs -----------------------------------------------------------------------------------------

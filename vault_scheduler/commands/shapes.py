@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # the verbs behind the shapes: a command loads its own, not t
     from vault_scheduler.ledger.store import Question
     from vault_scheduler.machine.place import Place
     from vault_scheduler.planning.foreseen import Foreseen
+    from vault_scheduler.planning.incidents import Incident
     from vault_scheduler.run import Run
     from vault_scheduler.task import Problem
 
@@ -230,6 +231,20 @@ def question_shape(question: Question, zone: ZoneInfo) -> Shape:
         "run": question.run,
         "question": question.text,
         "asked_at": iso(question.asked_at, zone),
+    }
+
+
+def incident_shape(incident: Incident, place: Place) -> Shape:
+    """`ack --json`: one thing that is open."""
+    zone = ZoneInfo(place.timezone)
+    return {
+        "about": incident.subject,
+        "topic": incident.topic.value,
+        "what": incident.signature,
+        "since": iso(incident.since, zone),
+        "count": incident.count,
+        "told_at": iso_or_none(incident.told_at, zone),
+        "silenced": incident.acked_at is not None,
     }
 
 

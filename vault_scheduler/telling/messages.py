@@ -155,7 +155,7 @@ def hold_matter(task: str, path: str, definition: str, reason: str, vault: str) 
     )
 
 
-def test_message(host: str, now: datetime, zone: ZoneInfo) -> tuple[str, str]:
+def trial_message(host: str, now: datetime, zone: ZoneInfo) -> tuple[str, str]:
     """What tells a person that a notifier works."""
     at = f"{now.astimezone(zone):%Y-%m-%d %H:%M}"
     return "✅ vault-sched", f"Messages from {plain_line(host)} arrive here. Sent {at}, because somebody asked for it."

@@ -1,0 +1,36 @@
+"""Test messages: whether each notifier of this machine takes one, and what it says if it does not."""
+
+from __future__ import annotations
+
+import asyncio
+from zoneinfo import ZoneInfo
+
+from vault_scheduler.commands.health import Finding, fault, fine, note
+from vault_scheduler.machine.config import Machine
+from vault_scheduler.notifiers.base import Parcel
+from vault_scheduler.notifiers.postman import ProcessPostman
+from vault_scheduler.telling.messages import trial_message
+
+ABOUT = "notify"
+CURE = "Correct it in config.toml, below [notify]; docs/notifications.md has recipes"
+
+
+async def try_notifiers(machine: Machine, timezone: str) -> list[Finding]:
+    """Send a message to each, all at once, and wait for what comes of it: half a minute at most."""
+    if not machine.notify:
+        return [note(ABOUT, "no notifier: name one in config.toml, below [notify]")]
+    from vault_scheduler.clock import SystemClock
+
+    title, body = trial_message(machine.host, SystemClock().now(), ZoneInfo(timezone))
+    postman = ProcessPostman(machine.notify, lambda _: None, path=machine.path)
+    parcels = [
+        Parcel(id=number, receiver=name, title=title, body=body, kind="info")
+        for number, name in enumerate(machine.notify)
+    ]
+    answers = await asyncio.gather(*map(postman.send, parcels))
+    return [
+        fault(ABOUT, f"{parcel.receiver} did not take a test message: {why}", CURE)
+        if why
+        else fine(ABOUT, f"{parcel.receiver} took a test message: look whether it arrived")
+        for parcel, why in zip(parcels, answers, strict=True)
+    ]
