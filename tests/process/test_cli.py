@@ -730,6 +730,9 @@ def test_a_command_of_several_lines_becomes_a_code_block(shell: Shell) -> None:
     shell("create", "two", "--every", "1h", "--command", "echo one\necho two")
     assert (shell.tasks / "two.md").read_text().endswith("---\n```sh\necho one\necho two\n```\n")
     assert "code block" in shell("show", "two").out
+    shell("create", "fences", "--every", "1h", "--command", "cat <<'END' >> Log.md\n```\ntext\n```\nEND")
+    shell("run", "fences")
+    assert (shell.vault / "Log.md").read_text() == "```\ntext\n```\n"
 
 
 # --- pause, resume -----------------------------------------------------------------------------------------

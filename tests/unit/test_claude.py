@@ -701,6 +701,41 @@ def test_how_the_engine_ended_it_counts_first(ended: Ended, outcome: Outcome) ->
     assert (result.outcome, result.text, result.cost_usd) == (outcome, "Fine.", None)
 
 
+@pytest.mark.parametrize(
+    ("said", "outcome", "question", "case"),
+    [
+        ({"question": "Which?"}, Outcome.BLOCKED, "Which?", "it asked, and then the API fell silent"),
+        ({"failure": "No feed"}, Outcome.FAILURE, "", "it reported a failure"),
+    ],
+)
+def test_what_claude_told_in_time_is_not_lost_with_the_timeout(
+    said: dict[str, Any], outcome: Outcome, question: str, case: str
+) -> None:
+    """A session that does not end by itself after its question has asked it all the same; its cost is unknown."""
+    result = interpreted(Ended(signal="TERM", timed_out=True, result=saved(answered=False, **said)))
+    assert (result.outcome, result.question, result.cost_usd) == (outcome, question, None), case
+    assert result.reason == next(iter(said.values()))
+    stopped = Ended(signal="TERM", cancelled="stopped", result=saved(answered=False, **said))
+    assert interpreted(stopped).outcome is Outcome.CANCELLED
+
+
+@pytest.mark.parametrize(
+    ("asked", "kept"),
+    [
+        (["Red?", "Big?"], "Red?\n\nBig?"),
+        (["Red?", "Red?"], "Red?"),
+        (["", "Red?", ""], "Red?"),
+        ([""], "(no question)"),
+    ],
+)
+def test_several_questions_are_asked_together(asked: list[str], kept: str) -> None:
+    """None is in the place of another: the person sees all of them, each once."""
+    record = Record()
+    for question in asked:
+        record.ask(question)
+    assert record.question == kept
+
+
 def test_credentials_come_from_the_env_file_only(tmp_path: Path) -> None:
     """The worker gets the login's variables and no other secret; its imports come from nowhere else."""
     launch = ClaudeExecutor(MACHINE).prepare(request(vault=str(tmp_path)), tmp_path)

@@ -64,6 +64,7 @@ def test_the_text_means_what_is_wanted(old: Any, wanted: Any, indent: int | str 
         ('{\n  // a comment\n  "a": 1}', 2, "property name"),
         ("", 1, "expecting value"),
         ('{"a": 1, "a": 2}', 1, "'a' is there twice"),
+        ('{"a": NaN}', 1, "nan is not json"),
     ],
 )
 def test_what_is_no_json_is_refused(text: str, line: int, said: str) -> None:

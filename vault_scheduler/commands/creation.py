@@ -81,8 +81,15 @@ def drafted(
     if command is not None:
         properties["command"] = None if in_block else text
     ordered = {key: properties[key] for key in (*_ORDER, *properties) if properties.get(key) is not None}
-    parts = ((prompt or "").strip(), body.strip(), f"```sh\n{text}\n```" if in_block else "")
+    parts = ((prompt or "").strip(), body.strip(), _block(text) if in_block else "")
     return Draft(name=name, properties=ordered, body="\n\n".join(part for part in parts if part))
+
+
+def _block(text: str) -> str:
+    """A shell script as a code block; its fence is longer than any in it, else it would end there."""
+    longest = max((len(found) for found in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}sh\n{text}\n{fence}"
 
 
 def _kind_of(said: Mapping[str, object]) -> str:

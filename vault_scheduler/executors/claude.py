@@ -62,6 +62,10 @@ _RIGHTS_IN_DISGUISE = (
     *("OPENSSL_", "GCONV_PATH", "GLIBC_", "LOCPATH"),
 )
 
+_BY_US = (Outcome.ABANDONED, Outcome.CANCELLED, Outcome.TIMEOUT)
+"""How an attempt ends that the scheduler ended. A question or failure that Claude told before it was too late counts
+more than that it did not stop then."""
+
 
 class ClaudeExecutor:
     """Turns claude tasks into worker processes, and their records into results."""
@@ -145,7 +149,8 @@ class ClaudeExecutor:
             usage_until=moment_of(record.plan_until),
             remarks=(*_lost_question(request), *record.remarks),
         )
-        if result.outcome in (Outcome.ABANDONED, Outcome.CANCELLED, Outcome.TIMEOUT):
+        is_told = bool(record.question or record.failure)
+        if result.outcome in _BY_US and not (result.outcome is Outcome.TIMEOUT and is_told):
             return replace(result, text=_short(record.text))
         if not (record.began or record.refused_login or record.error or record.server):
             return replace(result, outcome=Outcome.FAILURE, reason=_died(ended), text=ended.text, markdown=False)

@@ -158,6 +158,15 @@ class Record:
         self.cost_usd = max(self.cost_usd, cost_usd)
         self.turns += turns
 
+    def ask(self, question: str) -> None:
+        """A question for the person; several are asked, and answered, together."""
+        if not question or question in self.question.split("\n\n"):
+            self.question = self.question or "(no question)"
+        elif self.question in ("", "(no question)"):
+            self.question = question
+        else:
+            self.question = f"{self.question}\n\n{question}"
+
     def say(self, text: str) -> None:
         """The latest words: the answer, or where there is none, what came nearest to it."""
         self.text = text[:_TEXT_LIMIT] or self.text

@@ -252,12 +252,14 @@ class Worker:
             {"question": str},
         )
         async def ask_person(arguments: dict[str, Any]) -> dict[str, Any]:
-            record.question = str(arguments.get("question", "")).strip() or "(no question)"
+            record.ask(str(arguments.get("question", "")).strip())
+            self.save()  # whatever becomes of the session, the question is not lost
             return _said("The question is noted for the person. Stop now: the answer comes in a later run.")
 
         @sdk.tool("report_failure", "Say that the task's work could not be done, and why.", {"reason": str})
         async def report_failure(arguments: dict[str, Any]) -> dict[str, Any]:
             record.failure = str(arguments.get("reason", "")).strip() or "no reason given"
+            self.save()
             return _said("Noted: this run counts as failed. Stop now.")
 
         @sdk.tool("nothing_new", "Say that there is nothing worth telling; the run ends without a result text.", {})

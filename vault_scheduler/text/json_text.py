@@ -23,11 +23,16 @@ class BadJson(ValueError):
 def read_json(text: str) -> Json:
     """The value. Raises BadJson, also for keys that are there twice: of those every reader takes another one."""
     try:
-        return json.loads(text, object_pairs_hook=_once_each)
+        return json.loads(text, object_pairs_hook=_once_each, parse_constant=_no_number)
     except json.JSONDecodeError as error:
         raise BadJson(error.msg[:1].lower() + error.msg[1:], error.lineno) from None
     except RecursionError:
         raise BadJson("it is nested too deeply", 1) from None
+
+
+def _no_number(word: str) -> Json:
+    """`NaN`, which Python reads, equals nothing, not even itself, and other readers refuse it."""
+    raise BadJson(f"{word} is not JSON", 1)
 
 
 def _once_each(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
