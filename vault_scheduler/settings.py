@@ -26,6 +26,8 @@ class Settings:
     note_interval: timedelta = timedelta(seconds=30)
     quiet_hours: tuple[time, time] | None = None  # local times of the vault's zone between which no message is sent
     daemon_ping_url: str | None = None  # pinged while the daemon compares what was due with what started
+    daily_log_in: str = "own"  # or daily-note
+    daily_log_heading: str = "Scheduler"
     options: Mapping[str, Any] = field(default_factory=dict)  # policy keys: the vault's defaults
 
 

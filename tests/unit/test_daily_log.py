@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import date
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault_scheduler.telling.daily_log import block_ids, file_name, new_file, put_lines
+from vault_scheduler.telling.daily_log import block_ids, file_name, new_file, put_below, put_lines
 
 DAY = date(2026, 11, 22)
 
@@ -53,3 +54,53 @@ def test_putting_twice_changes_nothing(data: bytes, first: list[str], second: li
     assert put_lines(once, lines) == once
     assert set(lines) <= block_ids(once)
     assert once.startswith(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"", b"## Log\n\nX\n"),
+        (b"# Day\ntext", b"# Day\ntext\n\n## Log\n\nX\n"),
+        (b"# Day\n\n\n", b"# Day\n\n\n## Log\n\nX\n"),
+        (b"## Log", b"## Log\n\nX\n"),
+        (b"## Log\n\n\n", b"## Log\n\nX\n\n\n"),
+        (b"## Log\n## Next\n", b"## Log\n\nX\n\n## Next\n"),
+        (b"## Log\n\n## Next\n", b"## Log\n\nX\n\n## Next\n"),
+        (b"## Log\n- a\n- b\n\n## Next\n", b"## Log\n- a\n- b\nX\n\n## Next\n"),
+        (b"## Log\n- a\nNext\n---\n", b"## Log\n- a\nNext\n---\n\nX\n"),  # the list goes on: no heading
+        (b"## Log\ntext  \n\n### Part\ny\n# B", b"## Log\ntext  \n\nX\n\n### Part\ny\n# B"),
+        (b"a\r\n## Log\r\n\r\n## B\r\n", b"a\r\n## Log\r\n\r\nX\r\n\r\n## B\r\n"),
+        (b"Log\n---\nold", b"Log\n---\nold\n\nX\n"),
+        (b"---\ntags: a\n---\n## Log\n```\n- no\n```", b"---\ntags: a\n---\n## Log\n```\n- no\n```\n\nX\n"),
+    ],
+)
+def test_lines_go_directly_below_a_heading(data: bytes, expected: bytes) -> None:
+    """Behind what stands there, before the next heading of any level; added at the end where it is missing."""
+    new = b"- 07:00 a ^r-1"
+    assert put_below(data, "Log", {"r-1": new.decode()}) == expected.replace(b"X", new)
+
+
+PIECES = st.lists(
+    st.sampled_from(
+        ["## Log", "# B", "### C", "- a", "  - b", "text", "", " ", "> q", "| t |", "1. x", "---", "  end  "]
+    ),
+    max_size=12,
+)
+
+
+@given(PIECES, st.booleans(), BLOCKS, BLOCKS)
+def test_lines_below_a_heading_stand_once_and_all_else_stays(
+    pieces: list[str], windows: bool, first: list[str], second: list[str]
+) -> None:
+    """Whatever a person wrote there: nothing of it is changed, and what is put twice stands once."""
+    eol = "\r\n" if windows else "\n"
+    data = eol.join(pieces).encode()
+    lines = {block: text for block in [*first, *second] for text in line(block).values()}
+    once = put_below(put_below(data, "Log", {b: lines[b] for b in first}), "Log", {b: lines[b] for b in second})
+    assert put_below(once, "Log", lines) == once
+    assert set(lines) <= block_ids(once)
+    kept = [
+        each for each in once.decode().replace("\r\n", "\n").split("\n") if each.strip() and each not in lines.values()
+    ]
+    wanted = [each for each in pieces if each.strip()]
+    assert kept in (wanted, [*wanted, "## Log"])

@@ -30,8 +30,8 @@ def test_fields_are_filled_with_the_local_fire_time(output: str, place: Place) -
 
 def test_an_unknown_token_is_refused() -> None:
     """Better no file than one with a wrong name."""
-    with pytest.raises(ValueError, match="'Do'"):
-        place_of("{{date:Do}}.md", local=LOCAL, title="x")
+    with pytest.raises(ValueError, match="`ww`"):
+        place_of("{{date:ww}}.md", local=LOCAL, title="x")
 
 
 def test_only_what_we_wrote_is_ours() -> None:

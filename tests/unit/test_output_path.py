@@ -19,6 +19,8 @@ from vault_scheduler.parsing.output_path import check_output_path, output_templa
         ),
         ("Log/{{date:YYYY-[W]WW}}.md", "Log/{{date:YYYY-[W]WW}}.md"),
         ("Inbox.md#News", "Inbox.md#News"),
+        ("daily-note#News of {{time}}", "daily-note#News of {{time}}"),
+        ("daily-note.md#News", "daily-note.md#News"),  # a note of that name
         ("Inbox#News of {{date}}", "Inbox.md#News of {{date}}"),  # the note of a heading needs no ending
         ("Über uns/Größe.md", "Über uns/Größe.md"),
         ("👩\u200d💻 Größe ½.md", "👩\u200d💻 Größe ½.md"),  # joined emoji
@@ -73,10 +75,12 @@ def test_good_outputs_are_read(written: str, read: str) -> None:
         ("a/.hidden.md", "dot folder", "Choose"),
         ("{{day}}.md", "not known", "{{date}}"),
         ("{{title:x}}.md", "not known", "{{date}}"),
-        ("{{date:YYYY-Q}}.md", "`Q` is no part of a date", "YYYY"),
+        ("{{date:YYYY-ww}}.md", "`ww` differs between the languages", "WW"),
+        ("{{date:YYYY-P}}.md", "`P` is no part of a date", "[ ]"),
         ("{{date.md", "braces", "{{date}}"),
         ("Note#", "no heading", "Note#Log"),
-        ("daily-note#Log", "not supported by this version", "Note#Heading"),
+        ("daily-note", "never replaced as a whole", "daily-note#Briefing"),
+        ("daily-note#", "never replaced as a whole", "daily-note#Briefing"),
         ("[[Briefing]]", "is a link", "output: Briefing.md"),
         ('a"b.md', "every device", "Leave out"),
         ("“Note.md”", "curly quotes", '"Note.md"'),

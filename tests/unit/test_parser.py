@@ -220,7 +220,6 @@ WRONG: list[tuple[str, str, str]] = [
     ("output: Note", "not a note", "`output: Note.md`"),
     ("output: ../Note.md", "outside of the vault", "Folder/Note.md"),
     ("output: 00_system/scripts/x.md", "protected", ""),
-    ("output: daily-note#Log", "not supported by this version", ""),
     ("log: errors", "not a known value", "failures"),
     ("keep_runs: 0", "keep no run", "`log: none`"),
     ("cron: 0 7 * *", "4 fields", "five"),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
+from zoneinfo import ZoneInfo
 
 from vault_scheduler.platform.late_writes import Settled
 from vault_scheduler.vault.vault import Vault, Written
@@ -13,6 +15,17 @@ from vault_scheduler.vault.vault import Vault, Written
 LATE_WRITERS_S = 3.0
 """So long after a replace we look whether somebody wrote into the file that we displaced."""
 NOBODY_THERE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How often notes may be written, and where the daily log goes (settings note)."""
+
+    note_quiet_s: float
+    note_interval_s: float
+    zone: ZoneInfo
+    heading: str = ""  # the daily log stands below it in the user's own daily note; "": in a note of its own
+    foreign_host: str = ""
 
 
 class Witness(Protocol):
@@ -33,7 +46,7 @@ class Pen:
 
     def __init__(self, vault: Vault, witness: Witness) -> None:
         self._vault = vault
-        self._witness = witness
+        self.witness = witness
         self._unsettled: list[tuple[float, Written]] = []
 
     def next_moment(self) -> float | None:
@@ -44,16 +57,18 @@ class Pen:
         """Lay `change` over the note. Raises what `Vault.edit` raises."""
         return self._done(await asyncio.to_thread(self._vault.edit, path, change), monotonic)
 
-    async def edit_or_create(self, path: str, change: Callable[[bytes], bytes], monotonic: float) -> Written:
-        """As `edit`; a note that is not there is made from nothing."""
+    async def edit_or_create(
+        self, path: str, change: Callable[[bytes], bytes], monotonic: float, new: bytes = b""
+    ) -> Written:
+        """As `edit`; a note that is not there is made from `new`."""
         try:
             return await self.edit(path, change, monotonic)
         except FileNotFoundError:
-            return self._done(await asyncio.to_thread(self._vault.create, path, change(b"")), monotonic)
+            return self._done(await asyncio.to_thread(self._vault.create, path, change(new)), monotonic)
 
     def _done(self, written: Written, monotonic: float) -> Written:
         if written.changed:
-            self._witness.wrote(written)
+            self.witness.wrote(written)
             if written.replaced is not None:
                 self._unsettled.append((monotonic + LATE_WRITERS_S, written))
         return written
@@ -80,7 +95,7 @@ class Pen:
                 self._unsettled.append((monotonic + late.again_s, late.follow))
             if late.copy:
                 fix = f"Its text is kept in {late.copy}; take over what you need from there."
-                self._witness.report(written.path, "another program wrote into the file while we replaced it", fix)
+                self.witness.report(written.path, "another program wrote into the file while we replaced it", fix)
 
     def _is_alone(self, written: Written) -> bool:
-        return self._witness.quiet_s(written.path) > NOBODY_THERE_S
+        return self.witness.quiet_s(written.path) > NOBODY_THERE_S

@@ -15,9 +15,10 @@ from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from vault_scheduler.daemon.conversations import taken
+from vault_scheduler.daemon.daily_notes import DayNotes
 from vault_scheduler.daemon.log_writer import LogWriter
 from vault_scheduler.daemon.output_writer import OutputWriter
-from vault_scheduler.daemon.pen import Pen, Witness
+from vault_scheduler.daemon.pen import Pace, Pen, Witness
 from vault_scheduler.daemon.troubles import NO_LEDGER
 from vault_scheduler.errors import VaultSchedError, internal
 from vault_scheduler.ledger.store import DAILY_LOG, NOTE, OUTPUT, Delivery, Store
@@ -88,16 +89,6 @@ class _JustEdited(Exception):
     """Nobody has told us yet, but the note is not what it was when it was quiet."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """How often notes may be written, and where the daily log goes (settings note)."""
-
-    note_quiet_s: float
-    note_interval_s: float
-    zone: ZoneInfo
-    foreign_host: str = ""
-
-
 class Scribe:
     """Owns all that the daemon writes into the vault."""
 
@@ -106,8 +97,9 @@ class Scribe:
         self._store = store
         self._around = surroundings
         self._pen = self.pen = Pen(vault, surroundings)
-        self._log = LogWriter(vault, store, self._pen)
-        self._output = OutputWriter(vault, store, self._pen, surroundings)
+        days = DayNotes(vault)
+        self._log = LogWriter(vault, store, self._pen, days)
+        self._output = OutputWriter(vault, store, self._pen, surroundings, days)
         self._vigil = Vigil()
         self._wanted: dict[str, dict[str, Value]] = {}  # task id → keys to set besides those of a run
         self._registered: dict[str, None] = {}  # tasks whose `next_run` may have changed, in order
@@ -214,17 +206,25 @@ class Scribe:
                 by_target[delivery.target].append((delivery, await self._run_of(delivery)))
             else:
                 self._again_at(monotonic + (delivery.not_before - now).total_seconds())
-        for failure in await self._log.deliver(by_target[DAILY_LOG], pace.zone, pace.foreign_host, now, monotonic):
+        for failure in await self._log.deliver(by_target[DAILY_LOG], pace, now, monotonic, hurry=hurry):
             await self._put_off(failure.deliveries, failure.path, why(failure.error), now)
-        for delivery, run in by_target[OUTPUT]:
+        await self._deliver_outputs(by_target[OUTPUT], pace, now, monotonic, hurry)
+        await self._take_registered(monotonic)
+        await self._deliver_notes(by_target[NOTE], pace, now, monotonic, hurry)
+
+    async def _deliver_outputs(
+        self, deliveries: Sequence[tuple[Delivery, Run]], pace: Pace, now: datetime, monotonic: float, hurry: bool
+    ) -> None:
+        for delivery, run in deliveries:
             try:
-                await self._output.deliver(run, now, monotonic)
+                again = await self._output.deliver(run, pace, now, monotonic, hurry=hurry)
             except NO_LEDGER:
                 raise
             except Exception as error:
                 await self._put_off([delivery], run.path, why(error), now)
-        await self._take_registered(monotonic)
-        await self._deliver_notes(by_target[NOTE], pace, now, monotonic, hurry)
+            else:
+                if again is not None:
+                    self._again_at(again)
 
     async def _run_of(self, delivery: Delivery) -> Run:
         """Its run, read once while it waits: an ended one changes no more, unless it is a range row or is renamed."""

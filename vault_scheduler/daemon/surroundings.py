@@ -8,9 +8,11 @@ from zoneinfo import ZoneInfo
 
 from vault_scheduler.clock import Clock
 from vault_scheduler.daemon.conversations import Questions
+from vault_scheduler.daemon.pen import Pace
 from vault_scheduler.daemon.roster import Roster
-from vault_scheduler.daemon.scribe import FREQUENT, OURS, NoteView, Pace, Scribe
+from vault_scheduler.daemon.scribe import FREQUENT, OURS, NoteView, Scribe
 from vault_scheduler.daemon.survey import Survey
+from vault_scheduler.parsing.output_path import DAILY_NOTE
 from vault_scheduler.planning.answers import answer_problem
 from vault_scheduler.planning.planner import State, is_going
 from vault_scheduler.planning.quota import QUOTA, clock_words
@@ -108,6 +110,7 @@ class NoteSurroundings:
             note_quiet_s=settings.note_quiet.total_seconds(),
             note_interval_s=settings.note_interval.total_seconds(),
             zone=ZoneInfo(self._survey.timezone),
+            heading=settings.daily_log_heading if settings.daily_log_in == DAILY_NOTE else "",
             foreign_host="" if settings.host in (None, self._host) else self._host,
         )
 

@@ -325,6 +325,20 @@ def heading_end(data: bytes, heading: str) -> int | None:
     return doc.body_start + section.end if section else None
 
 
+def own_text(data: bytes, heading: str) -> tuple[int, int] | None:
+    """What stands directly below the first heading with this text, up to the next one of any level, as offsets.
+
+    None if there is no such heading. Raises NoteRefused as `heading_end` does.
+    """
+    doc = Document.parse(data)
+    found = outline(doc.body)
+    wanted = next((h for h in found.headings if _decode(h.title) == heading), None)
+    end = next((h.start for h in found.headings if wanted and h.start > wanted.start), len(doc.body))
+    if wanted is None or end == len(doc.body):
+        refuse_unclosed(doc, found)
+    return (doc.body_start + wanted.end, doc.body_start + end) if wanted else None
+
+
 def refuse_unclosed(doc: Document, found: Outline) -> None:
     """Raise NoteRefused if the end of the note lies in something unclosed."""
     if found.unclosed:

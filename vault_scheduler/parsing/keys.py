@@ -172,7 +172,7 @@ def _results() -> Iterable[Key]:
     yield _key(
         "results",
         "output",
-        "`Note.md` or `Note#Heading`",
+        "`Note.md`, `Note#Heading` or `daily-note#Heading`",
         "note that gets the output; may hold {{date}}, {{date:FORMAT}}, {{time}}, {{title}}",
         policy=True,
     )
@@ -215,8 +215,10 @@ def _settings() -> Iterable[Key]:
     yield key("vault_max_usd_day", _MONEY, "cap of all tasks for one day", "5")
     yield key("note_quiet", _DURATION, "how long a note must be left alone before it counts or is written", "10s")
     yield key("note_interval", _DURATION, "at most one write to a note in this time", "30s")
-    yield key("daily_log_in", "own", "where the daily log goes; this version: own", "own")
-    yield key("daily_log_heading", _TEXT, "heading in the daily note", supported=False)
+    yield key(
+        "daily_log_in", "own, daily-note", "where the daily log goes: a note of its own, or your daily note", "own"
+    )
+    yield key("daily_log_heading", _TEXT, "heading in your daily note below which it goes", "Scheduler")
     yield key("max_usage", "percent", "used part of the plan from which Claude tasks wait: `80`")
     yield key("daemon_ping_url", "URL", "pinged once a minute while the daemon compares what was due with what started")
     yield key("quiet_hours", "`22:00-07:00`", "hours in which messages wait, in the vault's zone")

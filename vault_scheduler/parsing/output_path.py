@@ -6,34 +6,19 @@ import re
 
 from vault_scheduler.errors import BadValue
 from vault_scheduler.parsing.values import line, shown, text
+from vault_scheduler.text.moment_format import UnknownToken, pieces
 from vault_scheduler.text.names import INSTRUCTIONS, folded_parts, has_control
 
 FIELDS = ("date", "time", "title")
-# Tokens of a FORMAT, as in Obsidian's daily notes, and what strftime calls them. Another one is refused rather than
-# put into a wrong file name.
-DATE_TOKENS = {
-    "YYYY": "%Y",
-    "YY": "%y",
-    "MMMM": "%B",
-    "MMM": "%b",
-    "MM": "%m",
-    "DD": "%d",
-    "dddd": "%A",
-    "ddd": "%a",
-    "HH": "%H",
-    "mm": "%M",
-    "ss": "%S",
-    "GGGG": "%G",
-    "WW": "%V",
-}
+DAILY_NOTE = "daily-note"
+"""In the place of a note: the user's own daily note, wherever Obsidian keeps it."""
 _FIELD = re.compile(r"\{\{\s*(\w+)\s*(?::([^{}]*))?\}\}")
-_TOKEN = re.compile(r"\[[^\]]*\]|([A-Za-z]+)")
 _FORBIDDEN = re.compile(r'[:*?"<>|]')
 _KNOWN = ", ".join(f"{{{{{name}}}}}" for name in FIELDS)
 
 
 def output_template(value: object, key: str = "output", *, system_folder: str = "00_system") -> str:
-    """`Note.md`, or `Note.md#Heading` also where the note is named without `.md`; fields are left as they are."""
+    """`Note.md`, `daily-note#Heading`, `Note.md#Heading` also where the note has no `.md`; fields are left in it."""
     if isinstance(value, list) and len(value) == 1 and isinstance(value[0], list) and len(value[0]) == 1:
         value = f"[[{value[0][0]}]]"  # what YAML makes of a link without quotes
     written = text(value, key)
@@ -43,8 +28,10 @@ def output_template(value: object, key: str = "output", *, system_folder: str = 
     # A field can hold no "#": the heading starts at the first one outside of fields.
     note, sign, heading = _FIELD.sub(_blank, written).partition("#")
     note, heading = written[: len(note)].strip(), written[len(note) + 1 :].strip()
-    if note == "daily-note":
-        raise BadValue("`daily-note` is not supported by this version", f"Name the note: {line(key, 'Note#Heading')}")
+    if note == DAILY_NOTE and not heading:
+        raise BadValue("your daily note is never replaced as a whole", f"Write {line(key, 'daily-note#Briefing')}")
+    if note == DAILY_NOTE:
+        return f"{DAILY_NOTE}#{heading}"
     if sign and not heading:
         raise BadValue("no heading stands behind `#`", f"Write {line(key, note + '#Log')}")
     if not note:
@@ -65,10 +52,17 @@ def _check_field(field: re.Match[str]) -> None:
     name, pattern = field[1], field[2]
     if name not in FIELDS or (pattern is not None and name == "title"):
         raise BadValue(f"`{field[0]}` is not known", f"Known are {_KNOWN} and {{{{date:FORMAT}}}}")
-    for token in _TOKEN.findall(pattern or ""):
-        if token and token not in DATE_TOKENS:
-            known = " ".join(DATE_TOKENS)
-            raise BadValue(f"`{field[0]}`: `{token}` is no part of a date", f"Known are {known}; put words into [ ]")
+    check_format(pattern or "", field[0])
+
+
+def check_format(pattern: str, written: str) -> None:
+    """Raises BadValue unless the date format says for certain what is meant; letters that are no token are a slip."""
+    try:
+        stray = [piece.text for piece in pieces(pattern) if piece.stray]
+    except UnknownToken as error:
+        raise BadValue(f"`{written}`: {error}", f"Write {error.instead} instead, or put words into [ ]") from None
+    if stray:
+        raise BadValue(f"`{written}`: `{stray[0]}` is no part of a date", "Put words into [ ]: `YYYY-[W]WW`")
 
 
 def _blank(field: re.Match[str]) -> str:

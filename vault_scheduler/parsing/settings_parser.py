@@ -13,14 +13,26 @@ from vault_scheduler.notes.note import Document
 from vault_scheduler.parsing.fields import Fields, Reader, key_lines
 from vault_scheduler.parsing.keys import KEYS, POLICIES, SETTINGS
 from vault_scheduler.parsing.notice_fields import quiet_hours, web_address
+from vault_scheduler.parsing.output_path import DAILY_NOTE
 from vault_scheduler.parsing.policy_fields import read_policies, read_status
 from vault_scheduler.parsing.schedule_fields import read_paused_until, read_zone
-from vault_scheduler.parsing.values import duration, line, money, percent, text, whole_number, word
+from vault_scheduler.parsing.values import duration, line, money, percent, shown, text, whole_number, word
 from vault_scheduler.settings import Settings
 from vault_scheduler.task import Problem, Status
+from vault_scheduler.text.names import has_control
 
 _SECOND = timedelta(seconds=1)
 _POLICIES = tuple(name for name in POLICIES if SETTINGS in KEYS[name].where)
+
+
+def heading(value: object, key: str = "daily_log_heading") -> str:
+    """The text of a heading, with or without `#` before it."""
+    title = text(value, key).lstrip("#").strip()
+    if not title or has_control(title):
+        raise BadValue(f"{shown(value)} is no heading", f"Write {line(key, 'Scheduler')}")
+    return title
+
+
 _READERS: dict[str, Reader[Any]] = {
     "host": text,
     "max_parallel": partial(whole_number, minimum=1, maximum=1000, usual=4),
@@ -30,6 +42,8 @@ _READERS: dict[str, Reader[Any]] = {
     "quiet_hours": quiet_hours,
     "daemon_ping_url": web_address,
     "note_quiet": partial(duration, minimum=_SECOND, maximum=timedelta(hours=1)),
+    "daily_log_in": lambda value, key: word(value, key, ("own", DAILY_NOTE)),
+    "daily_log_heading": heading,
     "note_interval": partial(duration, minimum=_SECOND, maximum=timedelta(days=1)),
 }
 
@@ -68,7 +82,6 @@ def parse_settings_mapping(
     """As `parse_settings`, from the frontmatter's values; `paused_until` is local to the vault's zone."""
     fields = Fields(mapping, path, SETTINGS, lines)
     zone = read_zone(fields, default_timezone)
-    fields.read("daily_log_in", _own_log)
     values: dict[str, Any] = {
         "status": read_status(fields, (Status.ACTIVE, Status.PAUSED, Status.STOPPED)),
         "paused_until": read_paused_until(fields, zone),
@@ -79,10 +92,3 @@ def parse_settings_mapping(
     given = {name: value for name, value in values.items() if value is not None}
     settings = None if fields.failed else Settings(**given)
     return ParsedSettings(settings=settings, problems=fields.sorted_problems())
-
-
-def _own_log(value: object, key: str) -> str:
-    place = word(value, key, ("own", "daily-note"))
-    if place != "own":
-        raise BadValue(f"`{place}` is not supported by this version", f"Write {line(key, 'own')}")
-    return place

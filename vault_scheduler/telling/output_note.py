@@ -9,18 +9,17 @@ from datetime import datetime
 from pathlib import PurePosixPath
 
 from vault_scheduler.notes.note import heading_end
-from vault_scheduler.parsing.output_path import DATE_TOKENS
+from vault_scheduler.text.moment_format import formatted
 
 _FIELD = re.compile(r"\{\{\s*(?P<name>date|time|title)(?::(?P<format>[^}]*))?\s*\}\}")
 _MARKER = re.compile(rb"^\^(?P<id>r-[A-Za-z0-9-]+)[ \t]*\r?$", re.MULTILINE)
-_TOKEN = re.compile(r"\[(?P<literal>[^\]]*)\]|(?P<token>[A-Za-z]+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """Where an output goes: a whole note, or the end of a heading's section."""
 
-    path: str  # vault-relative, ends in .md
+    path: str  # vault-relative, ends in .md; DAILY_NOTE for the daily note of that day
     heading: str = ""
 
 
@@ -34,21 +33,10 @@ def place_of(output: str, *, local: datetime, title: str) -> Place:
         if match["name"] == "title":
             return title
         default = "YYYY-MM-DD" if match["name"] == "date" else "HH-mm"
-        return _format(local, match["format"] or default)
+        return formatted(match["format"] or default, local)
 
     path, _, heading = _FIELD.sub(fill, output).partition("#")
     return Place(path=path.strip(), heading=heading.strip())
-
-
-def _format(local: datetime, pattern: str) -> str:
-    def token(match: re.Match[str]) -> str:
-        if match["literal"] is not None:
-            return match["literal"]
-        if match["token"] not in DATE_TOKENS:
-            raise ValueError(f"unknown date token {match['token']!r}")
-        return local.strftime(DATE_TOKENS[match["token"]])
-
-    return _TOKEN.sub(token, pattern)
 
 
 def is_ours(data: bytes, base_hash: str) -> bool:

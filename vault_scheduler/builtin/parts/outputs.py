@@ -11,9 +11,9 @@ from vault_scheduler.errors import BadValue
 from vault_scheduler.notes.note import Document
 from vault_scheduler.parsing.pairs import arguments
 from vault_scheduler.parsing.values import is_unset
+from vault_scheduler.text.moment_format import UnknownToken, pieces
 
 _FIELD = re.compile(r"\{\{\s*(?P<name>date|time|title)\s*(?::(?P<format>[^{}]*))?\}\}")
-_TOKEN = re.compile(r"\[(?P<literal>[^\]]*)\]|(?P<letters>[A-Za-z]+)|(?P<other>.)", re.S)
 _USUAL = {"date": "YYYY-MM-DD", "time": "HH-mm"}
 
 
@@ -49,13 +49,19 @@ def output_pattern(template: str) -> str:
 def _field(field: re.Match[str]) -> str:
     if field["name"] == "title":
         return r"[^/]+"
-    return "".join(_token(token) for token in _TOKEN.finditer(field["format"] or _USUAL[field["name"]]))
+    try:
+        parts = pieces(field["format"] or _USUAL[field["name"]])
+    except UnknownToken:
+        return r"[^/]+"
+    return "".join(_token(part.token) if part.token else re.escape(part.text) for part in parts)
 
 
-def _token(token: re.Match[str]) -> str:
-    if token["letters"] is None:
-        return re.escape(token["literal"] or token["other"] or "")
-    return r"[^\W\d]+" if token["letters"] in ("MMMM", "MMM", "dddd", "ddd") else r"\d" * len(token["letters"])
+def _token(token: str) -> str:
+    if token in ("MMMM", "MMM", "dddd", "ddd", "dd", "A", "a"):
+        return r"[^\W\d]+"
+    if token in ("YYYY", "GGGG", "YY", "GG", "MM", "DD", "WW", "HH", "hh", "kk", "mm", "ss"):
+        return r"\d" * len(token)
+    return r"\d+(?:st|nd|rd|th)" if token.endswith("o") else r"\d+"
 
 
 def _dashboards(properties: Sequence[Mapping[str, object]]) -> Iterator[str]:
