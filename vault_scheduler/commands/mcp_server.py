@@ -27,7 +27,7 @@ from vault_scheduler.commands.moments import iso, iso_or_none, read_moment, read
 from vault_scheduler.commands.outlook import MOST, of_cron
 from vault_scheduler.commands.trash import throw_away
 from vault_scheduler.commands.view import notes
-from vault_scheduler.daemon import serving
+from vault_scheduler.daemon import requests
 from vault_scheduler.errors import BadUsage, Refused, VaultSchedError, internal
 from vault_scheduler.machine.place import Place
 from vault_scheduler.text.harmless import clean, head_and_tail
@@ -238,7 +238,7 @@ class Tools:
         """Run a task once, now; its schedule does not move. `logs` has what it said."""
         place = self._writing("run")
         item = app.runnable(notes(place).find(task))
-        answer = await serving.request(place, "run", item.name, wait=wait, tell=_unheard)
+        answer = await requests.request(place, "run", item.name, wait=wait, tell=_unheard)
         if answer.refused:
             raise Refused(f"{item.name} was not run: {answer.refused}")
         outcome = answer.outcome.value if answer.outcome else None
@@ -248,7 +248,7 @@ class Tools:
         """End what runs or waits of a task, or one run."""
         place = self._writing("cancel")
         name, _ = await hindsight.run_or_task(place, task)
-        answer = await serving.request(place, "cancel", name, wait=False, tell=_unheard)
+        answer = await requests.request(place, "cancel", name, wait=False, tell=_unheard)
         if answer.refused:
             raise Refused(f"{name} was not cancelled: {answer.refused}")
         return {"task": name, "cancelled": [*answer.cancelled]}

@@ -57,12 +57,12 @@ def run(
     from vault_scheduler.commands import app
     from vault_scheduler.commands.render import ran_line
     from vault_scheduler.commands.view import notes
-    from vault_scheduler.daemon import serving
+    from vault_scheduler.daemon import requests
 
     place = writing_place(vault, "run")
     item = app.runnable(notes(place).find(task))
     tell = _problems_of(place, item.path)
-    answer = finished(serving.request(place, "run", item.name, wait=wait, tell=tell))
+    answer = finished(requests.request(place, "run", item.name, wait=wait, tell=tell))
     if answer.refused:
         complain(f"{item.name} was not run: {answer.refused}")
         finish(False)
@@ -86,11 +86,11 @@ def cancel(
 ) -> None:
     """End what runs or waits of a task, or a run."""
     from vault_scheduler.commands import hindsight
-    from vault_scheduler.daemon import serving
+    from vault_scheduler.daemon import requests
 
     place = writing_place(vault, "cancel")
     name, path = finished(hindsight.run_or_task(place, task))
-    answer = finished(serving.request(place, "cancel", name, wait=False, tell=_problems_of(place, path)))
+    answer = finished(requests.request(place, "cancel", name, wait=False, tell=_problems_of(place, path)))
     if answer.refused:
         complain(f"{name} was not cancelled: {answer.refused}")
         finish(False)

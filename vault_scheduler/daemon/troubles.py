@@ -11,6 +11,7 @@ NO_LEDGER = (LedgerUnavailable, LedgerCorrupt)
 """What concerns all that the daemon does; any other unexpected error is one task's, one run's or one step's own."""
 
 Tell = Callable[[str, str, str], None]
+"""Takes what happened (`started`, an outcome, `problem` …), the task or path, and the rest of the line."""
 
 
 class Troubles:
