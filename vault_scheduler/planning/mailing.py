@@ -106,22 +106,22 @@ def _messages(waiting: Sequence[Letter], now: datetime, quiet_until: datetime | 
 
 
 def _pings(waiting: Sequence[Letter], now: datetime, found: _Found) -> None:
-    """The newest end counts, and a start only while it is new and nothing came after it."""
-    *older, newest = sorted(waiting, key=lambda letter: letter.seq)
-    is_late = newest.ping == START and (now - newest.made_at > PING_IN_TIME or newest.tries > 0)
-    keep = [each for each in older if each.ping == START and _begins(each, newest, now)]
-    found.dropped += [each for each in older if each not in keep] + ([newest] if is_late else [])
-    if keep:
+    """The newest end counts, and a start only while it is new; in their order."""
+    line = sorted(waiting, key=lambda letter: letter.seq)
+    end = next((each for each in reversed(line) if each.ping != START), None)
+    keep = [each for each in line if each is end or (each.ping == START and _is_news(each, end, now))]
+    found.dropped += [each for each in line if each not in keep]
+    if keep and _is_ahead(keep[0], now):
+        found.moments += [each.not_before for each in keep[:1] if each.not_before is not None]
+    elif keep:
         found.bundles.append((keep[0],))
-    elif not is_late and _is_ahead(newest, now) and newest.not_before is not None:
-        found.moments.append(newest.not_before)
-    elif not is_late:
-        found.bundles.append((newest,))
 
 
-def _begins(start: Letter, end: Letter, now: datetime) -> bool:
-    """Whether the start of this very run is still worth a ping before its end: it tells how long the run took."""
-    return start.run == end.run and not start.tries and not end.tries and now - start.made_at <= PING_IN_TIME
+def _is_news(start: Letter, end: Letter | None, now: datetime) -> bool:
+    """Whether the start of a run is still worth a ping: it tells when the run began, and so how long it took."""
+    if start.tries or now - start.made_at > PING_IN_TIME:
+        return False
+    return end is None or start.seq > end.seq or (start.run == end.run and not end.tries)
 
 
 def _is_ahead(letter: Letter, now: datetime) -> bool:
