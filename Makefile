@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 STAMP := $(VENV)/.installed
 
+# pytest keeps what it makes of the assertions of the tests; to make it anew takes each worker some seconds.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test check bench sweep torture format requirements wheel-test clean live
 
 $(STAMP): requirements/dev.txt pyproject.toml

@@ -14,7 +14,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import claude_agent_sdk
 import pytest
 
 from vault_scheduler.commands.claude_kit import data_text
@@ -33,7 +32,16 @@ def _loopback_module() -> ModuleType:
 api = _loopback_module()
 text, use = api.text, api.use
 
-CLI = Path(claude_agent_sdk.__file__).parent / "_bundled" / "claude"
+
+def _cli() -> Path:
+    """The CLI that the SDK brings, found without importing that: every worker of the suite would pay for it."""
+    sdk = importlib.util.find_spec("claude_agent_sdk")
+    assert sdk is not None
+    assert sdk.origin is not None
+    return Path(sdk.origin).parent / "_bundled" / "claude"
+
+
+CLI = _cli()
 PLUGIN = Path(__file__).parents[2] / "plugin"
 RIGHT = "---\ntype: command\nevery: 1s\nmax_runs: 1\nstatus: active\ncommand: echo it runs\n---\n"
 NO_SERVER = ("--strict-mcp-config",)  # a server that connects late has its tools told in the midst of the session
