@@ -65,14 +65,37 @@ def test_an_answer_comes_back_with_its_cost(stage: Stage) -> None:
     assert offered <= {"Read", "Glob", "Grep", "Write", "Edit", "NotebookEdit", "TodoWrite"} | ours
 
 
-def test_full_offers_shell_and_no_scheduling(stage: Stage) -> None:
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stage, Result]]:
+    """A session of the full preset, with a command and a subagent."""
+    agent = use("Agent", description="look", prompt="Look around", subagent_type="general-purpose")
+    with play.stage_in(tmp_path_factory.mktemp("full")) as stage:
+        script = (
+            [use("Bash", command=stage.trace("shell"))],
+            [agent],
+            [text("seen")],
+            [text("final")],
+            [text("final")],
+        )
+        yield stage, stage.run(*script, permissions=Permissions.FULL)
+
+
+def test_full_offers_shell_and_no_scheduling(full: tuple[Stage, Result]) -> None:
     """The full preset adds Bash, the web and subagents, still nothing that schedules."""
-    result = stage.run([use("Bash", command=stage.trace("shell"))], [text("done")], permissions=Permissions.FULL)
+    stage, result = full
     assert result.outcome is Outcome.SUCCESS
     assert "shell" in stage.traces()
     offered = stage.api.tool_names()
     assert {"Bash", "WebFetch"} <= offered
     assert not offered & {"CronCreate", "ScheduleWakeup", "Workflow", "Monitor"}
+
+
+def test_a_subagent_ends_before_the_run_does(full: tuple[Stage, Result]) -> None:
+    """With subagents there are several ends; the last answer is the run's."""
+    stage, result = full
+    assert "Look around" in stage.api.all_text()
+    assert result.outcome is Outcome.SUCCESS
+    assert result.text == "final"
 
 
 def test_a_tool_that_is_not_allowed_is_named_with_the_rule_that_would_allow_it(stage: Stage) -> None:
@@ -208,15 +231,10 @@ def test_full_is_the_presets_name_for_all_that_the_vault_says(stage: Stage) -> N
     assert stage.api.tool_names() >= {"Read", "Write", "Bash", "WebFetch", "WebSearch", "Agent"}  # Agent: Task, renamed
 
 
-def test_read_only_offers_nothing_that_writes(stage: Stage) -> None:
-    """Three tools of Claude's and three of ours."""
-    assert stage.run([text("done")], permissions=Permissions.READ_ONLY).outcome is Outcome.SUCCESS
-    ours = {f"mcp__vault-sched__{name}" for name in ("ask_person", "report_failure", "nothing_new")}
-    assert stage.api.tool_names() - {"DeferredToolPlaceholder"} == {"Read", "Glob", "Grep"} | ours
-
-
 def test_read_only_reads_neither_secrets_nor_writes(stage: Stage) -> None:
-    """The env file and the process table are hidden, a secret in the answer is masked, and nothing is written."""
+    """Three tools of Claude's, the vault's skills and three tools of ours are offered, whatever its settings say.
+    The env file and the process table are hidden, a secret in the answer is masked, and nothing is written.
+    """
     hostile_settings(stage)
     result = stage.run(
         [
@@ -229,6 +247,8 @@ def test_read_only_reads_neither_secrets_nor_writes(stage: Stage) -> None:
         [text(f"The secret is {SECRET}.")],
         permissions=Permissions.READ_ONLY,
     )
+    ours = {f"mcp__vault-sched__{name}" for name in ("ask_person", "report_failure", "nothing_new")}
+    assert stage.api.tool_names() - {"DeferredToolPlaceholder"} == {"Read", "Glob", "Grep", "Skill"} | ours
     assert SECRET not in stage.api.all_text()
     assert result.text == "The secret is [masked]."
     assert SECRET not in stage.output()
@@ -273,14 +293,6 @@ def test_what_an_earlier_attempt_left_of_the_budget_is_the_limit(stage: Stage) -
     assert result.outcome is Outcome.FAILURE
     assert "nothing is left" in result.reason
     assert stage.api.requests == []
-
-
-def test_a_subagent_ends_before_the_run_does(stage: Stage) -> None:
-    """With subagents there are several ends; the last answer is the run's."""
-    agent = use("Agent", description="look", prompt="Look around", subagent_type="general-purpose")
-    result = stage.run([agent], [text("seen")], [text("final")], [text("final")], permissions=Permissions.FULL)
-    assert result.outcome is Outcome.SUCCESS
-    assert result.text == "final"
 
 
 def test_a_silent_api_is_ended_by_the_timeout(stage: Stage) -> None:

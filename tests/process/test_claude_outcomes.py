@@ -71,10 +71,21 @@ def moment(unix_time: int) -> datetime:
 # --- limits, overload, network ---
 
 
-def test_what_is_used_of_the_plan_is_told_and_its_limit_names_its_end(stage: Stage) -> None:
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stage, Result]]:
+    """A run of somebody who has a plan and, beside it, a key that the task asks for."""
+    with play.stage_in(tmp_path_factory.mktemp("planned"), {**KEY, **PLAN}) as stage:
+        stage.withheld = ("ANTHROPIC_API_KEY",)
+        fine = api.Answer(text("Fine."), headers=USED)
+        yield stage, stage.run(fine, request={"secrets": ("ANTHROPIC_API_KEY",)})
+
+
+def test_what_is_used_of_the_plan_is_told_and_its_limit_names_its_end(
+    stage: Stage, planned: tuple[Stage, Result]
+) -> None:
     """The fullest window counts; a limit with a reset is a failure that says until when, for nothing."""
+    _, fine = planned
     stage.secrets = dict(PLAN)
-    fine = stage.run(api.Answer(text("Fine."), headers=USED))
     assert (fine.outcome, fine.usage, fine.usage_until) == (Outcome.SUCCESS, 81.0, moment(NEXT_WEEK))
     assert fine.cause is None
     limit = stage.run(api.Refusal(429, "rate_limit_error", "Too much", USED_UP))
@@ -266,17 +277,49 @@ def servers(stage: Stage, **more: Any) -> None:
     stage.write("tools/servers.json", json.dumps({"mcpServers": {"vault-sched": here, **more}}))
 
 
-def test_the_servers_that_a_task_names_are_offered_and_may_be_used(stage: Stage) -> None:
+REFUSED_BESIDE = (".git/config", "CLAUDE.md", "Makefile", "../elsewhere.md")
+
+
+def skills(stage: Stage) -> None:
+    for name in ("greet", "leave"):
+        head = f"---\nname: {name}\ndescription: {name.upper()}S-PEOPLE\n---\n"
+        stage.write(f".claude/skills/{name}/SKILL.md", f"{head}Say {name}ings to all.\n")
+
+
+def folder_beside(stage: Stage) -> Path:
+    beside = stage.folder / "beside"
+    (beside / ".git").mkdir(parents=True)
+    (beside / "a.md").write_text("WORDS-FROM-BESIDE")
+    return beside
+
+
+@pytest.fixture(scope="module")
+def equipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stage, Result]]:
+    """One session with a server, a skill and a folder beside the vault, which uses what it was given and more."""
+    with play.stage_in(tmp_path_factory.mktemp("equipped"), dict(KEY)) as stage:
+        servers(stage)
+        skills(stage)
+        beside = folder_beside(stage)
+        result = stage.run(
+            [use("mcp__vault-sched__greet")],
+            [use("Skill", skill="vault:greet"), use("Skill", skill="vault:leave")],
+            [use("Read", file_path=str(beside / "a.md"))],
+            [use("Write", file_path=str(beside / name), content="x") for name in ("new.md", *REFUSED_BESIDE)],
+            [use("mcp__vault-sched-run__nothing_new")],
+            [text("done")],
+            mcp_config="tools/servers.json",
+            skills=("greet",),
+            add_dirs=("../beside",),
+        )
+        yield stage, result
+
+
+def test_the_servers_that_a_task_names_are_offered_and_may_be_used(equipped: tuple[Stage, Result]) -> None:
     """All tools of a named server without another rule, also of one that is called as ours is."""
-    servers(stage)
-    result = stage.run(
-        [use("mcp__vault-sched__greet")],
-        [use("mcp__vault-sched-run__nothing_new")],
-        [text("done")],
-        mcp_config="tools/servers.json",
-    )
+    stage, result = equipped
     assert "GREETINGS-OF-THE-SERVER" in stage.api.all_text()
-    assert (result.outcome, result.text, result.denials) == (Outcome.SUCCESS, "", ())
+    assert (result.outcome, result.text) == (Outcome.SUCCESS, "")
+    assert [denial for denial in result.denials if "mcp__" in denial] == []
 
 
 def test_a_server_that_does_not_connect_blocks_the_run_for_nothing(stage: Stage) -> None:
@@ -289,38 +332,35 @@ def test_a_server_that_does_not_connect_blocks_the_run_for_nothing(stage: Stage)
     assert (stage.api.requests, result.cost_usd) == ([], 0)
 
 
-@pytest.mark.parametrize("permissions", [Permissions.EDIT, Permissions.FULL])
-def test_only_the_skills_that_a_task_names_are_offered(stage: Stage, permissions: Permissions) -> None:
-    """The others are neither told of nor can be called."""
-    for name in ("greet", "leave"):
-        head = f"---\nname: {name}\ndescription: {name.upper()}S-PEOPLE\n---\n"
-        stage.write(f".claude/skills/{name}/SKILL.md", f"{head}Say {name}ings to all.\n")
-    prefix = "vault:" if permissions is Permissions.EDIT else ""
-    calls = [use("Skill", skill=f"{prefix}greet"), use("Skill", skill=f"{prefix}leave")]
-    result = stage.run(calls, [text("done")], skills=("greet",), permissions=permissions)
+def only_one_skill_is_there(stage: Stage) -> None:
     asked = stage.api.all_text()
-    assert result.outcome is Outcome.SUCCESS
     assert "GREETS-PEOPLE" in asked
     assert "Say greetings" in asked
     assert "LEAVES-PEOPLE" not in asked
     assert "Say leaveings" not in asked
 
 
-def test_folders_beside_the_vault_may_be_used_and_are_protected_alike(stage: Stage) -> None:
+def test_only_the_skills_that_a_task_names_are_offered(equipped: tuple[Stage, Result]) -> None:
+    """The others are neither told of nor can be called."""
+    only_one_skill_is_there(equipped[0])
+
+
+def test_only_the_skills_that_a_task_names_are_offered_with_full_permissions(stage: Stage) -> None:
+    """There the vault's own settings count, and its skills have no prefix."""
+    skills(stage)
+    calls = [use("Skill", skill="greet"), use("Skill", skill="leave")]
+    result = stage.run(calls, [text("done")], skills=("greet",), permissions=Permissions.FULL)
+    assert result.outcome is Outcome.SUCCESS
+    only_one_skill_is_there(stage)
+
+
+def test_folders_beside_the_vault_may_be_used_and_are_protected_alike(equipped: tuple[Stage, Result]) -> None:
     """Read and written like the vault; dot folders and instructions in them are not."""
+    stage, result = equipped
     beside = stage.folder / "beside"
-    (beside / ".git").mkdir(parents=True)
-    (beside / "a.md").write_text("WORDS-FROM-BESIDE")
-    refused = [".git/config", "CLAUDE.md", "Makefile", "../elsewhere.md"]
-    result = stage.run(
-        [use("Read", file_path=str(beside / "a.md"))],
-        [use("Write", file_path=str(beside / name), content="x") for name in ("new.md", *refused)],
-        [text("done")],
-        add_dirs=("../beside",),
-    )
     assert "WORDS-FROM-BESIDE" in stage.api.all_text()
     assert sorted(path.name for path in beside.rglob("*") if path.is_file()) == ["a.md", "new.md"]
-    assert len(result.denials) == len(refused)
+    assert len([denial for denial in result.denials if denial.startswith("Write")]) == len(REFUSED_BESIDE)
     assert not (stage.folder / "elsewhere.md").exists()
 
 
@@ -345,10 +385,9 @@ def test_what_is_not_there_is_a_failure_before_anything_starts(stage: Stage) -> 
 # --- who pays ---
 
 
-def test_with_a_plan_a_stray_key_is_not_used(stage: Stage) -> None:
+def test_with_a_plan_a_stray_key_is_not_used(planned: tuple[Stage, Result]) -> None:
     """The bill stays with the plan, also where the task asks for the key as a secret."""
-    stage.withheld, stage.secrets = ("ANTHROPIC_API_KEY",), {**KEY, **PLAN}
-    result = stage.run([text("Fine.")], request={"secrets": ("ANTHROPIC_API_KEY",)})
+    stage, result = planned
     assert (result.outcome, result.remarks) == (Outcome.SUCCESS, ())
     assert "x-api-key" not in stage.api.headers[0]
     assert stage.api.headers[0]["authorization"].endswith("of-the-tests")
