@@ -65,7 +65,7 @@ TASKS: dict[str, tuple[str, str, list[Any]]] = {  # name: (keys, prompt, replies
     ),
     "quiet": ("", "Anything new?", [[use("mcp__vault-sched__nothing_new")], [text("No.")]]),
     "busy": ("", "Ask the busy one.", [api.Refusal(529, "overloaded_error", "Overloaded"), [text("At last.")]]),
-    "silent": ("timeout: 2s", "Ask the silent one.", [api.Silence()]),
+    "silent": ("timeout: 8s", "Ask the silent one.", [api.Silence()]),
     "hostile": ("", "Ask the hostile one.", [[text(HOSTILE * 700 + "The end.")]]),
 }
 NOTES = {
@@ -124,7 +124,8 @@ NOTES = {
 > ^RUN
 """,
     "silent": """\
-> [!fail]- WHEN · TIME · timeout: no end after 2s
+> [!fail]- WHEN · TIME · COST · timeout: no end after 8s
+> REOPEN
 >
 > ^RUN
 """,

@@ -258,6 +258,25 @@ def test_a_run_with_no_money_left_ends_with_what_went_wrong(world: World, result
     assert world.trust.spent(world.clock.now().date()).of("a") == 0.5
 
 
+@pytest.mark.parametrize(
+    ("costs", "booked"), [((0.125, 0.25), 0.375), ((0.125, None), 0.5), ((None, None), 0.5), ((0.0, 0.0), 0.0)]
+)
+def test_a_run_costs_what_all_its_attempts_were_charged(
+    world: World, costs: tuple[float | None, ...], booked: float
+) -> None:
+    """Its note says the sum that the day's budget is less, also of what nobody told; each attempt keeps its own."""
+    said = iter(costs)
+    world.script = lambda _: Result(outcome=Outcome.FAILURE, reason="no feed", turns=1, cost_usd=next(said))
+    claude(world, "a", 'cron: "10 10 * * *"\nretries: 1\nretry_delay: 10s\nmax_usd: 0.5')
+    world.start()
+    world.advance_to("11:00")
+    (run,) = world.runs()
+    assert run.result is not None
+    assert (run.result.cost_usd, world.trust.spent_by(run.id)) == (booked, booked)
+    assert [attempt.cost_usd for attempt in world.call(world.store.attempts(run.id))] == list(costs[: run.attempts])
+    assert (f"${booked:.2f}" in world.text("a")) is (booked > 0)
+
+
 # login
 
 

@@ -436,11 +436,21 @@ class Dispatcher:
 
     async def _finish(self, run: Run, outcome: Outcome, reason: str, now: datetime) -> None:
         snapshot = await self._snapshots.of(run)
-        run = self._claude.reopened(run, outcome, reason)
+        run = self._claude.reopened(await self._at_its_price(run, now), outcome, reason)
         before = await self._store.last_run_of(run.task, started=bool(run.attempts))
         changed = before is None or before.outcome != outcome or _text(before.result) != _text(run.result)
         targets = deliveries_for(run, outcome, snapshot, changed=changed)
         await self._end(run, outcome, run.result, reason, now, targets)
+
+    async def _at_its_price(self, run: Run, now: datetime) -> Run:
+        """The run with what all its attempts were charged; the last one keeps a cost of its own, or none."""
+        if not (run.reserved_usd and run.attempts and run.result):
+            return run
+        charged = self._budget.spent_by(run)
+        if charged == (run.result.cost_usd or 0.0):
+            return run
+        await self._store.end_attempt(run.id, run.attempts, run.result, now)
+        return replace(run, result=replace(run.result, cost_usd=charged))
 
     async def _end(
         self, run: Run, outcome: Outcome, result: Result | None, reason: str, now: datetime, targets: Sequence[str]
