@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from vault_scheduler.daemon.guard import Guard
+from vault_scheduler.daemon.parts import Parts
 from vault_scheduler.daemon.scheduler import Scheduler
 from vault_scheduler.daemon.survey import Survey
 from vault_scheduler.executors.base import RunRequest
@@ -210,26 +211,37 @@ class World:
             rebuild=lambda source, path: rebuild(source, path, context).task,
             timezone=lambda: survey.timezone,
         )
+        start_id = f"{self.clock.now():%Y%m%dT%H%M%S}"
+
+        def tell(what: str, where: str, rest: str) -> None:
+            self.told.append((what, where, rest))
+
         scheduler: list[Scheduler] = []
         engine = FakeEngine(self.clock, lambda event: scheduler[0].post(event), lambda request: self.script(request))
         self._postman = FakePostman(self.notifiers, lambda sent: scheduler[0].post_sent(sent), self._carry)
         scheduler.append(
             Scheduler(
-                vault=vault,
-                store=store,
-                survey=survey,
-                guard=guard,
+                Parts(
+                    vault=vault,
+                    store=store,
+                    survey=survey,
+                    guard=guard,
+                    engine=engine,
+                    clock=self.clock,
+                    host=self.host,
+                    start_id=start_id,
+                    rows=rows,
+                    tell=tell,
+                    ledger_lost=store.is_new and not trust.is_new,
+                    credentials=lambda: self.credentials,
+                    postman=self._postman,
+                ),
                 engine=engine,
                 clock=self.clock,
-                host=self.host,
-                start_id=f"{self.clock.now():%Y%m%dT%H%M%S}",
-                rows=rows,
-                tell=lambda what, where, rest: self.told.append((what, where, rest)),
+                start_id=start_id,
+                tell=tell,
                 start_tasks=start_tasks,
                 status_note=self.status_note,
-                ledger_lost=store.is_new and not trust.is_new,
-                credentials=lambda: self.credentials,
-                postman=self._postman,
                 pulse=self,
             )
         )

@@ -12,6 +12,7 @@ from typing import Any
 from vault_scheduler.daemon.guard import Guard
 from vault_scheduler.daemon.housekeeping import Housekeeping
 from vault_scheduler.daemon.local_engine import GRACE_S, local_engine, login_mark
+from vault_scheduler.daemon.parts import Parts
 from vault_scheduler.daemon.scheduler import Scheduler
 from vault_scheduler.daemon.state_files import StateFiles, state_files
 from vault_scheduler.daemon.survey import Survey
@@ -48,8 +49,8 @@ async def scheduling(
     hold: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[Scheduler]:
     """A scheduler that has brought what a former one left to its end; taken down in order."""
-    troubles, now = troubles or Troubles(tell), place.clock.now()
-    start_id = f"{now:%Y%m%dT%H%M%S}-{os.getpid()}"
+    troubles = troubles or Troubles(tell)
+    start_id = f"{place.clock.now():%Y%m%dT%H%M%S}-{os.getpid()}"
     async with state_files(place, tell, owner=start_id) as files:
         if place.machine.billing_problem:
             troubles.begin("billing", place.machine.billing_problem)
@@ -65,8 +66,6 @@ async def scheduling(
             start_tasks=start_tasks,
             only_requests=only_requests,
         )
-        for damage in files.damages:
-            scheduler.log_fault(damage, LOOK_AT_DISK, now)
         await scheduler.begin()
         # A command hears of a stop as soon as a daemon does; that a folder is only polled need not concern it.
         with watching(place, scheduler, Troubles(_nobody) if only_requests else troubles) as check:
@@ -92,39 +91,49 @@ def _put_together(
     only_requests: bool,
 ) -> Scheduler:
     """Only wires: the scheduler, and what tells it of attempts and messages."""
-    parts: dict[str, Scheduler] = {}
+    made: list[Scheduler] = []
     secrets = LiveSecrets(
         config_folder() / ENV_NAME, place.machine.secrets, lambda wrong: tell("problem", ENV_NAME, wrong)
     )
-    postman = ProcessPostman(
-        place.machine.notify, lambda sent: parts["scheduler"].post_sent(sent), path=place.machine.path
-    )
-    parts["scheduler"] = Scheduler(
+    postman = ProcessPostman(place.machine.notify, lambda sent: made[0].post_sent(sent), path=place.machine.path)
+    engine = local_engine(place, secrets, lambda event: made[0].post(event))
+    parts = Parts(
         vault=place.vault,
         store=files.store,
         survey=survey,
         guard=_guard(place, files.trust, survey),
-        engine=local_engine(place, secrets, lambda event: parts["scheduler"].post(event)),
+        engine=engine,
         clock=place.clock,
         host=place.machine.host,
         start_id=start_id,
         rows=files.rows,
+        tell=tell,
+        only_requests=only_requests,
         ledger_lost=files.store.is_new and not files.trust.is_new,
         ran_until=files.store.ran_until,
-        tell=tell,
-        start_tasks=start_tasks,
-        only_requests=only_requests,
-        status_note=not only_requests,
-        grace_s=GRACE_S,
         troubles=troubles,
         hold=hold,
         good_notes=files.good_notes,
         credentials=lambda: (login_mark(), secrets.mark()),
         postman=postman,
         mask=lambda text: Masker(secrets.ever()).mask_text(text),
+    )
+    for damage in files.damages:
+        parts.around.log_fault(damage, LOOK_AT_DISK, place.clock.now())
+    scheduler = Scheduler(
+        parts,
+        engine=engine,
+        clock=place.clock,
+        start_id=start_id,
+        tell=tell,
+        start_tasks=start_tasks,
+        only_requests=only_requests,
+        status_note=not only_requests,
+        grace_s=GRACE_S,
         pulse=None if only_requests else Pulse(),
     )
-    return parts["scheduler"]
+    made.append(scheduler)
+    return scheduler
 
 
 def _nobody(*_: str) -> None:

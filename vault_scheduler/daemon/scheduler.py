@@ -6,38 +6,20 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
 
 from vault_scheduler.clock import LONGEST_WAIT_S, Clock
-from vault_scheduler.daemon.changes import Changes
-from vault_scheduler.daemon.claims import Claims
-from vault_scheduler.daemon.claude_runs import ClaudeRuns
-from vault_scheduler.daemon.conversations import Questions
-from vault_scheduler.daemon.dispatcher import LONGEST_SETTLING, Dispatcher
-from vault_scheduler.daemon.endings import Endings
+from vault_scheduler.daemon.dispatcher import LONGEST_SETTLING
 from vault_scheduler.daemon.false_clock import take_back
-from vault_scheduler.daemon.followers import Followers
-from vault_scheduler.daemon.guard import Guard
-from vault_scheduler.daemon.inbox import Inbox
-from vault_scheduler.daemon.last_good import LastGood
 from vault_scheduler.daemon.notifier import Notifier
-from vault_scheduler.daemon.revision import Revision
-from vault_scheduler.daemon.roster import Roster, Tracked
-from vault_scheduler.daemon.scribe import Scribe
-from vault_scheduler.daemon.status_writer import StatusWriter
-from vault_scheduler.daemon.surroundings import NoteSurroundings
-from vault_scheduler.daemon.survey import Survey
-from vault_scheduler.daemon.troubles import Troubles
+from vault_scheduler.daemon.parts import Parts
+from vault_scheduler.daemon.roster import Tracked
+from vault_scheduler.daemon.troubles import Tell
 from vault_scheduler.engine import AttemptEnded, AttemptStarted, Engine, EngineEvent
 from vault_scheduler.errors import LedgerCorrupt, LedgerUnavailable
-from vault_scheduler.ledger.good_notes import GoodNotes
-from vault_scheduler.ledger.store import Store, TaskRow
-from vault_scheduler.notifiers.base import Heartbeat, Postman, Sent
-from vault_scheduler.planning.attendance import Attendance
+from vault_scheduler.notifiers.base import Heartbeat, Sent
 from vault_scheduler.planning.planner import is_going
-from vault_scheduler.run import Run, RunState, TriggerKind
+from vault_scheduler.run import RunState, TriggerKind
 from vault_scheduler.task import Problem, TaskType
-from vault_scheduler.vault.vault import Vault
 
 RECALLED = 1000
 """So many Claude runs of former daemons are looked at for what they may have written."""
@@ -47,8 +29,6 @@ LEASE = timedelta(seconds=60)
 TRY_AGAIN_S = 1.0
 STALL = timedelta(seconds=5)
 """A look that comes so much later than it was asked for: the machine slept, or the process was stopped or starved."""
-RESTART = "Restart the daemon: it reads the one that is there."
-PUT_BACK = "All that the daemon holds open is put back in its place."
 
 
 class Scheduler:
@@ -56,176 +36,40 @@ class Scheduler:
 
     def __init__(
         self,
+        parts: Parts,
         *,
-        vault: Vault,
-        store: Store,
-        survey: Survey,
-        guard: Guard,
         engine: Engine,
         clock: Clock,
-        host: str,
         start_id: str,
-        rows: dict[str, TaskRow],
-        tell: Callable[[str, str, str], None],
+        tell: Tell,
         start_tasks: bool = True,
         only_requests: bool = False,
         status_note: bool = False,
-        ledger_lost: bool = False,
-        ran_until: datetime | None = None,
         grace_s: float = 10.0,
-        troubles: Troubles | None = None,
-        hold: Callable[[], None] = lambda: None,
-        good_notes: GoodNotes | None = None,
-        credentials: Callable[[], object] = lambda: None,
-        postman: Postman | None = None,
-        mask: Callable[[str], str] = str,
         pulse: Heartbeat | None = None,
     ) -> None:
-        self._vault = vault
-        self.store = store
-        self._survey = survey
-        self._guard = guard
         self._engine = engine
         self._clock = clock
-        self._host = host
         self._start_id = start_id
         self._tell = tell
         self._start_tasks = start_tasks
         self._only_requests = only_requests
         self._keeps_status_note = status_note
         self._grace_s = grace_s
-        self._troubles = troubles or Troubles(tell)
-        self._hold = hold  # the vault, also if somebody removed the state folder
+        self._pulse = pulse
         self._events: deque[EngineEvent] = deque()
-        self._fault = ""  # why nothing is started: the ledger is not the one that was opened
         self._started = False  # the first look is complete, on_start tasks are claimed
-        self._attendance = Attendance()
         self._last_beat = float("-inf")
         self._look_by: datetime | None = None  # when the next tick is to be
         self.wake = asyncio.Event()
-        self._roster = Roster(survey, guard, host, rows, ledger_lost=ledger_lost, ran_until=ran_until)
-        self._questions = Questions()
-        self._claude = ClaudeRuns(
-            store,
-            questions=self._questions,
-            troubles=self._troubles,
-            credentials=credentials,
-            zone=lambda: ZoneInfo(survey.timezone),
-        )
-        self._pulse = pulse
-        self._put_together(vault, good_notes)
-        self._notifier = self._notified_by(postman, mask)
-        guard.watch(self.dispatcher.active)
-
-    def _put_together(self, vault: Vault, good_notes: GoodNotes | None) -> None:
-        """The parts that share this scheduler's state, each with what it may ask and tell."""
-        self.dispatcher = Dispatcher(
-            store=self.store,
-            engine=self._engine,
-            budget=self._guard,
-            view=lambda task: self._roster.view(task, self._clock.now()),
-            vault=str(vault.root),
-            system_folder=vault.system_folder,
-            report=self._report_run,
-            claude=self._claude,
-            named_files=lambda: self._roster.named_files(vault),
-        )
-        self._around = NoteSurroundings(
-            survey=self._survey,
-            roster=self._roster,
-            clock=self._clock,
-            host=self._host,
-            runs_of=self.dispatcher.of_task,
-            questions=self._questions,
-            tell=self._tell,
-        )
-        self.scribe = self._around.scribe = Scribe(vault=vault, store=self.store, surroundings=self._around)
-        self._claims = Claims(
-            store=self.store,
-            survey=self._survey,
-            roster=self._roster,
-            dispatcher=self.dispatcher,
-            questions=self._questions,
-            scribe=self.scribe,
-            tell=self._tell,
-        )
-        self._followers = Followers(
-            store=self.store,
-            roster=self._roster,
-            dispatcher=self.dispatcher,
-            claims=self._claims,
-            scribe=self.scribe,
-            tell=self._tell,
-        )
-        self.changes = Changes(vault=vault, roster=self._roster, claims=self._claims, start_id=self._start_id)
-        self._around.also_wrote = self.changes.wrote
-        self._status = StatusWriter(
-            vault=vault,
-            store=self.store,
-            survey=self._survey,
-            roster=self._roster,
-            dispatcher=self.dispatcher,
-            guard=self._guard,
-            around=self._around,
-            troubles=self._troubles,
-            pen=self.scribe.pen,
-            host=self._host,
-        )
-        self._inbox = Inbox(store=self.store, survey=self._survey, roster=self._roster, claims=self._claims)
-        self._endings = Endings(
-            store=self.store,
-            survey=self._survey,
-            roster=self._roster,
-            dispatcher=self.dispatcher,
-            scribe=self.scribe,
-            around=self._around,
-            tell=self._tell,
-        )
-        self._last_good = LastGood(
-            good_notes,
-            self._survey.registry,
-            quiet_s=self._around.quiet_s,
-            held=self._guard.held,
-            report=self._around.report,
-        )
-        self._revision = Revision(
-            store=self.store,
-            survey=self._survey,
-            roster=self._roster,
-            guard=self._guard,
-            attendance=self._attendance,
-            dispatcher=self.dispatcher,
-            questions=self._questions,
-            claims=self._claims,
-            changes=self.changes,
-            endings=self._endings,
-            scribe=self.scribe,
-            around=self._around,
-            last_good=self._last_good,
-            tell=self._tell,
-            troubles=self._troubles,
-            host=self._host,
-            only_requests=self._only_requests,
-        )
-
-    def _notified_by(self, postman: Postman | None, mask: Callable[[str], str]) -> Notifier | None:
-        if postman is None:
-            return None
-        notifier = Notifier(
-            store=self.store,
-            survey=self._survey,
-            roster=self._roster,
-            guard=self._guard,
-            around=self._around,
-            troubles=self._troubles,
-            postman=postman,
-            vault_name=self._vault.root.name,
-            host=self._host,
-            mask=mask,
-            log=lambda who, what: self.log_fault(f"{who}: {what}", "", self._clock.now()),
-        )
-        self.dispatcher.hears = lambda task, topic, started: notifier.hears(task, topic, started=started)
-        return notifier
+        self.store, self.dispatcher = parts.store, parts.dispatcher
+        self.scribe, self.changes = parts.scribe, parts.changes
+        self._troubles, self._ledger, self._attendance = parts.troubles, parts.ledger, parts.attendance
+        self._survey, self._roster, self._guard = parts.survey, parts.roster, parts.guard
+        self._claims, self._followers, self._inbox = parts.claims, parts.followers, parts.inbox
+        self._endings, self._revision = parts.endings, parts.revision
+        self._around, self._status, self._claude = parts.around, parts.status, parts.claude
+        self._notifier = parts.notifier
 
     def tracked(self, task: str) -> Tracked | None:
         """The task and how it stands, if it is one now."""
@@ -234,10 +78,6 @@ class Scheduler:
     def problems(self) -> list[Problem]:
         """Everything wrong with the vault's notes now."""
         return self._around.problems()
-
-    def log_fault(self, message: str, fix: str, now: datetime) -> None:
-        """Something is wrong that no note of a task is to blame for: a line in the daily log."""
-        self._around.log_once(Problem(path=self._survey.settings_path, line=1, key="", message=message, fix=fix), now)
 
     # the loop
 
@@ -378,7 +218,7 @@ class Scheduler:
         except LedgerUnavailable as error:
             self._troubles.begin("ledger", f"{error}. Nothing starts until it can be used again")
             return False
-        if not self._fault:
+        if not self._ledger.fault:
             self._troubles.end("ledger", "it can be used again")
         return is_through
 
@@ -389,7 +229,7 @@ class Scheduler:
         """
         now, monotonic = self._clock.now(), self._clock.monotonic()
         await self._notice_time(now, monotonic)
-        await self._check_ledger(now)
+        await self._ledger.check(now)
         await self._take_events()
         if self._attendance.gone:
             await self.dispatcher.give_up_late(self._attendance.gone, self._attendance.why_gone, now)
@@ -401,7 +241,7 @@ class Scheduler:
         if paused := await self._endings.recall():
             self._revision.touch(paused)
             await self._revision.look(now, monotonic, may_claim=False)
-        if not self._fault:
+        if not self._ledger.fault:
             await self._inbox.take(now)
             await self._follow(now)
             if self._may_claim:
@@ -449,7 +289,7 @@ class Scheduler:
 
     @property
     def _may_start(self) -> bool:
-        return not self._fault and not self._survey.doubts_settings
+        return not self._ledger.fault and not self._survey.doubts_settings
 
     @property
     def _may_claim(self) -> bool:
@@ -471,39 +311,9 @@ class Scheduler:
         if self._may_follow:
             await self._followers.claim(now, self._attendance.absence)
 
-    async def _check_ledger(self, now: datetime) -> None:
-        """Somebody may have deleted or replaced the ledger or the approvals under us (rule 10).
-
-        Nothing starts until what we hold open is in its place again.
-        """
-        found = await self.store.check()
-        fault = f"the ledger is {found}" if found else self._guard.fault()
-        if fault and fault != self._fault:
-            fix = PUT_BACK if _may_be_put_back(fault) else RESTART
-            self._troubles.begin("ledger", f"{fault}: nothing starts. {fix}")
-            self.log_fault(fault, fix, now)
-        self._fault = fault
-        self._hold()
-        if _may_be_put_back(fault):
-            await self._put_back(found)
-
-    async def _put_back(self, found: str | None) -> None:
-        if found:
-            await self._reattach()
-        if _may_be_put_back(self._guard.fault()):
-            self._guard.put_back()
-        fault = await self.store.check()
-        self._fault = f"the ledger is {fault}" if fault else self._guard.fault()
-
-    async def _reattach(self) -> None:
-        """What lay in the ledger's place may have been damaged, and set aside."""
-        await self.store.reattach()
-        for notice in self.store.notices:
-            self._tell("problem", "ledger", notice)
-
     async def _beat(self, now: datetime, monotonic: float) -> None:
         self._ping(monotonic)
-        if monotonic - self._last_beat >= HEARTBEAT_S and not self._fault:
+        if monotonic - self._last_beat >= HEARTBEAT_S and not self._ledger.fault:
             self._last_beat = monotonic
             await self.store.set_meta("last pass", now.isoformat())
             await self.store.renew_leases(now + LEASE)
@@ -572,38 +382,3 @@ class Scheduler:
         for run in self.dispatcher.active():
             if is_going(run) and (why := self._roster.stopped(run.task)):
                 await self.dispatcher.cancel(run.id, why, now)
-
-    def _report_run(self, run: Run, what: str) -> None:
-        self._status.poke()
-        if run.state is RunState.ENDED:
-            self._questions.run_ended(run)
-            self._followers.pending = True
-            self._endings.add(run)
-            self._guard.run_ended(run, run.ended_at or self._clock.now())
-            self._last_good.run_ended(run, run.ended_at or self._clock.now())
-            self.scribe.poke()
-            return
-        tracked = self._roster.get(run.task)
-        if what == "withdrawn":
-            self._roster.has_started(run, -1)
-            self._guard.run_withdrawn(run)
-            return
-        if run.state is RunState.WAITING:
-            self._guard.run_ended(run, self._clock.now())  # nothing of it is alive until its next attempt
-            self._last_good.run_ended(run, self._clock.now())
-            self._around.waits(run)
-        if what == "started" and run.attempts == 1:
-            self._roster.has_started(run)
-            if self._notifier is not None:
-                self._notifier.attempt_began(run)
-        if what == "started":
-            self.changes.attempt_began(run, self._clock.monotonic())
-        if is_going(run):
-            self._guard.run_started(run, tracked.task if tracked else None)
-            self._last_good.run_started(run, self._clock.now())
-        self._tell(what, run.task, "")
-
-
-def _may_be_put_back(fault: str) -> bool:
-    """A ledger of a newer version belongs to that; approvals that somebody put there are not ours to overrule."""
-    return fault in ("the ledger is missing", "the ledger is replaced", "the file of approvals is missing")

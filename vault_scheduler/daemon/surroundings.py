@@ -177,3 +177,7 @@ class NoteSurroundings:
         subject = f"{problem.key}: " if problem.key else ""
         text = problem_line(problem.path, problem.line, f"{subject}{problem.message}. {problem.fix}")
         self.scribe.log(f"p-{fingerprint(text)[:12]}", text, local)
+
+    def log_fault(self, message: str, fix: str, now: datetime) -> None:
+        """Something is wrong that no note of a task is to blame for: a line in the daily log."""
+        self.log_once(Problem(path=self._survey.settings_path, line=1, key="", message=message, fix=fix), now)

@@ -1,0 +1,86 @@
+"""Who has to know what happens to a run: notes, chains, pins, problems and people."""
+
+from __future__ import annotations
+
+from vault_scheduler.clock import Clock
+from vault_scheduler.daemon.changes import Changes
+from vault_scheduler.daemon.conversations import Questions
+from vault_scheduler.daemon.endings import Endings
+from vault_scheduler.daemon.followers import Followers
+from vault_scheduler.daemon.guard import Guard
+from vault_scheduler.daemon.last_good import LastGood
+from vault_scheduler.daemon.notifier import Notifier
+from vault_scheduler.daemon.roster import Roster
+from vault_scheduler.daemon.scribe import Scribe
+from vault_scheduler.daemon.status_writer import StatusWriter
+from vault_scheduler.daemon.surroundings import NoteSurroundings
+from vault_scheduler.daemon.troubles import Tell
+from vault_scheduler.planning.planner import is_going
+from vault_scheduler.run import Run, RunState
+
+
+class RunReports:
+    """Passes on what the dispatcher reports."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        roster: Roster,
+        guard: Guard,
+        questions: Questions,
+        followers: Followers,
+        changes: Changes,
+        endings: Endings,
+        last_good: LastGood,
+        scribe: Scribe,
+        around: NoteSurroundings,
+        status: StatusWriter,
+        notifier: Notifier | None,
+        tell: Tell,
+    ) -> None:
+        self._clock = clock
+        self._roster = roster
+        self._guard = guard
+        self._questions = questions
+        self._followers = followers
+        self._changes = changes
+        self._endings = endings
+        self._last_good = last_good
+        self._scribe = scribe
+        self._around = around
+        self._status = status
+        self._notifier = notifier
+        self._tell = tell
+
+    def take(self, run: Run, what: str) -> None:
+        """Something has happened to a run: it started, was found, withdrawn, waits or has ended."""
+        now = self._clock.now()
+        self._status.poke()
+        if run.state is RunState.ENDED:
+            self._questions.run_ended(run)
+            self._followers.pending = True
+            self._endings.add(run)
+            self._guard.run_ended(run, run.ended_at or now)
+            self._last_good.run_ended(run, run.ended_at or now)
+            self._scribe.poke()
+            return
+        tracked = self._roster.get(run.task)
+        if what == "withdrawn":
+            self._roster.has_started(run, -1)
+            self._guard.run_withdrawn(run)
+            return
+        if run.state is RunState.WAITING:
+            self._guard.run_ended(run, now)  # nothing of it is alive until its next attempt
+            self._last_good.run_ended(run, now)
+            self._around.waits(run)
+        if what == "started" and run.attempts == 1:
+            self._roster.has_started(run)
+            if self._notifier is not None:
+                self._notifier.attempt_began(run)
+        if what == "started":
+            self._changes.attempt_began(run, self._clock.monotonic())
+        if is_going(run):
+            self._guard.run_started(run, tracked.task if tracked else None)
+            self._last_good.run_started(run, now)
+        self._tell(what, run.task, "")
