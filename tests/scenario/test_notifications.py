@@ -388,6 +388,18 @@ def test_a_crash_before_the_decision_is_made_up_for(backup: World) -> None:
     assert titles(backup) == ["❌ backup failed"]
 
 
+def test_a_notifier_that_was_removed_is_told_nothing_any_more(backup: World) -> None:
+    """What waits for it is forgotten, and nobody complains."""
+    backup.mail = lambda _: "connection refused"
+    run(backup, failed())
+    backup.stop()
+    backup.notifiers = ("mail",)
+    backup.start()
+    backup.advance(300)
+    assert [parcel.receiver for parcel in backup.parcels] == ["phone"]
+    assert backup.call(backup.store.outbox()) == []
+
+
 # pings
 
 

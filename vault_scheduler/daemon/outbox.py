@@ -90,8 +90,9 @@ class Outbox:
     async def _send(self, bundle: tuple[Letter, ...], now: datetime) -> None:
         first = bundle[0]
         url = self._ping_url(first.subject) if first.ping else ""
-        if first.ping and not url:
-            await self._store.letters_done(bundle, now, "there is no ping_url any more")
+        if not url and first.receiver not in self._postman.receivers:
+            await self._store.letters_done(bundle, now, "nobody of this name is to be told any more")
+            self._troubles.end(f"{OURS}{_name(first)}", "nobody of this name is to be told any more")
             return
         # Written first: a crash may send it a second time, after that delay, and never forgets it.
         await self._store.try_letters(bundle, retry_at(max(bundle, key=lambda letter: letter.tries), now))

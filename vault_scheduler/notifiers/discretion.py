@@ -14,12 +14,12 @@ _HIDDEN = "***"
 
 
 def discreet(words: str, address: Address) -> str:
-    """One line, in which no part of the address stands but its scheme, or the name of the program."""
+    """One line, no full stop, in which no part of the address stands but its scheme, or the name of the program."""
     secrets = _parts_of_url(address) if isinstance(address, str) else list(address[1:])
     for secret in sorted({*secrets, *map(unquote, secrets)}, key=len, reverse=True):
         if len(secret) >= _SHORTEST:
             words = words.replace(secret, _HIDDEN)
-    return plain_line(words, _LONGEST_REASON)
+    return plain_line(words, _LONGEST_REASON).rstrip(" .,:")
 
 
 def _parts_of_url(url: str) -> list[str]:
