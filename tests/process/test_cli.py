@@ -1208,3 +1208,14 @@ def test_taking_the_vault_over_forgets_what_was_due_before(shell: Shell) -> None
     assert first >= NOW
     assert shell("host", "take").out == "laptop runs this vault already; 00_system/scheduler.md is unchanged\n"
     assert shell.ledger(lambda store: store.task_rows())["a"].watermark == first
+
+
+def test_a_reason_is_told_on_a_terminal_as_it_can_be_typed(shell: Shell) -> None:
+    """No backslashes of markdown: a command or a name in a reason can be copied."""
+    shell.write("hello", '---\ntype: command\ncommand: "true"\ncron: "0 0 29 2 *"\n---\n')
+    reason = "run `claude setup-token`, put it into CLAUDE_TOKEN"
+    run = a_run("hello", datetime(2026, 11, 20, 6, tzinfo=UTC))
+    shell.ledger(lambda store: ended(store, run, Result(outcome=Outcome.BLOCKED, reason=reason)))
+    assert reason in shell("history").out
+    assert reason in shell("show", "hello").out
+    assert reason in shell("logs", run.id).err

@@ -40,6 +40,26 @@ def test_says_until_when_it_is_valid(watched: World) -> None:
     assert "- Fri 2026-11-20 12:00 · [[00_system/tasks/a|a]]" in status(watched)
 
 
+def test_the_first_page_tells_of_notes_that_were_written_just_before(watched: World) -> None:
+    """Who makes a vault and starts the daemon in the same minute reads of the tasks, not that there are none."""
+    watched.command("a", 'cron: "0 12 * * *"', age_s=0)
+    watched.put("broken", b'---\ntype: command\ncommand: "x"\ncron: "61 * * * *"\n---\n')
+    watched.start()
+    watched.advance(30)
+    assert "1 task, looked after" in status(watched)
+    assert prop(watched, "needs_you") == 1
+
+
+def test_the_first_page_does_not_wait_for_ever(watched: World) -> None:
+    """Somebody who types on and on keeps the page back for half a minute at most."""
+    watched.command("a", 'cron: "0 12 * * *"', age_s=0)
+    watched.start()
+    for minute in range(8):
+        watched.edit("a", f"{minute} 12", f"{minute + 1} 12")
+        watched.advance(5)
+    assert "If it is later than" in status(watched)
+
+
 def test_is_renewed_hourly_although_nothing_happens(watched: World) -> None:
     """Silence would be a death: the page is written at least once an hour, and no more often than that."""
     watched.command("a", 'cron: "0 12 1 1 *"')

@@ -87,6 +87,13 @@ def test_takes_an_api_key_in_the_env_file_as_api_billing(tmp_path: Path) -> None
     assert Machine.load(write(tmp_path, 'billing = "plan"\n')).billing is Billing.PLAN
 
 
+def test_keeps_a_key_from_sessions_only_where_somebody_said_plan(tmp_path: Path) -> None:
+    """A key that is put into the env file while the daemon runs is used, as it would be after a restart."""
+    assert Machine.load(write(tmp_path, 'billing = "plan"\n')).withheld == ("ANTHROPIC_API_KEY",)
+    assert Machine.load(write(tmp_path, 'billing = "api"\n')).withheld == ()
+    assert Machine.load(write(tmp_path, "")).withheld == ()
+
+
 def test_points_out_a_key_that_would_move_the_bill_from_the_plan(tmp_path: Path) -> None:
     """Only where the configuration says plan and the env file has a key all the same."""
     stray = Machine.load(write(tmp_path, 'billing = "plan"\n', "ANTHROPIC_API_KEY=x\n"))

@@ -10,7 +10,7 @@ import pytest
 from vault_scheduler.commands.columns import cut, plural, table, width_of
 from vault_scheduler.commands.creation import Draft
 from vault_scheduler.commands.moments import iso, length, long_local, read_moment, read_until, relative
-from vault_scheduler.commands.render import ran_line
+from vault_scheduler.commands.render import ran_line, refused_line
 from vault_scheduler.errors import BadValue
 from vault_scheduler.notes.note import Document
 from vault_scheduler.run import Outcome
@@ -154,3 +154,11 @@ def test_a_run_is_told_with_its_outcome_and_reason() -> None:
     assert "--follow" in ran_line("a", "r-1", None, "")
     waits = ran_line("a", "r-1", None, "waits for quota until 2026-11-22 12:00")
     assert waits == "a waits for quota until 2026-11-22 12:00: r-1. A daemon goes on with it then"
+
+
+def test_a_run_that_the_vault_refused_is_told_with_the_way_out() -> None:
+    """Who stopped the vault on the phone and forgot it reads how it goes on."""
+    assert refused_line("a", "vault stopped") == (
+        "a was not run: vault stopped. `vault-sched resume --all` makes the vault active"
+    )
+    assert refused_line("a", "it is held") == "a was not run: it is held"

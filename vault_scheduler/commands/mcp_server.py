@@ -240,7 +240,7 @@ class Tools:
         item = app.runnable(notes(place).find(task))
         answer = await requests.request(place, "run", item.name, wait=wait, tell=_unheard)
         if answer.refused:
-            raise Refused(f"{item.name} was not run: {answer.refused}")
+            raise Refused(render.refused_line(item.name, answer.refused))
         outcome = answer.outcome.value if answer.outcome else None
         return {"task": item.name, "run": answer.run, "outcome": outcome, "reason": answer.reason}
 

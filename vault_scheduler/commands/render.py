@@ -209,7 +209,7 @@ def _told(run: Run) -> tuple[str, str]:
     from vault_scheduler.telling.summary import SIGNS, facts_of
 
     sign = SIGNS[run.outcome] if run.outcome else " "
-    return sign, " · ".join(facts_of(run))
+    return sign, " · ".join(facts_of(run, line=plain_line))
 
 
 # --- next --------------------------------------------------------------------------------------------------
@@ -296,7 +296,7 @@ def status_page(report: StatusReport, place: Place, now: datetime, width: int | 
     zone = ZoneInfo(place.timezone)
     lines = facts(
         [
-            ("alive", _alive(report, now)),
+            ("alive", _alive(report, now, zone)),
             ("vault", f"{place.vault.root} ({report.vault_status})"),
             ("host", place.machine.host),
             ("tasks", str(report.tasks)),
@@ -315,18 +315,26 @@ def status_page(report: StatusReport, place: Place, now: datetime, width: int | 
     return lines
 
 
-def _alive(report: StatusReport, now: datetime) -> str:
+def _alive(report: StatusReport, now: datetime, zone: ZoneInfo) -> str:
     holder = report.holder
     if holder is None:
         return "no: no daemon serves this vault. Start one with `vault-sched daemon`"
     if holder.purpose != "daemon":
         return f"no: {holder} only runs one task"
     last = relative(report.last_pass, now) if report.last_pass else "none yet"
-    since = f"since {holder.since}" if holder.since else ""
+    since = f"since {_moment(holder.since, zone)}" if holder.since else ""
     who = " ".join(part for part in (f"process {holder.pid}" if holder.pid else "a process", since) if part)
     if not report.alive:
         return f"no: {who} is there, but its last pass was {last}. Restart it"
     return f"yes: {who}, last pass {last}"
+
+
+def _moment(text: str, zone: ZoneInfo) -> str:
+    """A moment that a lock file tells, as people read it; what is none, as it stands."""
+    try:
+        return long_local(datetime.fromisoformat(text), zone)
+    except ValueError:
+        return text
 
 
 def held_page(waiting: Sequence[Waiting]) -> list[str]:
@@ -378,7 +386,7 @@ def init_page(made: Initialised) -> list[str]:
         lines.append(
             f"This machine is {made.machine}: to run the vault here, set `host: {made.machine}` in its settings."
         )
-    return [*lines, "Next: `vault-sched list` shows the tasks, `vault-sched daemon` runs them."]
+    return [*lines, "Next, in that folder: `vault-sched list` shows the tasks, `vault-sched daemon` runs them."]
 
 
 def created_page(created: Created, now: datetime) -> list[str]:
@@ -427,6 +435,12 @@ def ran_line(task: str, run: str, outcome: Outcome | None, reason: str) -> str:
     return " · ".join(part for part in parts if part)
 
 
+def refused_line(task: str, why: str) -> str:
+    """`run`: why it was not, and the way out where the vault as a whole is switched off."""
+    cure = ". `vault-sched resume --all` makes the vault active" if why.startswith("vault ") else ""
+    return f"{task} was not run: {why}{cure}"
+
+
 def no_output_line(found: Output) -> str:
     """`logs` of a run that printed nothing."""
     run = found.run
@@ -434,7 +448,7 @@ def no_output_line(found: Output) -> str:
         return f"{run.id} has printed nothing yet ({run.state.value})"
     from vault_scheduler.telling.summary import facts_of
 
-    told = " · ".join(facts_of(run))
+    told = " · ".join(facts_of(run, line=plain_line))
     return f"{run.id} printed nothing: {run.outcome.value}, {told}"
 
 

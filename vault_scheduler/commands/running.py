@@ -55,7 +55,7 @@ def run(
 ) -> None:
     """Run a task once, now. The schedule does not move."""
     from vault_scheduler.commands import app
-    from vault_scheduler.commands.render import ran_line
+    from vault_scheduler.commands.render import ran_line, refused_line
     from vault_scheduler.commands.view import notes
     from vault_scheduler.daemon import requests
 
@@ -64,7 +64,7 @@ def run(
     tell = _problems_of(place, item.path)
     answer = finished(requests.request(place, "run", item.name, wait=wait, tell=tell))
     if answer.refused:
-        complain(f"{item.name} was not run: {answer.refused}")
+        complain(refused_line(item.name, answer.refused))
         finish(False)
     print(ran_line(item.name, answer.run, answer.outcome, answer.reason))
     finish(answer.outcome is None or answer.outcome.value == "success")

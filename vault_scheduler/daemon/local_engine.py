@@ -12,7 +12,7 @@ from vault_scheduler.executors.base import Executor, MachineEnvironment
 from vault_scheduler.executors.claude import ClaudeExecutor
 from vault_scheduler.executors.command import CommandExecutor
 from vault_scheduler.executors.python import PythonExecutor
-from vault_scheduler.machine.config import API_KEY, ENV_NAME, Billing
+from vault_scheduler.machine.config import ENV_NAME
 from vault_scheduler.machine.live_env import LiveSecrets
 from vault_scheduler.machine.place import Place
 from vault_scheduler.platform.paths import config_folder
@@ -65,5 +65,5 @@ def machine_environment(place: Place) -> MachineEnvironment:
         secrets=place.machine.secrets,
         env_file=str(config_folder() / ENV_NAME),
         state=str(place.state),
-        withheld=(API_KEY,) if place.machine.billing is Billing.PLAN else (),
+        withheld=place.machine.withheld,
     )

@@ -21,6 +21,8 @@ from vault_scheduler.telling.status_note import WRITTEN_AFTER, Ask, Coming, Stat
 from vault_scheduler.vault.vault import Vault
 
 AT_MOST_EVERY_S = 300.0
+FIRST_WITHIN_S = 30.0
+"""For so long at most the first page of a daemon waits for notes that were changed just before it started."""
 AGAIN_S = 15.0  # after a page that could not be written
 LOOKED_AT = 200  # tasks whose next fire times are asked for
 NEXT = 10
@@ -63,6 +65,7 @@ class StatusWriter:
         self._stale = True
         self._written_at = float("-inf")  # awake seconds of the last try
         self._good_until: datetime | None = None
+        self._first_by: float | None = None  # awake seconds
 
     def poke(self) -> None:
         """A run has begun or ended, or a definition has changed."""
@@ -70,6 +73,8 @@ class StatusWriter:
 
     def next_moment(self, now: datetime, monotonic: float) -> float:
         """The awake second at which the page is to be written."""
+        if self._waits_for_notes(monotonic):
+            return self._first_by or monotonic
         hourly = monotonic + ((self._good_until or now) - now).total_seconds()
         return max(self._written_at + AT_MOST_EVERY_S, monotonic if self._stale else hourly)
 
@@ -79,6 +84,14 @@ class StatusWriter:
             self._stale = True
         if self.next_moment(now, monotonic) <= monotonic:
             await self._write(now, monotonic)
+
+    def _waits_for_notes(self, monotonic: float) -> bool:
+        """Whether the first page would tell of too few tasks, and the next one could not mend it for 5 minutes."""
+        if self._written_at > float("-inf") or not self._survey.unsettled:
+            return False
+        if self._first_by is None:
+            self._first_by = monotonic + FIRST_WITHIN_S
+        return monotonic < self._first_by
 
     @property
     def _subject(self) -> object:

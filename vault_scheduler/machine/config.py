@@ -66,6 +66,15 @@ class Machine:
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  # the env file
     warnings: tuple[str, ...] = ()  # for `doctor` and the daemon's log
     billing_problem: str = ""  # a key that would move the bill, and is not used; "": none
+    billing_is_said: bool = False  # in config.toml, not told from the env file
+
+    @property
+    def withheld(self) -> tuple[str, ...]:
+        """Names of secrets that no Claude session gets, as they would move the bill from the plan to the API.
+
+        None where nobody said `billing = "plan"`: a key that is put into the env file later means `api` then, too.
+        """
+        return (API_KEY,) if self.billing_is_said and self.billing is Billing.PLAN else ()
 
     @classmethod
     def load(cls, folder: Path) -> Machine:
@@ -74,6 +83,7 @@ class Machine:
         Without the key `billing`, an ANTHROPIC_API_KEY in the env file means `api`, else `plan`.
         """
         given = _read_config(folder / CONFIG_NAME)
+        given["billing_is_said"] = "billing" in given
         secrets = read_env(folder / ENV_NAME)
         has_key = bool(secrets.get(API_KEY))
         if has_key:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -14,6 +14,7 @@ from vault_scheduler.text.harmless import clean, fenced, harmless_markdown, head
 
 TEXT_LIMIT = 2000
 """Characters of output that a note shows, head and tail."""
+_Line = Callable[[str, int], str]
 _REASON = 200  # characters
 _TITLE_REASON = 80  # of a callout; what is longer stands whole below it
 _WHOLE_REASON = 600
@@ -52,16 +53,19 @@ def lateness_words(run: Run) -> str:
     return f"{duration_words(late)} late" if late > 60 else ""
 
 
-def facts_of(run: Run, reason_limit: int = _REASON) -> tuple[str, ...]:
-    """What is worth a word: outcome if it says more than the sign, duration, cost, lateness, attempts, reason."""
+def facts_of(run: Run, reason_limit: int = _REASON, *, line: _Line = one_line) -> tuple[str, ...]:
+    """What is worth a word: outcome if it says more than the sign, duration, cost, lateness, attempts, reason.
+
+    `line` makes a reason fit: `one_line` for markdown, `plain_line` for a terminal.
+    """
     if run.never_started:
-        return (_not_started(run),)
+        return (_not_started(run, line),)
     facts = [duration_words(run.duration_s or 0.0)]
     facts += _price(run.result) if run.result is not None else []
     facts.append(lateness_words(run))
     if run.attempts > 1:
         facts.append(f"{run.attempts} attempts")
-    facts.append(_reason(run, reason_limit))
+    facts.append(_reason(run, reason_limit, line))
     return tuple(fact for fact in facts if fact)
 
 
@@ -71,14 +75,14 @@ def _price(result: Result) -> list[str]:
     return [*cost, f"{result.turns} turns"] if result.turns and result.turns > 1 else cost
 
 
-def _not_started(run: Run) -> str:
+def _not_started(run: Run, line: _Line) -> str:
     outcome = (run.outcome or Outcome.MISSED).value
     number = f" {run.count} ×" if run.count > 1 else ""
-    return f"{outcome}{number} ({one_line(run.reason, _REASON)})" if run.reason else f"{outcome}{number}"
+    return f"{outcome}{number} ({line(run.reason, _REASON)})" if run.reason else f"{outcome}{number}"
 
 
-def _reason(run: Run, limit: int) -> str:
-    reason = one_line(run.reason, limit)
+def _reason(run: Run, limit: int, line: _Line) -> str:
+    reason = line(run.reason, limit)
     if run.outcome in (Outcome.SUCCESS, Outcome.FAILURE, None):
         return reason
     return f"{run.outcome.value}: {reason}" if reason else run.outcome.value
