@@ -66,6 +66,10 @@ GROUPS: dict[str, tuple[str, dict[str, Callable[..., Any]]]] = {
         },
     ),
 }
+GROUPS["state"] = (
+    "What this machine knows of the vault, to be carried to another one.",
+    {"export": installing.state_export, "import": installing.state_import},
+)
 for _name, _command in COMMANDS.items():
     cli.command(_name, cls=Command)(_command)
 for _name, (_help, _commands) in GROUPS.items():

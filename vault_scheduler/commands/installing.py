@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -46,6 +47,36 @@ def doctor(
     else:
         say(health.page(found))
     finish(not any(finding.grade is health.Grade.FAULT for finding in found))
+
+
+def state_export(
+    file: Annotated[Path, typer.Argument(help="The archive to write, for example vault-state.zip.")],
+    outputs: Annotated[
+        bool, typer.Option("--with-outputs/--without-outputs", help="Full outputs of runs, too; they are most of it.")
+    ] = True,
+    vault: VaultOption = None,
+) -> None:
+    """Write what this machine knows of the vault into one file. The daemon may run meanwhile; better if it does not."""
+    from vault_scheduler.commands import carrying, carrying_page
+
+    place = writing_place(vault, "state export")
+    say(carrying_page.exported(finished(carrying.export(place, file.expanduser(), outputs=outputs))))
+
+
+def state_import(
+    file: Annotated[Path, typer.Argument(help="An archive that `state export` wrote.")],
+    replace: Annotated[bool, typer.Option("--replace", help="Set aside what this machine knows of the vault.")] = False,
+    with_approvals: Annotated[
+        bool, typer.Option("--with-approvals", help="What was approved on the other machine is approved here.")
+    ] = False,
+    vault: VaultOption = None,
+) -> None:
+    """Begin here with the state of another machine. No daemon may run; nothing is caught up."""
+    from vault_scheduler.commands import carrying, carrying_page
+
+    place = writing_place(vault, "state import")
+    found = finished(carrying.take(place, file.expanduser(), replacing=replace, with_approvals=with_approvals))
+    say(carrying_page.imported(found, place.machine.trust))
 
 
 def service_install(

@@ -51,6 +51,11 @@ class RunTable:
         with self._file.write(durable=False) as change:
             change.run("UPDATE runs SET owner = ?, lease_until = ? WHERE state <> 'ended'", self.owner, epoch(until))
 
+    async def count_runs(self) -> int:
+        """How many runs and range rows there are."""
+        row = self._file.one("SELECT count(*) FROM runs")
+        return int(row[0]) if row else 0
+
     async def active(self) -> list[Run]:
         """See `Store.active`."""
         rows = self._file.rows("SELECT * FROM runs WHERE state <> 'ended' ORDER BY fire_time, seq")

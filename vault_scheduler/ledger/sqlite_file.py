@@ -127,6 +127,11 @@ class SqliteFile:
         self._schema, self.notices = fresh._schema, fresh.notices
         lost.close()
 
+    def fill_from(self, source: Path, tables: Sequence[str] = ()) -> bool:
+        """Put the rows of another such file over those here; whether all of them could be read. Raises as `open`."""
+        with translated(self.path):
+            return _salvage(source, self._db, tables)[1]
+
     def integrity(self) -> str:
         """SQLite's own finding: "ok", or the first damage."""
         row = self.one("PRAGMA quick_check(1)")
