@@ -236,6 +236,7 @@ def test_read_only_reads_neither_secrets_nor_writes(stage: Stage) -> None:
     The env file and the process table are hidden, a secret in the answer is masked, and nothing is written.
     """
     hostile_settings(stage)
+    (stage.folder / "home/elsewhere.md").write_text("NOT-IN-THE-VAULT")
     result = stage.run(
         [
             use("Read", file_path=str(stage.folder / "env")),
@@ -245,11 +246,14 @@ def test_read_only_reads_neither_secrets_nor_writes(stage: Stage) -> None:
             use("Bash", command=stage.trace("bash")),
         ],
         [text(f"The secret is {SECRET}.")],
+        request={"body": "Read @Inbox.md and @../home/elsewhere.md first."},
         permissions=Permissions.READ_ONLY,
     )
     ours = {f"mcp__vault-sched__{name}" for name in ("ask_person", "report_failure", "nothing_new")}
     assert stage.api.tool_names() - {"DeferredToolPlaceholder"} == {"Read", "Glob", "Grep", "Skill"} | ours
     assert SECRET not in stage.api.all_text()
+    assert "An idea." in stage.api.all_text()  # mentioned with @, and in the vault
+    assert "NOT-IN-THE-VAULT" not in stage.api.all_text()
     assert result.text == "The secret is [masked]."
     assert SECRET not in stage.output()
     assert len(result.denials) == 5

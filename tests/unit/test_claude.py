@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 
 from vault_scheduler.executors.base import Ended, MachineEnvironment, RunRequest, action_to_json
 from vault_scheduler.executors.claude import ClaudeExecutor
-from vault_scheduler.executors.claude_guard import Fence, Write, hidden_paths, objection, reading_objection, write_of
+from vault_scheduler.executors.claude_guard import (
+    Fence,
+    Write,
+    hidden_paths,
+    objection,
+    reading_objection,
+    without_foreign_mentions,
+    write_of,
+)
 from vault_scheduler.executors.claude_record import Record, judge, missing_server, record_from, rule_for
 from vault_scheduler.executors.claude_session import (
     NEVER_OFFERED,
@@ -559,6 +567,35 @@ def test_folders_beside_the_vault_are_free_but_for_what_is_protected_everywhere(
     assert objection(BESIDE, write("/code/link.md", real="/v/00_system/scheduler.md"))
     assert objection(BESIDE, write("/v/link.md", real="/code/.git/config"))
     assert objection(FENCE, write("/code/a.md"))
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        *("OUT/secret.txt", '"OUT/sp ace.txt"', "../outside/secret.txt", "link.txt", "link.txt,", "link.txt#L1-2"),
+        *("~/secret.txt", "~nobody-here/x", "in.md/../../outside/secret.txt", "VAULT/../outside/secret.txt", "/", ".."),
+        *("link.txt\u00a0x", "in.md\x00", '"OUT/secret.txt'),
+    ],
+)
+def test_a_mention_in_the_prompt_brings_no_file_that_the_run_may_not_read(tmp_path: Path, named: str) -> None:
+    """A run may write its own prompt; what it cannot read by a tool it does not get in the next one either."""
+    vault, outside = tmp_path / "vault", tmp_path / "outside"
+    vault.mkdir()
+    outside.mkdir()
+    (outside / "secret.txt").write_text("secret")
+    (vault / "link.txt").symlink_to(outside / "secret.txt")
+    text = "@" + named.replace("OUT", str(outside)).replace("VAULT", str(vault))
+    for prompt in (text, f"Read {text} first", f"a\n{text}", f"\u00a0{text}", f"\ufeff{text}"):
+        assert "@" not in without_foreign_mentions(prompt, str(vault), [str(vault)]), prompt
+    free = without_foreign_mentions(text, str(vault), ["/"])
+    assert free == (text if "\0" not in text and "nobody" not in text else f"(at){text[1:]}")
+
+
+def test_a_mention_of_the_vault_stays(tmp_path: Path) -> None:
+    """As do addresses and folders that the task names."""
+    text = f'Read @Inbox.md, @Notes/a.md#L3, @"a b.md" and @{tmp_path}/Note.md; write to me@example.org, @anna!'
+    assert without_foreign_mentions(text, str(tmp_path), [str(tmp_path)]) == text
+    assert without_foreign_mentions("@/code/a.md", "/v", ["/v", "/code"]) == "@/code/a.md"
 
 
 def test_what_a_session_cost_before_is_read_from_its_transcript(tmp_path: Path) -> None:

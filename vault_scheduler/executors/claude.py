@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from vault_scheduler.executors.base import (
     last_line,
     working_folder,
 )
-from vault_scheduler.executors.claude_guard import hidden_paths
+from vault_scheduler.executors.claude_guard import hidden_paths, without_foreign_mentions
 from vault_scheduler.executors.claude_record import Record, inside, judge, moment_of, record_from
 from vault_scheduler.executors.claude_session import session_of
 from vault_scheduler.executors.claude_transcript import claude_folder, session_file, size_of
@@ -90,15 +90,17 @@ class ClaudeExecutor:
         _refuse_rights(request, action)
         cwd, vault = working_folder(request), Path(request.vault).resolve()
         _refuse_missing_skills(action, vault)
+        add_dirs = [str(_beside(vault, name)) for name in action.add_dirs]
+        folders = [str(cwd.resolve()), str(vault), *add_dirs]
         session = session_of(
-            request,
+            replace(request, answer=_mentioning(request.answer, action, folders)),
             action,
-            prompt,
+            _mentioning(prompt, action, folders),
             cwd=str(cwd.resolve()),
             vault=str(vault),
             hidden=self._hidden(),
             servers=read_servers(vault / action.mcp_config) if action.mcp_config else {},
-            add_dirs=[str(_beside(vault, name)) for name in action.add_dirs],
+            add_dirs=add_dirs,
             without=self._machine.withheld,
         )
         transcript = self._transcript(request)
@@ -189,6 +191,13 @@ class ClaudeExecutor:
             return ()
         where = self._machine.env_file or "the env file"
         return (f"{', '.join(stray)} in {where} was not used, because `billing` is plan",)
+
+
+def _mentioning(text: str, action: ClaudeAction, folders: Sequence[str]) -> str:
+    """A prompt or answer with the mentions of files that the run may read; `folders` begins with the working folder."""
+    if action.permissions is Permissions.FULL:
+        return text
+    return without_foreign_mentions(text, folders[0], folders)
 
 
 def read_servers(path: Path) -> dict[str, dict[str, Any]]:

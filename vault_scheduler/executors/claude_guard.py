@@ -163,6 +163,33 @@ def reading_objection(fence: Fence, tool: str, arguments: Mapping[str, Any], cwd
     return "it is outside of the vault; `add_dirs` names folders that a run may use, too"
 
 
+_MENTION = re.compile(r"(?<!\w)@(?:\"([^\"]*)\"?|([^ \t\r\n\f\v]+))")
+
+
+def without_foreign_mentions(text: str, cwd: str, folders: Sequence[str]) -> str:
+    """A prompt in which no @ with a path stands for a file outside of these folders (real, absolute).
+
+    Claude Code puts such a file into the prompt without a tool being used. A run may write the prompt of its next one.
+    """
+
+    def harmless(found: re.Match[str]) -> str:
+        named = found[1] if found[1] is not None else found[2]
+        ends = {named, named.partition("#")[0], re.sub(r"\W+$", "", named), (named.split() or [""])[0]}
+        return found[0] if all(_is_within(end, cwd, folders) for end in ends) else f"(at){found[0][1:]}"
+
+    return _MENTION.sub(harmless, text)
+
+
+def _is_within(name: str, cwd: str, folders: Sequence[str]) -> bool:
+    """Whether a path leads into one of the folders, however "link/.." is understood."""
+    try:
+        path = Path(cwd, Path(name).expanduser())
+        places = [Path(os.path.realpath(path)), Path(os.path.realpath(os.path.normpath(path)))]
+    except (RuntimeError, ValueError):  # the home of nobody; a NUL
+        return False
+    return all(any(place.is_relative_to(folder) for folder in folders) for place in places)
+
+
 def _looked_at(tool: str, arguments: Mapping[str, Any]) -> Path:
     """Where a reading tool begins to look, as given; relative to the working folder."""
     named = arguments.get("file_path") or arguments.get("notebook_path") or arguments.get("path") or "."
