@@ -161,6 +161,43 @@ def test_output_goes_below_the_heading_of_the_days_note(briefing: World) -> None
     assert text.count("Three things today.") == 1
 
 
+def test_log_and_output_of_a_run_stand_in_one_note(make_world: MakeWorld) -> None:
+    """Neither is taken for the other, whichever comes first, and each has a block id of its own."""
+    world = make_world(settings=SETTINGS + "daily_log_in: daily-note\n")
+    world.script = says("Three things today.")
+    config(world, "app.json", {})
+    world.command("a", 'cron: "10 10 * * *"\noutput: "daily-note#Briefing"')
+    world.command("b", 'cron: "11 10 * * *"\noutput: "{{date}}.md#Briefing"')
+    path = note(world, "2026-11-20.md", "# Friday\n")
+    world.start()
+    world.advance_to("10:14")
+    world.restart()
+    world.advance_to("10:20")
+    text = path.read_text()
+    assert text.count("Three things today.") == 4  # two lines of the log, two results
+    for task in ("a", "b"):
+        assert text.count(f"|{task}]]") == 1
+    [run] = world.runs("a")
+    assert text.count(f"^{run.id}\n") == 1
+    assert text.count(f"\n^o{run.id[1:]}\n") == 1
+
+
+def test_output_that_an_old_copy_overwrites_is_put_back(briefing: World) -> None:
+    """Below a heading as everywhere."""
+    path = note(briefing, "2026-11-20.md", "# Friday\n")
+    briefing.start()
+    briefing.advance_to("10:11")
+    assert "Three things today." in path.read_text()
+    note(briefing, "2026-11-20.md", "# Friday\nand more\n", age_s=0)
+    briefing.advance_to("10:14")
+    assert path.read_text().count("Three things today.") == 1
+    briefing.stop()
+    note(briefing, "2026-11-20.md", "# Friday\nand less\n", age_s=0)
+    briefing.start()
+    briefing.advance_to("10:16")
+    assert "Three things today." not in path.read_text()  # once
+
+
 def test_output_makes_the_note_from_a_plain_template(briefing: World) -> None:
     """As Obsidian would: date, time and title filled in."""
     config(briefing, "daily-notes.json", {"folder": "/Journal/", "template": "Templates/Day"})

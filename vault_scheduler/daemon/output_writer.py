@@ -80,7 +80,8 @@ class OutputWriter:
             moment = self._days.may_write_at(place.path, pace, now, monotonic, hurry=hurry)
             if moment > monotonic:
                 return moment
-            written = await self._append(place, output_text(run), run.id, monotonic, new)
+            block = output_note.daily_block_id(run.id)
+            written = await self._append(place, output_text(run), run.id, monotonic, block=block, new=new)
             self._days.wrote(place.path, monotonic)
         elif day >= local.date():
             return monotonic + LOOK_S
@@ -127,13 +128,13 @@ class OutputWriter:
         return await self._pen.edit_or_create(sibling, lambda _: new, monotonic)
 
     async def _append(
-        self, place: output_note.Place, text: str, run: str, monotonic: float, new: bytes = b""
+        self, place: output_note.Place, text: str, run: str, monotonic: float, *, block: str = "", new: bytes = b""
     ) -> Written:
         last = b""
 
         def change(data: bytes) -> bytes:
             nonlocal last
-            last = output_note.append_below(data, place.heading, text, run)
+            last = output_note.append_below(data, place.heading, text, block or run)
             return last
 
         written = await self._pen.edit_or_create(place.path, change, monotonic, new)

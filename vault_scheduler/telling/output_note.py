@@ -12,7 +12,8 @@ from vault_scheduler.notes.note import heading_end
 from vault_scheduler.text.moment_format import formatted
 
 _FIELD = re.compile(r"\{\{\s*(?P<name>date|time|title)(?::(?P<format>[^}]*))?\s*\}\}")
-_MARKER = re.compile(rb"^\^(?P<id>r-[A-Za-z0-9-]+)[ \t]*\r?$", re.MULTILINE)
+_MARKER = re.compile(rb"^\^[ro](?P<rest>-[A-Za-z0-9-]+)[ \t]*\r?$", re.MULTILINE)
+_LOG_LINE = re.compile(rb"- \d\d:\d\d ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +54,8 @@ def sibling(path: str, fire_time: datetime, run: str) -> str:
 def append_below(data: bytes, heading: str, text: str, block_id: str) -> bytes:
     """`text` at the end of the heading's section (made at the end of the note if missing), once per block id."""
     marker = f"^{block_id}"
-    if re.search(rb"(?:^|[ \t])" + re.escape(marker.encode()) + rb"[ \t]*\r?$", data, re.MULTILINE):
-        return data  # not a link to it, nor the longer id of another run
+    if _stands(data, marker.encode()):
+        return data
     eol = b"\r\n" if b"\r\n" in data else b"\n"
     block = f"{text.strip()}\n\n{marker}\n".encode("utf-8", "replace").replace(b"\n", eol)
     end = heading_end(data, heading)
@@ -66,9 +67,20 @@ def append_below(data: bytes, heading: str, text: str, block_id: str) -> bytes:
     return before + gap + block + (eol + after if after else b"")
 
 
+def _stands(data: bytes, marker: bytes) -> bool:
+    """Whether it ends a block: no link to it, nor the longer id of another run, nor the run's line in the daily log."""
+    found = re.finditer(rb"(?:^|[ \t])" + re.escape(marker) + rb"[ \t]*\r?$", data, re.MULTILINE)
+    return any(not _LOG_LINE.match(data, data.rfind(b"\n", 0, match.start() + 1) + 1) for match in found)
+
+
+def daily_block_id(run: str) -> str:
+    """The block id of a result in a daily note, where the run's line of the log may have the run's own: `o-…`."""
+    return f"o{run[1:]}"
+
+
 def block_ids(data: bytes) -> set[str]:
-    """The block ids of runs that stand in the note, each on a line of its own."""
-    return {match["id"].decode() for match in _MARKER.finditer(data)}
+    """The runs whose results stand in the note, by block ids on lines of their own."""
+    return {f"r{match['rest'].decode()}" for match in _MARKER.finditer(data)}
 
 
 def _on_new_line(data: bytes, eol: bytes) -> bytes:
