@@ -228,6 +228,16 @@ def test_a_success_carries_its_text_to_those_who_want_it(world: World) -> None:
     assert told.body.startswith("**Sunny**, 21°\n\n2026-11-22 06:00")
 
 
+def test_a_task_that_paused_itself_is_told(world: World) -> None:
+    """After so many failures nothing of it runs any more: that is a message of its own."""
+    world.command("backup", f"{NEVER}pause_after: 3")
+    world.start()
+    for _ in range(3):
+        run(world, failed())
+    assert titles(world) == ["❌ backup failed", "⏸ backup paused itself"]
+    assert world.parcels[-1].body.startswith("3 failures in a row. Nothing of it runs until its note says")
+
+
 # who
 
 

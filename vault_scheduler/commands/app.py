@@ -25,6 +25,7 @@ from vault_scheduler.triggers.zones import load_zone
 if TYPE_CHECKING:
     from vault_scheduler.ledger.store import Delivery, Question
     from vault_scheduler.ledger.trust import Trust
+    from vault_scheduler.planning.mailing import Letter
 
 ALIVE_WITHIN = timedelta(seconds=90)
 """A daemon that looks at its vault does so at least every 30 s."""
@@ -196,7 +197,12 @@ async def _status(place: Place, view: View, trust: Trust | None) -> StatusReport
         next_fires=_next_tasks(view.catalogue),
         vault_status=_vault_status(view.place.settings_in_force, now),
         questions=tuple(view.questions[item.name] for item in view.catalogue.items if item.name in view.questions),
-        troubles=(*_machine_troubles(view, held_by), *state_troubles(place, now), *_put_off(undelivered)),
+        troubles=(
+            *(_untold(await store.outbox()) if store and held_by is None else ()),
+            *_machine_troubles(view, held_by),
+            *state_troubles(place, now),
+            *_put_off(undelivered),
+        ),
     )
 
 
@@ -213,6 +219,12 @@ def _put_off(undelivered: Sequence[Delivery]) -> list[str]:
         f"{count} {'result' if count == 1 else 'results'} could not be written ({target}), kept and tried again: {why}"
         for (target, why), count in counts.items()
     ]
+
+
+def _untold(letters: Sequence[Letter]) -> list[str]:
+    """Who could not be told when the daemon was there, each once; one that runs says so itself."""
+    failing = {letter.receiver or f"the ping_url of {letter.subject}": letter.why for letter in letters if letter.why}
+    return [f"{name} could not be told: {why}. It is tried again by the daemon" for name, why in failing.items()]
 
 
 def _next_tasks(catalogue: Catalogue) -> tuple[tuple[datetime, str], ...]:

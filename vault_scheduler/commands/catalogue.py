@@ -94,6 +94,7 @@ def parse_context(place: Place) -> ParseContext:
         settings_timezone=place.settings_in_force.timezone,
         system_folder=place.vault.system_folder,
         callable_check=lambda call, args: _callable_problem(place, call, args),
+        notifiers=tuple(place.machine.notify),
     )
 
 
@@ -226,11 +227,22 @@ def _unreadable(folders: Collection[str]) -> list[Problem]:
     return [Problem(path=f, line=1, key="", message="the folder cannot be listed", fix=fix) for f in folders]
 
 
+def _strangers(place: Place, path: str) -> Iterator[Problem]:
+    """Names in the settings note's `notify_to` that this machine, which has notifiers, does not know."""
+    known = place.machine.notify
+    for name in place.settings_in_force.options.get("notify_to") or ():
+        if known and name not in known:
+            message = f"there is no notifier `{name}` in config.toml"
+            fix = f"This machine has {', '.join(sorted(known))}."
+            line = Document.parse(place.vault.read(path) or b"").line_of_key("notify_to")
+            yield Problem(path=path, line=line, key="notify_to", message=message, fix=fix, severity=Severity.WARNING)
+
+
 def settings_problems(place: Place) -> tuple[Problem, ...]:
     """What is wrong with the settings note."""
-    if place.settings is not None:
-        return place.settings.problems
     path = place.vault.rel(place.vault.settings_path)
+    if place.settings is not None:
+        return *place.settings.problems, *_strangers(place, path)
     fix = "Make one with `vault-sched init`."
     return (Problem(path=path, line=1, key="", message="the settings note is not there", fix=fix),)
 

@@ -144,8 +144,17 @@ def _definition(shown: Shown, place: Place) -> list[tuple[str, str]]:
         ("group", policies.group),
         ("late", f"runs up to {spelled(policies.max_late)} late" if policies.max_late else ""),
         ("output", policies.output),
+        ("tells", _tells(policies, place)),
         ("question", plain_line(shown.question.text, 300) if shown.question else ""),
     ]
+
+
+def _tells(policies: Policies, place: Place) -> str:
+    """Who is told of what; "" where this machine tells nobody anything."""
+    if not place.machine.notify or not policies.notify:
+        return ""
+    names = [name for name in policies.notify_to or () if name in place.machine.notify] or list(place.machine.notify)
+    return f"{', '.join(names)}: {', '.join(policies.notify)}"
 
 
 def action_words(task: Task) -> str:

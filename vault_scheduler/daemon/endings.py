@@ -42,6 +42,7 @@ class Endings:
         self._scribe = scribe
         self._around = around
         self._tell = tell
+        self.has_paused: Callable[[str, str], None] = lambda task, why: None  # who else hears of it
         self._ended: list[Run] = []
         self._spent: set[str] = set()  # tasks for which nothing is left to fire
         self._unwritten: dict[str, str] = {}
@@ -138,6 +139,7 @@ class Endings:
         self._unwritten = unwritten
         self._scribe.want(task.id, {"status": "paused", "status_reason": why})
         self._tell("paused", task.id, why)
+        self.has_paused(task.id, why)
         return self._survey.pause(task)
 
     async def close_spent(self, now: datetime) -> None:

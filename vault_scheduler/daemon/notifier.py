@@ -33,7 +33,14 @@ from vault_scheduler.planning.mailing import FAIL, START, SUCCESS, Letter, quiet
 from vault_scheduler.planning.planner import State
 from vault_scheduler.run import Outcome, Run
 from vault_scheduler.task import Policies, TaskType, Topic
-from vault_scheduler.telling.messages import hold_matter, ping_text, problem_matter, run_message, trouble_matter
+from vault_scheduler.telling.messages import (
+    hold_matter,
+    pause_message,
+    ping_text,
+    problem_matter,
+    run_message,
+    trouble_matter,
+)
 
 DAY = timedelta(hours=24)
 STANDS_FOR = timedelta(seconds=60)
@@ -76,6 +83,7 @@ class Notifier:
         self._mask = mask
         self._outbox = Outbox(store, postman, ping_url=self._ping_url, troubles=troubles, give_up=log)
         self._started: list[Run] = []
+        self._paused: list[tuple[str, str]] = []  # tasks that paused themselves, and why
         self._began: float | None = None
         self._mark: object = None  # of what stood wrong when it was last looked at
         self._more = False
@@ -90,6 +98,10 @@ class Notifier:
         """The first attempt of a run has begun."""
         if self._ping_url(run.task):
             self._started.append(run)
+
+    def paused(self, task: str, why: str) -> None:
+        """A task has paused itself."""
+        self._paused.append((task, why))
 
     def post(self, sent: Sent) -> None:
         """The postman says what came of a parcel."""
@@ -124,6 +136,9 @@ class Notifier:
         while self._started:
             await self._put(Decision(letters=(_ping(self._started[0], START, now),)), now)
             self._started.pop(0)
+        while self._paused:
+            await self._put(Decision(letters=tuple(self._letters_of_pause(*self._paused[0], now))), now)
+            self._paused.pop(0)
         pending = await self._store.pending_notices()
         for run in pending[:A_PASS]:
             await self._put(await self._decision(run, now), now)
@@ -176,6 +191,17 @@ class Notifier:
             title=self._mask(title),
             body=self._mask(body),
             made_at=now,
+        )
+        return [replace(letter, receiver=name) for name in self._receivers(policies)]
+
+    def _letters_of_pause(self, task: str, why: str, now: datetime) -> Iterable[Letter]:
+        """Nothing of the task runs any more: that is news, also where its failures were told."""
+        tracked, policies = self._roster.get(task), self._policies(task)
+        if tracked is None or Topic.FAILURE not in policies.notify:
+            return ()
+        title, body = pause_message(tracked.task.path, why, self._vault_name)
+        letter = Letter(
+            receiver="", subject=task, signature="paused", topic=Topic.FAILURE, title=title, body=body, made_at=now
         )
         return [replace(letter, receiver=name) for name in self._receivers(policies)]
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
+from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
@@ -63,6 +64,15 @@ def read_policies(fields: Fields, names: Iterable[str], system_folder: str = "00
     for name in sorted(twice):
         fields.error("env", f"`{name}` stands in `secrets` too", f"Remove `{name}` from one of the two")
     return options
+
+
+def warn_of_strangers(fields: Fields, options: Mapping[str, Any], notifiers: Collection[str]) -> None:
+    """Point out names in `notify_to` that this machine, which has notifiers, does not know."""
+    for name in options.get("notify_to") or ():
+        if notifiers and name not in notifiers:
+            near = get_close_matches(name, notifiers, n=1)
+            fix = f"Did you mean {near[0]}?" if near else f"This machine has {', '.join(sorted(notifiers))}"
+            fields.warn("notify_to", f"there is no notifier `{name}` in config.toml", fix)
 
 
 def read_status(fields: Fields, statuses: Iterable[Status]) -> Status | None:

@@ -98,6 +98,12 @@ def _facts(run: Run, zone: ZoneInfo) -> str:
     return " · ".join(facts)
 
 
+def pause_message(path: str, why: str, vault: str) -> tuple[str, str]:
+    """Title and text about a task that has paused itself."""
+    cure = "Nothing of it runs until its note says `status: active` again."
+    return f"⏸ {name_of(path)} paused itself", f"{plain_line(why, _REASON)}. {cure}\n\n{link(vault, path)}"
+
+
 def name_of(path: str) -> str:
     """A task as people call it: the name of its note."""
     return plain_line(path.rsplit("/", 1)[-1].removesuffix(".md"), 80)
