@@ -643,6 +643,10 @@ def test_refused_files_are_told_apart_however_deep_they_lie() -> None:
     assert len(record.denials) == 3
     assert all(line.endswith(f"vault/CLAUDE{number}.md (protected)") for number, line in enumerate(record.denials))
     assert all(len(line) < 110 for line in record.denials)
+    inside = Record(vault="/home/me/vault")
+    inside.saw_denial("1", "Write", {"file_path": "/home/me/vault/CLAUDE.md"}, "protected")
+    inside.saw_denial("2", "Bash", {"command": "/home/me/vault/run.sh"}, "not allowed")
+    assert inside.denials == ["Write: CLAUDE.md (protected)", "Bash: /home/me/vault/run.sh (not allowed)"]
 
 
 def test_only_writes_that_happened_are_changes() -> None:

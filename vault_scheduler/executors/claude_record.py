@@ -44,6 +44,7 @@ _SECOND_WORD = frozenset({"git", "gh", "npm", "uv", "pip", "docker", "cargo", "g
 class Record:
     """The facts of a session. Money in US dollars; `limit_until` is a Unix time."""
 
+    vault: str = ""  # real and absolute: what lies in it is named from there
     began: bool = False  # the API may have been asked: from here on it may have cost money
     answered: bool = False  # the session reported its end, and so its cost
     subtype: str = ""
@@ -120,7 +121,7 @@ class Record:
             return
         self.denied.append(call)
         reason = why or f"not allowed; allowed_tools: {rule_for(tool, arguments)}"
-        line = f"{_call_line(tool, arguments)} ({reason})"
+        line = f"{_call_line(tool, arguments, self.vault)} ({reason})"
         if line not in self.denials and len(self.denials) < _MOST_DENIALS:
             self.denials.append(line)
 
@@ -202,12 +203,14 @@ def _command_prefix(command: str) -> str:
     return " ".join(words[:length]) + ":*"
 
 
-def _call_line(tool: str, arguments: Mapping[str, Any]) -> str:
+def _call_line(tool: str, arguments: Mapping[str, Any], vault: str) -> str:
     named = ("command", "file_path", "notebook_path", "url", "path", "pattern", "query", "skill")
     name = next((name for name in named if arguments.get(name)), "")
     if not name:
         return tool
     detail = str(arguments[name])
+    if vault and name.endswith("path"):
+        detail = detail.removeprefix(f"{vault}/")
     if name.endswith("path") and len(detail) > _DETAIL:
         detail = f"…{detail[1 - _DETAIL :]}"  # what tells one file from another stands at the end
     return f"{tool}: {plain_line(detail, _DETAIL)}"

@@ -52,7 +52,7 @@ class Worker:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.session = Session.from_json((folder / SESSION_FILE).read_text(encoding="utf-8"))
-        self.record = Record()
+        self.record = Record(vault=self.session.vault)
         self.background: set[str] = set()
         self.spent = 0.0  # US dollars: of this run, in a session that it had to leave
         self.cost_before = 0.0  # US dollars: of the session, before this run went on with it
