@@ -1,7 +1,8 @@
-"""Every command of the README works: the blocks are run for real, in their order, in a home of their own."""
+"""Every command of the README and the tutorial works: run for real, in order, in a home of its own."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from typer.main import get_command
@@ -24,6 +26,7 @@ from vault_scheduler.text.harmless import harmless_markdown
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+TUTORIAL = (ROOT / "docs/tutorial.md").read_text(encoding="utf-8")
 EXAMPLE = ROOT / "example_vault"
 
 # Commands that are not run here. What stands for them is checked instead, see the tests of their names.
@@ -32,12 +35,26 @@ MAKES = ("make demo", "make check", "make test")
 WITHIN_S = 40.0
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+def _loopback_module() -> ModuleType:
+    path = ROOT / "tests/process/loopback_api.py"
+    spec = importlib.util.spec_from_file_location("loopback_api", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault("loopback_api", module)
+    spec.loader.exec_module(module)
+    return module
 
 
-def command_lines() -> list[str]:
-    return [line for block in blocks("sh") for line in block.splitlines() if line.strip()]
+loopback = _loopback_module()
+
+
+def blocks(language: str, page: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+
+
+def command_lines(page: str = README) -> list[str]:
+    return [line for block in blocks("sh", page) for line in block.splitlines() if line.strip()]
 
 
 @dataclass
@@ -140,6 +157,46 @@ def test_every_command_block_works_in_the_order_of_the_page(tmp_path: Path) -> N
     assert "success" in said["vault-sched run hello --wait"]
     assert "Changed in the last 24 hours:" in said["vault-sched logs hello"]
     assert (tmp_path / "notes/00_system/tasks/weather.md").is_file()
+
+
+def test_the_tutorial_leads_to_a_briefing(tmp_path: Path) -> None:
+    """Who types every line of the tutorial, with a key for Claude in the file that it makes, gets the note."""
+    said: dict[str, str] = {}
+    env = tmp_path / ".config/vault-sched/env"
+    script = [loopback.text("**Nothing is late.** See [[Dashboard]].")]
+    with loopback.LoopbackApi(script) as api, a_home(tmp_path) as home:
+        for line in command_lines(TUTORIAL):
+            if line not in INSTALLS:
+                said[line] = home.follow(line)
+            if line.startswith("vault-sched init"):
+                hurry(tmp_path / "notes/00_system/scheduler.md")
+            if line.startswith("chmod"):
+                env.write_text(f"ANTHROPIC_API_KEY=a-key-of-the-tests\nANTHROPIC_BASE_URL={api.url}\n")
+        (briefing,) = (tmp_path / "notes/Briefings").iterdir()
+        assert "**Nothing is late.** See [[Dashboard]]." in briefing.read_text(encoding="utf-8")
+    assert (tmp_path / "notes/Dashboard.md").is_file()
+    assert "success" in said["vault-sched run briefing --wait"]
+    assert "yes" in said["vault-sched status"]
+
+
+@pytest.mark.parametrize("page", ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))])
+def test_every_link_between_the_pages_leads_somewhere(page: str) -> None:
+    """Files are there, and so are the headings that a link names."""
+    text = re.sub(r"^(`{3,}).*?^\1$", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"(?<!\])\]\((?!\w+:)([^)\s]+)\)", text):
+        name, _, heading = target.partition("#")
+        path = ((ROOT / page).parent / name) if name else ROOT / page
+        assert path.exists(), target
+        if heading:
+            heads = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+            assert heading in {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}, target
+
+
+def test_the_index_names_every_page() -> None:
+    """docs/README.md leads to each page beside it."""
+    index = (ROOT / "docs/README.md").read_text(encoding="utf-8")
+    for path in (ROOT / "docs").glob("*.md"):
+        assert path.name == "README.md" or f"]({path.name})" in index, path.name
 
 
 def test_the_installation_lines_name_this_project() -> None:

@@ -31,8 +31,7 @@ def approve(place: Place, everything: Sequence[Waiting], chosen: Sequence[Waitin
             trust.approve(each.task.id, each.hash, now)
     finally:
         trust.close()
-    place.wake_path.parent.mkdir(exist_ok=True)
-    place.wake_path.touch()
+    place.wake()
 
 
 def _source(place: Place, path: str) -> str:

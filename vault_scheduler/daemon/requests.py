@@ -59,7 +59,7 @@ async def _ask_daemon(place: Place, verb: str, task: str, *, wait: bool) -> Answ
     store = await SqliteStore.open(place.ledger_path, version=__version__, owner="request", serving=False)
     try:
         wish = await store.add_request(verb, task, {}, place.clock.now())
-        place.wake_path.touch()
+        place.wake()
         answer = await _poll(place, lambda: _answer_of(store, wish), ANSWER_WITHIN_S)
         if answer is None:
             raise Refused("the daemon did not answer within 45 s; `vault-sched status` says whether it is alive")

@@ -100,6 +100,11 @@ class Place:
         """Touched by commands, so that the daemon looks at its requests at once."""
         return self.state / "wake" / "request.md"
 
+    def wake(self) -> None:
+        """Let a daemon look now. One that has only just taken the lock may not have made the folder yet."""
+        self.wake_path.parent.mkdir(parents=True, exist_ok=True)
+        self.wake_path.touch()
+
     def make_state(self) -> Path:
         """Create the state folder, for this user's eyes only, and in it the one of outputs."""
         state = state_folder(self.vault.root)
