@@ -102,6 +102,22 @@ def test_obsidian_settings_that_matter_are_looked_at(shell: Shell) -> None:
     assert "obsidian" not in findings(shell)
 
 
+def test_the_daily_note_is_named_where_it_is_written_to(shell: Shell) -> None:
+    """In a configuration folder of any name; a format that nobody can tell for certain is a fault."""
+    task = shell.vault / "00_system" / "tasks" / "brief.md"
+    task.write_text('---\ntype: command\ncommand: date\nevery: 1h\noutput: "daily-note#Log"\n---\n')
+    folder = shell.vault / ".notes-config"
+    folder.mkdir()
+    (folder / "app.json").write_text("{}")
+    (folder / "daily-notes.json").write_text('{"folder": "Journal"}')
+    (found,) = findings(shell)["obsidian"]
+    assert found["grade"] == "fine"
+    assert "daily note is Journal/2" in found["text"]
+    (folder / "daily-notes.json").write_text('{"format": "gggg-ww"}')
+    (found,) = findings(shell)["obsidian"]
+    assert (found["grade"], "`gggg`" in found["text"]) == ("fault", True)
+
+
 def test_secrets_that_others_can_read_are_pointed_out(shell: Shell, tmp_path: Path) -> None:
     """The env file is for its owner alone."""
     config = shell.folder / "config" / "vault-sched"

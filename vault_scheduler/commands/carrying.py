@@ -103,6 +103,7 @@ async def take(place: Place, source: Path, *, replacing: bool, with_approvals: b
                 cut_off = _read_databases(raw, ready, source, place, with_approvals)
                 for folder in ("runs", "builtin"):
                     if (raw / folder).exists():
+                        (raw / folder).chmod(0o700)
                         (raw / folder).rename(ready / folder)
                 aside = _set_aside(place, there) if there else None
                 _put_in_place(ready, place.state)

@@ -8,11 +8,15 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from vault_scheduler.commands.catalogue import Catalogue
 from vault_scheduler.commands.health import Finding, fault, fine, note, warning
+from vault_scheduler.errors import BadValue, VaultSchedError
 from vault_scheduler.machine.place import Place
+from vault_scheduler.parsing.output_path import DAILY_NOTE
 from vault_scheduler.platform.filesystem import filesystem_type
+from vault_scheduler.vault.daily_note import config_folders, find_daily_notes
 from vault_scheduler.vault.ignored import is_conflict_copy
 
 PROBE = "vault-sched-probe.tmp"
@@ -30,6 +34,7 @@ def vault_findings(place: Place, catalogue: Catalogue) -> Iterator[Finding]:
     yield from _settings(place)
     yield from _tasks(place, catalogue)
     yield from _obsidian(place)
+    yield from _daily_notes(place, catalogue)
 
 
 def _writable(place: Place) -> Iterator[Finding]:
@@ -115,10 +120,11 @@ def _tasks(place: Place, catalogue: Catalogue) -> Iterator[Finding]:
 
 def _obsidian(place: Place) -> Iterator[Finding]:
     """Obsidian's own settings, where they matter to the scheduler."""
-    folder = place.vault.root / ".obsidian"
-    if not folder.is_dir():
-        yield note("obsidian", "no .obsidian folder: it is no vault of Obsidian yet, or its folder is renamed")
+    names = config_folders(place.vault)
+    if not names:
+        yield note("obsidian", "no .obsidian folder, nor one of another name: it is no vault of Obsidian yet")
         return
+    folder = place.vault.root / names[0]
     plugins = _json(folder / "core-plugins.json")
     bases = plugins.get("bases", True) if isinstance(plugins, dict) else "bases" in plugins if plugins else True
     if not bases:
@@ -131,6 +137,22 @@ def _obsidian(place: Place) -> Iterator[Finding]:
     if at and place.vault.is_task_path(f"{at}/x.md"):
         cure = "Keep templates elsewhere: a template in the tasks folder may become a task"
         yield warning("obsidian", f"the templates folder {at} lies within the tasks folder", cure)
+
+
+def _daily_notes(place: Place, catalogue: Catalogue) -> Iterator[Finding]:
+    """Where the user's own daily notes are, if anything is to be written into them."""
+    in_log = place.settings_in_force.daily_log_in == DAILY_NOTE
+    outputs = (str(item.mapping.get("output") or "") for item in catalogue.items)
+    if not in_log and not any(output.startswith(f"{DAILY_NOTE}#") for output in outputs):
+        return
+    try:
+        found = find_daily_notes(place.vault)
+        today = place.clock.now().astimezone(ZoneInfo(place.timezone)).date()
+        yield fine("obsidian", f"today's daily note is {found.path(today)}, says {found.source}")
+    except BadValue as error:
+        yield fault("obsidian", f"daily notes: {error.message}", error.fix)
+    except VaultSchedError as error:
+        yield fault("obsidian", f"daily notes: {error}", "Mend that")
 
 
 def _json(path: Path) -> Any:
