@@ -348,7 +348,7 @@ def test_look_at_watched_files_that_breaks(
 
 def breaks_starts(world: World, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
     """Whatever is done with the runs of the task `a` at this place breaks."""
-    where: Any = {"budget": world.daemon.dispatcher._budget, "engine": world.engine}.get(part, Snapshots)
+    where: Any = {"budget": world.daemon._guard, "engine": world.engine}.get(part, Snapshots)
     name = {"budget": "refusal", "engine": "submit"}.get(part, part)
 
     def is_of_a(*args: Any) -> bool:

@@ -45,7 +45,7 @@ Text.
 ## Mine
 begin
 """
-WAITS = {"daemon.scribe.IMPATIENCE_S": 3.0, "daemon.dispatcher.LONGEST_SETTLING": 1.0}
+WAITS = {"daemon.scribe.IMPATIENCE_S": 3.0, "daemon.turns.LONGEST_SETTLING": 1.0}
 QUIET_S = 1.0
 STALLED_S = 0.9  # below `note_quiet`: a text that is cut short for longer may count
 LATE = ("paused", "a later fire time took its place")  # why a run of a busy machine does not start

@@ -14,8 +14,11 @@ import pytest
 
 from vault_scheduler.daemon.claude_runs import ClaudeRuns
 from vault_scheduler.daemon.conversations import Questions
-from vault_scheduler.daemon.dispatcher import DIED, LONGEST_SETTLING, Dispatcher, View, deliveries_for
+from vault_scheduler.daemon.dispatcher import DIED, Dispatcher
+from vault_scheduler.daemon.outcomes import deliveries_for
+from vault_scheduler.daemon.task_view import View
 from vault_scheduler.daemon.troubles import Troubles
+from vault_scheduler.daemon.turns import LONGEST_SETTLING
 from vault_scheduler.engine import AttemptEnded, AttemptStarted, EngineEvent
 from vault_scheduler.executors.base import RunRequest
 from vault_scheduler.ledger.store import TRANSIENT, Batch, SqliteStore, Unstarted
@@ -111,10 +114,10 @@ class Stage:
         while self.events:
             event = self.events.popleft()
             if isinstance(event, AttemptStarted):
-                await self.dispatcher.attempt_started(event)
+                await self.dispatcher.outcomes.attempt_started(event)
             else:
-                await self.dispatcher.attempt_ended(event)
-        await self.dispatcher.start_what_may(self.settings, self.clock.now())
+                await self.dispatcher.outcomes.attempt_ended(event)
+        await self.dispatcher.turns.start_what_may(self.settings, self.clock.now())
 
     async def started(self, **changes: Any) -> Run:
         run = await self.claim(**changes)
@@ -161,7 +164,7 @@ def staged(play: Callable[[Stage], Coroutine[Any, Any, None]]) -> Callable[[], N
 async def test_a_run_is_recorded_before_it_starts_and_ends_once(stage: Stage) -> None:
     """claimed → starting (durable) → running → ended, with what is to be delivered."""
     run = await stage.claim()
-    await stage.dispatcher.start_what_may(stage.settings, FIRE)
+    await stage.dispatcher.turns.start_what_may(stage.settings, FIRE)
     assert (await stage.ledger(run)).state is RunState.STARTING
     await stage.turn()
     assert (await stage.ledger(run)).state is RunState.RUNNING
@@ -315,12 +318,12 @@ async def test_cancelling_what_runs_and_what_waits(stage: Stage) -> None:
     stage.show(a_task("retries: 3"))
     running = await stage.started()
     waiting = await stage.claim(fire_time=FIRE + timedelta(seconds=5))
-    assert await stage.dispatcher.cancel(running.id, "cancelled", stage.clock.now())
-    assert await stage.dispatcher.cancel(waiting.id, "cancelled", stage.clock.now())
+    assert await stage.dispatcher.outcomes.cancel(running.id, "cancelled", stage.clock.now())
+    assert await stage.dispatcher.outcomes.cancel(waiting.id, "cancelled", stage.clock.now())
     await stage.turn()
     assert (await stage.ledger(running)).outcome is Outcome.CANCELLED
     assert (await stage.ledger(waiting)).outcome is Outcome.CANCELLED
-    assert not await stage.dispatcher.cancel(running.id, "again", stage.clock.now())
+    assert not await stage.dispatcher.outcomes.cancel(running.id, "again", stage.clock.now())
 
 
 # --- money
@@ -366,7 +369,7 @@ async def test_an_attempt_that_never_began_costs_nothing(stage: Stage) -> None:
     """The program was not there: no process, no money."""
     stage.show(a_task("", CLAUDE))
     run = await stage.claim()
-    await stage.dispatcher.start_what_may(stage.settings, FIRE)
+    await stage.dispatcher.turns.start_what_may(stage.settings, FIRE)
     stage.events.clear()
     stage.events.append(AttemptEnded(run=run.id, number=1, result=BAD, at=FIRE))
     await stage.turn()
@@ -457,8 +460,8 @@ async def test_an_event_that_is_told_twice_changes_nothing(stage: Stage) -> None
     stage.show(a_task("retries: 1", CLAUDE))
     run = await stage.started()
     end = AttemptEnded(run=run.id, number=1, result=replace(GOOD, cost_usd=0.1), at=stage.clock.now())
-    await stage.dispatcher.attempt_ended(end)
-    await stage.dispatcher.attempt_ended(end)
+    await stage.dispatcher.outcomes.attempt_ended(end)
+    await stage.dispatcher.outcomes.attempt_ended(end)
     assert (await stage.ledger(run)).outcome is Outcome.SUCCESS
     assert stage.budget.charged == {(run.id, 1): 0.1}
 

@@ -189,7 +189,7 @@ class Claims:
         """Where it is shown that something did not start; people are told of what is missed and not `replaced`."""
         shown = () if tracked.policies.log == "none" else (NOTE, DAILY_LOG)
         is_missed = outcome is Outcome.MISSED and not replaced
-        told = is_missed and self._dispatcher.hears(tracked.task.id, Topic.MISSED, False)
+        told = is_missed and self._dispatcher.outcomes.hears(tracked.task.id, Topic.MISSED, False)
         return (*shown, NOTIFY) if told else shown
 
     def is_busy(self, task_id: str) -> bool:
@@ -328,7 +328,7 @@ class Claims:
         if request.verb == "cancel":
             cancelled = [run.id for run in self._dispatcher.active() if request.task in (run.task, run.id)]
             for name in cancelled:
-                await self._dispatcher.cancel(name, "cancelled", now)
+                await self._dispatcher.outcomes.cancel(name, "cancelled", now)
             return {"cancelled": cancelled}
         return {"refused": f"this version does not know the request {request.verb!r}"}
 

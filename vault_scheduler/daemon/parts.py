@@ -208,5 +208,5 @@ class Parts:
             log=lambda who, what: self.around.log_fault(f"{who}: {what}", "", clock.now()),
         )
         self.endings.has_paused = notifier.paused
-        self.dispatcher.hears = lambda task, topic, started: notifier.hears(task, topic, started=started)
+        self.dispatcher.outcomes.hears = lambda task, topic, started: notifier.hears(task, topic, started=started)
         return notifier

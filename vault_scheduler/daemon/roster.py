@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from vault_scheduler.daemon.conversations import marks_of
-from vault_scheduler.daemon.dispatcher import View
 from vault_scheduler.daemon.guard import Guard, named_files
 from vault_scheduler.daemon.survey import Survey
+from vault_scheduler.daemon.task_view import View
 from vault_scheduler.daemon.troubles import NO_LEDGER
 from vault_scheduler.ledger.rows import ARMED_SINCE, FOLLOWS_SINCE, Batch, Claim, TaskRow, Unstarted
 from vault_scheduler.planning.chains import Chains

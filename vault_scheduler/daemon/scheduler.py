@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
 from vault_scheduler.clock import LONGEST_WAIT_S, Clock
-from vault_scheduler.daemon.dispatcher import LONGEST_SETTLING
 from vault_scheduler.daemon.false_clock import take_back
 from vault_scheduler.daemon.notifier import Notifier
 from vault_scheduler.daemon.parts import Parts
 from vault_scheduler.daemon.roster import Tracked
 from vault_scheduler.daemon.troubles import Tell
+from vault_scheduler.daemon.turns import LONGEST_SETTLING
 from vault_scheduler.engine import AttemptEnded, AttemptStarted, Engine, EngineEvent
 from vault_scheduler.errors import LedgerCorrupt, LedgerUnavailable
 from vault_scheduler.notifiers.base import Heartbeat, Sent
@@ -119,9 +119,9 @@ class Scheduler:
         """What waited when the former daemon ended is as late as nobody was there since."""
         now, last = self._clock.now(), await self.store.get_meta("last pass")
         if self._only_requests:
-            self.dispatcher.serves = lambda run: run.trigger is TriggerKind.REQUEST and run.claimed_at >= now
+            self.dispatcher.turns.serves = lambda run: run.trigger is TriggerKind.REQUEST and run.claimed_at >= now
         elif last is not None:
-            await self.dispatcher.give_up_late(now - datetime.fromisoformat(last), self._attendance.why_gone, now)
+            await self.dispatcher.turns.give_up_late(now - datetime.fromisoformat(last), self._attendance.why_gone, now)
 
     async def serve(
         self, stop: asyncio.Event, *, until_idle: bool = False, alive: Callable[[], None] = lambda: None
@@ -232,7 +232,7 @@ class Scheduler:
         await self._ledger.check(now)
         await self._take_events()
         if self._attendance.gone:
-            await self.dispatcher.give_up_late(self._attendance.gone, self._attendance.why_gone, now)
+            await self.dispatcher.turns.give_up_late(self._attendance.gone, self._attendance.why_gone, now)
         await self._follow(now)  # as the notes were when the runs ended
         if self._claims.plans.followed:  # before a rename is seen, which the ledger is told at once
             await self._claims.commit()
@@ -253,7 +253,7 @@ class Scheduler:
             await self._stop_runs(now)
             if self._may_start:
                 await self._judge_files(now, monotonic)
-                await self.dispatcher.start_what_may(self._survey.settings_note.in_force, now)
+                await self.dispatcher.turns.start_what_may(self._survey.settings_note.in_force, now)
         self._revision.touch(await self._endings.follow_up(now))
         if self._knows_notes:
             await self._endings.close_spent(now)
@@ -364,10 +364,10 @@ class Scheduler:
         while self._events:
             event = self._events[0]
             if isinstance(event, AttemptStarted):
-                await self.dispatcher.attempt_started(event)
+                await self.dispatcher.outcomes.attempt_started(event)
             elif isinstance(event, AttemptEnded):
                 self.changes.attempt_ended(event.run, event.result, self._clock.monotonic())
-                await self.dispatcher.attempt_ended(event)
+                await self.dispatcher.outcomes.attempt_ended(event)
             self._events.popleft()  # only now: what the ledger could not take is told again at the next tick
 
     async def _judge_files(self, now: datetime, monotonic: float) -> None:
@@ -381,4 +381,4 @@ class Scheduler:
     async def _stop_runs(self, now: datetime) -> None:
         for run in self.dispatcher.active():
             if is_going(run) and (why := self._roster.stopped(run.task)):
-                await self.dispatcher.cancel(run.id, why, now)
+                await self.dispatcher.outcomes.cancel(run.id, why, now)
