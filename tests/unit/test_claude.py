@@ -749,15 +749,15 @@ def test_how_the_engine_ended_it_counts_first(ended: Ended, outcome: Outcome) ->
         ({"failure": "No feed"}, Outcome.FAILURE, "", "it reported a failure"),
     ],
 )
-def test_what_claude_told_in_time_is_not_lost_with_the_timeout(
-    said: dict[str, Any], outcome: Outcome, question: str, case: str
-) -> None:
+def test_what_claude_told_in_time_is_not_lost(said: dict[str, Any], outcome: Outcome, question: str, case: str) -> None:
     """A session that does not end by itself after its question has asked it all the same; its cost is unknown."""
     result = interpreted(Ended(signal="TERM", timed_out=True, result=saved(answered=False, **said)))
     assert (result.outcome, result.question, result.cost_usd) == (outcome, question, None), case
     assert result.reason == next(iter(said.values()))
     stopped = Ended(signal="TERM", cancelled="stopped", result=saved(answered=False, **said))
     assert interpreted(stopped).outcome is Outcome.CANCELLED
+    left = Ended(signal="TERM", cancelled="x", abandoned=True, result=saved(answered=False, **said))
+    assert interpreted(left).outcome is (Outcome.BLOCKED if question else Outcome.ABANDONED)
 
 
 @pytest.mark.parametrize(

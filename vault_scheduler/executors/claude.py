@@ -63,8 +63,7 @@ _RIGHTS_IN_DISGUISE = (
 )
 
 _BY_US = (Outcome.ABANDONED, Outcome.CANCELLED, Outcome.TIMEOUT)
-"""How an attempt ends that the scheduler ended. A question or failure that Claude told before it was too late counts
-more than that it did not stop then."""
+"""How an attempt ends that the scheduler ended."""
 
 
 class ClaudeExecutor:
@@ -151,8 +150,7 @@ class ClaudeExecutor:
             usage_until=moment_of(record.plan_until),
             remarks=(*_lost_question(request), *record.remarks),
         )
-        is_told = bool(record.question or record.failure)
-        if result.outcome in _BY_US and not (result.outcome is Outcome.TIMEOUT and is_told):
+        if result.outcome in _BY_US and not _told_in_time(record, result.outcome):
             return replace(result, text=_short(record.text))
         if not (record.began or record.refused_login or record.error or record.server):
             return replace(result, outcome=Outcome.FAILURE, reason=_died(ended), text=ended.text, markdown=False)
@@ -191,6 +189,11 @@ class ClaudeExecutor:
             return ()
         where = self._machine.env_file or "the env file"
         return (f"{', '.join(stray)} in {where} was not used, because `billing` is plan",)
+
+
+def _told_in_time(record: Record, ended: Outcome) -> bool:
+    """Whether what Claude told before counts more than that it had not stopped yet."""
+    return bool((record.question and ended is not Outcome.CANCELLED) or (record.failure and ended is Outcome.TIMEOUT))
 
 
 def _mentioning(text: str, action: ClaudeAction, folders: Sequence[str]) -> str:
