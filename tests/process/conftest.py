@@ -38,7 +38,7 @@ T = TypeVar("T")
 Scene = Callable[["World"], None]
 
 
-def wait_until(condition: Callable[[], T], what: str, timeout_s: float = 15.0) -> T:
+def wait_until(condition: Callable[[], T], what: str, timeout_s: float = 30.0) -> T:
     """What `condition` returns as soon as it is true; fails after a bounded time."""
     deadline = time.monotonic() + timeout_s
     while not (found := condition()):
@@ -79,7 +79,7 @@ class World:
             "PYTHONPATH": str(Path(vault_scheduler.__file__).parents[1]),  # the package that these tests import
         }
 
-    def until(self, condition: Callable[[], T], what: str, timeout_s: float = 15.0) -> T:
+    def until(self, condition: Callable[[], T], what: str, timeout_s: float = 30.0) -> T:
         """What `condition` returns as soon as it is true; else fails with what the daemon printed."""
         try:
             return wait_until(condition, what, timeout_s)
