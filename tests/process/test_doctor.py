@@ -80,7 +80,7 @@ def test_claude_tasks_need_a_login(shell: Shell) -> None:
     shell.write("ask", '---\ntype: claude\ncron: "0 1 * * *"\n---\nSay hello.\n')
     (login,) = findings(shell)["claude"][1:]
     assert login["grade"] == "fault"
-    assert "claude setup-token" in login["cure"]
+    assert "claude setup-token`" in login["cure"]
     config = shell.folder / "config" / "vault-sched"
     config.mkdir(parents=True)
     (config / "env").write_text("CLAUDE_CODE_OAUTH_TOKEN=x-not-a-real-token\n")
@@ -88,6 +88,20 @@ def test_claude_tasks_need_a_login(shell: Shell) -> None:
     found = findings(shell)["claude"]
     assert grades(found) == ["fine", "fine"]
     assert "x-not-a-real-token" not in json.dumps(found)
+
+
+def test_the_cure_for_a_missing_login_can_be_typed(shell: Shell) -> None:
+    """Where no Claude Code is installed on its own, the cure names the one that came with the scheduler."""
+    shell.write("ask", '---\ntype: claude\ncron: "0 1 * * *"\n---\nSay hello.\n')
+    own = shell.folder / "bin"
+    own.mkdir()
+    shell.env["PATH"] = str(own)
+    (login,) = findings(shell)["claude"][1:]
+    assert "/_bundled/claude setup-token`" in login["cure"]
+    (own / "claude").write_text("#!/bin/sh\n")
+    (own / "claude").chmod(0o755)
+    (login,) = findings(shell)["claude"][1:]
+    assert "Run `claude` once" in login["cure"]
 
 
 def test_obsidian_settings_that_matter_are_looked_at(shell: Shell) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import shlex
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +19,7 @@ from vault_scheduler.task import ClaudeAction
 TOKEN = "CLAUDE_CODE_OAUTH_TOKEN"  # its name, not one
 VERSION_WITHIN_S = 20
 CURE = (
-    "Run `claude` once and log in; for a service or a server `claude setup-token`, and its output as "
+    "Run `{claude}` once and log in; for a service or a server `{claude} setup-token`, and its output as "
     f"{TOKEN}=… into {{env}}"
 )
 
@@ -34,7 +36,7 @@ def claude_findings(place: Place, catalogue: Catalogue, home: Path) -> Iterator[
         yield fault("claude", f"{program} does not start", "Install vault-sched again, on a machine of its kind")
         return
     yield fine("claude", f"Claude Code {version}")
-    yield _login(place, home, uses=uses)
+    yield _login(place, home, program, uses=uses)
 
 
 def bundled_cli() -> Path | None:
@@ -55,7 +57,12 @@ def _version(program: Path) -> str:
     return told.stdout.split(" ")[0].strip() if told.returncode == 0 else ""
 
 
-def _login(place: Place, home: Path, *, uses: bool) -> Finding:
+def _typed(program: Path) -> str:
+    """What a person types for Claude Code: the whole path of ours where none is installed on its own."""
+    return "claude" if shutil.which("claude") else shlex.quote(str(program))
+
+
+def _login(place: Place, home: Path, program: Path, *, uses: bool) -> Finding:
     """Which login a run would use, in the CLI's own order, and who pays for it."""
     secrets, env = place.machine.secrets, config_folder() / ENV_NAME
     if place.machine.billing is Billing.API and secrets.get(API_KEY):
@@ -65,5 +72,5 @@ def _login(place: Place, home: Path, *, uses: bool) -> Finding:
     if (home / ".claude" / ".credentials.json").is_file():
         return fine("claude", f"logged in as in {home / '.claude'}: the plan pays")
     text = "no login was found (on macOS it may be in the keychain, which is not asked)"
-    cure = CURE.format(env=env)
+    cure = CURE.format(env=env, claude=_typed(program))
     return fault("claude", text, cure) if uses else note("claude", f"{text}; no task needs one yet")
