@@ -260,6 +260,9 @@ class World:
         """As the daemon's ping: remember that it was asked for."""
         self.beats.append(url)
 
+    def wait(self) -> None:
+        """As the daemon's ping: nothing is under way."""
+
     def stop(self) -> None:
         """End the daemon in an orderly way."""
         self.call(self.daemon.end())

@@ -149,11 +149,17 @@ def one_look_tells_before_it_ends(world: World, to: Receivers) -> None:
     """`daemon --once` does not end before what failed has been told; a program that fails is told with its words."""
     broken = ["/bin/sh", "-c", f"echo cannot reach {TOKEN}; exit 4", TOKEN]
     configure(world, phone=f"json://127.0.0.1:{to.port}/phone", broken=broken)
+    world.settings.write_text(
+        world.settings.read_text().replace(
+            "note_quiet", f"daemon_ping_url: http://127.0.0.1:{to.port}/alive\nnote_quiet"
+        )
+    )
     world.note("backup", f"type: command\ncommand: exit 3\nrun_now: true\n{NEVER}")
     world.start("--once", wait=False)
     assert world.daemon is not None
     world.daemon.wait(30)
     assert [message["title"] for message in to.messages("/phone")] == ["❌ backup failed"]
+    assert to.at("/alive") == [""]
     assert "broken cannot be told: exit 4: cannot reach ***" in world.told()
 
 

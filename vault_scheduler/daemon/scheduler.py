@@ -145,6 +145,8 @@ class Scheduler:
             available = await self._try_tick()
             alive()
             if until_idle and available and self._is_idle:
+                if self._pulse is not None:
+                    await asyncio.to_thread(self._pulse.wait)  # it would end with us
                 return
             await self._clock.wait(self.wake if available else stop, self.pause_s() if available else TRY_AGAIN_S)
             self.wake.clear()

@@ -57,3 +57,6 @@ class Heartbeat(Protocol):
 
     def beat(self, url: str, monotonic: float) -> None:
         """A pass of the daemon has done its work at that awake second: ask the address, if it is time."""
+
+    def wait(self) -> None:
+        """Until what is under way has come back, for some seconds at most. Blocks."""

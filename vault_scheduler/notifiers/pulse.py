@@ -33,10 +33,10 @@ class Pulse:
         self._thread = threading.Thread(target=self._ask, args=(url,), name="daemon ping", daemon=True)
         self._thread.start()
 
-    def wait(self, limit_s: float = LIMIT_S) -> None:
-        """Until what is under way has come back."""
+    def wait(self) -> None:
+        """See `Heartbeat.wait`."""
         if self._thread is not None:
-            self._thread.join(limit_s)
+            self._thread.join(LIMIT_S)
 
     def _ask(self, url: str) -> None:
         from vault_scheduler.notifiers.discretion import discreet
