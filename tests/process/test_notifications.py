@@ -188,7 +188,9 @@ def test_what_is_open_is_listed_and_silenced(world: World) -> None:
         world.start()
         world.sched("run", "backup", "--wait")
         world.until(lambda: to.messages("/phone"), "the failure is told")
-        assert "backup · failure · 1 × since " in world.sched("ack").stdout
+        listed = world.sched("ack").stdout
+        assert "backup · failure · 1 × since " in listed
+        assert "\n  exit 3\n" in listed
         assert world.sched("ack", "backup").stdout == "backup: failure, silent until it has ended\n"
         [open_] = json.loads(world.sched("ack", "--json").stdout)
         assert (open_["about"], open_["topic"], open_["silenced"]) == ("backup", "failure", True)

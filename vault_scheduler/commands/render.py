@@ -24,6 +24,7 @@ from vault_scheduler.text.harmless import plain_line
 from vault_scheduler.triggers.cron import depends_on_task, parse_cron
 
 if TYPE_CHECKING:  # the verbs behind what is rendered: a command loads its own, not those of all the others
+    from vault_scheduler.commands.acknowledging import Open
     from vault_scheduler.commands.app import Listed, Shown, StatusReport
     from vault_scheduler.commands.catalogue import Catalogue, Item
     from vault_scheduler.commands.checking import Checked
@@ -35,7 +36,6 @@ if TYPE_CHECKING:  # the verbs behind what is rendered: a command loads its own,
     from vault_scheduler.commands.switching import Switched
     from vault_scheduler.ledger.store import Question
     from vault_scheduler.machine.place import Place
-    from vault_scheduler.planning.incidents import Incident
     from vault_scheduler.run import Outcome, Run
     from vault_scheduler.settings import Settings
 
@@ -362,24 +362,25 @@ def _would_run(task: Task) -> list[str]:
     return [f"  runs  {plain_line(action_words(task), 300)}", f"  when  {when}, {task.timezone}"]
 
 
-def incidents_page(found: Sequence[Incident], place: Place) -> list[str]:
+def incidents_page(found: Sequence[Open], place: Place) -> list[str]:
     """`ack` without names."""
     zone = ZoneInfo(place.timezone)
     if not found:
         return ["Nothing is open."]
-    lines = [
-        f"{each.subject} · {each.topic} · {each.count} × since {each.since.astimezone(zone):%Y-%m-%d %H:%M}"
-        f"{' · silenced' if each.acked_at else ''}\n  {plain_line(each.signature)}"
-        for each in found
-    ]
+    lines: list[str] = []
+    for each in found:
+        incident = each.incident
+        since = f"{incident.count} × since {incident.since.astimezone(zone):%Y-%m-%d %H:%M}"
+        silenced = " · silenced" if incident.acked_at else ""
+        lines += [f"{incident.subject} · {incident.topic} · {since}{silenced}", f"  {plain_line(each.what)}"]
     return [*lines, "`vault-sched ack TASK`, or `ack --all`, silences them until they have ended."]
 
 
-def silenced_page(done: Sequence[Incident]) -> list[str]:
+def silenced_page(done: Sequence[Open]) -> list[str]:
     """`ack` with names."""
     if not done:
         return ["Nothing of that is open, or it is silenced already."]
-    return [f"{each.subject}: {each.topic}, silent until it has ended" for each in done]
+    return [f"{each.incident.subject}: {each.incident.topic}, silent until it has ended" for each in done]
 
 
 # --- writing verbs -----------------------------------------------------------------------------------------

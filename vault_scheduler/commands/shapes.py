@@ -11,6 +11,7 @@ from vault_scheduler.commands.schedule_words import schedule_text, schedule_word
 from vault_scheduler.triggers.cron import depends_on_task, parse_cron
 
 if TYPE_CHECKING:  # the verbs behind the shapes: a command loads its own, not those of all the others
+    from vault_scheduler.commands.acknowledging import Open
     from vault_scheduler.commands.app import Listed, Shown, StatusReport
     from vault_scheduler.commands.catalogue import Item
     from vault_scheduler.commands.checking import Checked
@@ -21,7 +22,6 @@ if TYPE_CHECKING:  # the verbs behind the shapes: a command loads its own, not t
     from vault_scheduler.ledger.store import Question
     from vault_scheduler.machine.place import Place
     from vault_scheduler.planning.foreseen import Foreseen
-    from vault_scheduler.planning.incidents import Incident
     from vault_scheduler.run import Run
     from vault_scheduler.task import Problem
 
@@ -234,13 +234,13 @@ def question_shape(question: Question, zone: ZoneInfo) -> Shape:
     }
 
 
-def incident_shape(incident: Incident, place: Place) -> Shape:
+def incident_shape(found: Open, place: Place) -> Shape:
     """`ack --json`: one thing that is open."""
-    zone = ZoneInfo(place.timezone)
+    zone, incident = ZoneInfo(place.timezone), found.incident
     return {
         "about": incident.subject,
         "topic": incident.topic.value,
-        "what": incident.signature,
+        "what": found.what,
         "since": iso(incident.since, zone),
         "count": incident.count,
         "told_at": iso_or_none(incident.told_at, zone),
