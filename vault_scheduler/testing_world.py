@@ -16,7 +16,7 @@ from vault_scheduler.daemon.parts import Parts
 from vault_scheduler.daemon.scheduler import Scheduler
 from vault_scheduler.daemon.survey import Survey
 from vault_scheduler.executors.base import RunRequest
-from vault_scheduler.ledger.store import SqliteStore
+from vault_scheduler.ledger.sqlite_store import SqliteStore
 from vault_scheduler.ledger.trust import Trust
 from vault_scheduler.notifiers.base import Parcel
 from vault_scheduler.parsing.parser import ParseContext, rebuild

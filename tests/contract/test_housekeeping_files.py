@@ -9,7 +9,8 @@ from pathlib import Path
 
 from tests.torture.retention import attack
 from vault_scheduler.daemon.housekeeping import Housekeeping
-from vault_scheduler.ledger.store import TRIM_LIMIT, Batch, Claim, SqliteStore
+from vault_scheduler.ledger.sqlite_store import SqliteStore
+from vault_scheduler.ledger.store import TRIM_LIMIT, Batch, Claim
 from vault_scheduler.ledger.trust import Trust
 from vault_scheduler.machine.config import Machine, Retain
 from vault_scheduler.machine.place import Place

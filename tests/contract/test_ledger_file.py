@@ -16,7 +16,8 @@ from vault_scheduler.errors import LedgerCorrupt, LedgerTooNew, LedgerUnavailabl
 from vault_scheduler.ledger.mending import mend
 from vault_scheduler.ledger.schema import MIGRATIONS
 from vault_scheduler.ledger.sqlite_file import Migration, SqliteFile
-from vault_scheduler.ledger.store import Batch, Claim, SqliteStore, TaskRow
+from vault_scheduler.ledger.sqlite_store import SqliteStore
+from vault_scheduler.ledger.store import Batch, Claim, TaskRow
 from vault_scheduler.run import Outcome, Run, RunState, TriggerKind, fire_key, run_id
 
 T = datetime(2026, 11, 20, 6, 0, tzinfo=UTC)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from vault_scheduler.ledger.store import NOTE, NOTIFY, Batch, Claim, Decision, SqliteStore, Unstarted
+from vault_scheduler.ledger.sqlite_store import SqliteStore
+from vault_scheduler.ledger.store import NOTE, NOTIFY, Batch, Claim, Decision, Unstarted
 from vault_scheduler.planning.incidents import Incident, Origin
 from vault_scheduler.planning.mailing import Letter
 from vault_scheduler.run import Outcome, Run, RunState, TriggerKind, fire_key, run_id

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vault_scheduler.errors import Refused, RunNotFound
+from vault_scheduler.ledger.sqlite_store import SqliteStore
 from vault_scheduler.ledger.store import (
     ANSWERS,
     CANCELLED,
@@ -30,7 +31,6 @@ from vault_scheduler.ledger.store import (
     Question,
     RequestState,
     SessionRow,
-    SqliteStore,
     Store,
     TaskRow,
     Unstarted,

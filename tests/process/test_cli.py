@@ -24,7 +24,8 @@ import pytest
 from vault_scheduler.cli import main
 from vault_scheduler.daemon.snapshots import snapshot_of
 from vault_scheduler.engine import output_path
-from vault_scheduler.ledger.store import NOTE, Batch, Claim, SqliteStore, TaskRow, Unstarted
+from vault_scheduler.ledger.sqlite_store import SqliteStore
+from vault_scheduler.ledger.store import NOTE, Batch, Claim, TaskRow, Unstarted
 from vault_scheduler.ledger.trust import Trust
 from vault_scheduler.notes.note import Document
 from vault_scheduler.parsing.parser import ParseContext, parse_task

@@ -12,14 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from vault_scheduler.ledger.store import SqliteStore
+from vault_scheduler.ledger.sqlite_store import SqliteStore
 from vault_scheduler.run import RunState
 
 CHILD = """
 import asyncio, sys
 from datetime import UTC, datetime, timedelta
 from vault_scheduler.run import Outcome, Result, Run, TriggerKind, fire_key, run_id
-from vault_scheduler.ledger.store import Batch, Claim, SqliteStore, TaskRow
+from vault_scheduler.ledger.sqlite_store import SqliteStore
+from vault_scheduler.ledger.store import Batch, Claim, TaskRow
 
 T = datetime(2026, 11, 20, 6, 0, tzinfo=UTC)
 

@@ -22,7 +22,7 @@ from vault_scheduler.daemon import (
 )
 from vault_scheduler.daemon.roster import Roster
 from vault_scheduler.daemon.snapshots import Snapshots
-from vault_scheduler.ledger.store import SqliteStore
+from vault_scheduler.ledger.sqlite_store import SqliteStore
 from vault_scheduler.machine.config import Machine
 from vault_scheduler.machine.place import Place
 from vault_scheduler.parsing.parser import parse_task, rebuild

@@ -21,7 +21,8 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from vault_scheduler.daemon.housekeeping import Housekeeping
-from vault_scheduler.ledger.store import DAILY_LOG, NOTE, OUTPUT, TASK_FACTS, Batch, Claim, SqliteStore, TaskRow
+from vault_scheduler.ledger.sqlite_store import SqliteStore
+from vault_scheduler.ledger.store import DAILY_LOG, NOTE, OUTPUT, TASK_FACTS, Batch, Claim, TaskRow
 from vault_scheduler.ledger.trust import Trust
 from vault_scheduler.machine.config import Machine, Retain
 from vault_scheduler.machine.place import Place

@@ -21,7 +21,8 @@ from vault_scheduler.daemon.troubles import Troubles
 from vault_scheduler.daemon.turns import LONGEST_SETTLING
 from vault_scheduler.engine import AttemptEnded, AttemptStarted, EngineEvent
 from vault_scheduler.executors.base import RunRequest
-from vault_scheduler.ledger.store import TRANSIENT, Batch, SqliteStore, Unstarted
+from vault_scheduler.ledger.sqlite_store import SqliteStore
+from vault_scheduler.ledger.store import TRANSIENT, Batch, Unstarted
 from vault_scheduler.notes.note import Document
 from vault_scheduler.parsing.parser import ParseContext, parse_task
 from vault_scheduler.planning.planner import State

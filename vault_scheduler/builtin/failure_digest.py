@@ -22,7 +22,7 @@ from vault_scheduler import __version__
 from vault_scheduler.builtin.parts.arguments import period
 from vault_scheduler.builtin.parts.words import count, link, section
 from vault_scheduler.errors import VaultSchedError
-from vault_scheduler.ledger.store import SqliteStore
+from vault_scheduler.ledger.sqlite_store import SqliteStore
 from vault_scheduler.notes.note import Document
 from vault_scheduler.parsing.values import boolean, spelled, whole_number
 from vault_scheduler.platform.replace import read_regular

@@ -32,7 +32,7 @@ from vault_scheduler.settings import Settings, resolve
 from vault_scheduler.task import AfterOutcome, ClaudeAction, Overlap, Policies, Task, TaskType
 
 if TYPE_CHECKING:
-    from vault_scheduler.ledger.store import SqliteStore
+    from vault_scheduler.ledger.sqlite_store import SqliteStore
 
 USUAL = timedelta(days=7)
 LONGEST = timedelta(days=366)

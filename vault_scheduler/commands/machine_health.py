@@ -20,7 +20,7 @@ from vault_scheduler.platform.services import manager_here
 from vault_scheduler.task import CommandAction
 
 if TYPE_CHECKING:
-    from vault_scheduler.ledger.store import SqliteStore
+    from vault_scheduler.ledger.sqlite_store import SqliteStore
 
 ALIVE_WITHIN = timedelta(seconds=90)
 LITTLE_ROOM = 200 * 10**6

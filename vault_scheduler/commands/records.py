@@ -16,7 +16,7 @@ from vault_scheduler.planning.approvals import Held, TrustMode, pin_hash, verdic
 from vault_scheduler.task import Task
 
 if TYPE_CHECKING:
-    from vault_scheduler.ledger.store import SqliteStore
+    from vault_scheduler.ledger.sqlite_store import SqliteStore
     from vault_scheduler.ledger.trust import Trust
 
 
@@ -51,7 +51,7 @@ async def ledger(place: Place) -> AsyncIterator[SqliteStore | None]:
     if not place.ledger_path.exists():
         yield None
         return
-    from vault_scheduler.ledger.store import SqliteStore
+    from vault_scheduler.ledger.sqlite_store import SqliteStore
 
     store = await SqliteStore.open(place.ledger_path, version=__version__, owner="look", serving=False)
     try:

@@ -16,7 +16,8 @@ from vault_scheduler.machine.place import Place, read_settings
 from vault_scheduler.planning.answers import UNASKED, answer_problem
 
 if TYPE_CHECKING:
-    from vault_scheduler.ledger.store import Question, SqliteStore, TaskRow
+    from vault_scheduler.ledger.sqlite_store import SqliteStore
+    from vault_scheduler.ledger.store import Question, TaskRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,8 @@ from vault_scheduler.errors import (
     LockHeld,
     Refused,
 )
-from vault_scheduler.ledger.store import SqliteStore, Store
+from vault_scheduler.ledger.sqlite_store import SqliteStore
+from vault_scheduler.ledger.store import Store
 from vault_scheduler.machine.place import Place
 from vault_scheduler.planning.quota import clock_words
 from vault_scheduler.platform.lock import VaultLock, holder

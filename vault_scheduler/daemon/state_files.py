@@ -10,7 +10,8 @@ from vault_scheduler import __version__
 from vault_scheduler.daemon.troubles import Tell
 from vault_scheduler.errors import VaultSchedError
 from vault_scheduler.ledger.good_notes import GoodNotes
-from vault_scheduler.ledger.store import SqliteStore, TaskRow
+from vault_scheduler.ledger.sqlite_store import SqliteStore
+from vault_scheduler.ledger.store import TaskRow
 from vault_scheduler.ledger.trust import Trust
 from vault_scheduler.machine.place import Place
 

@@ -1,4 +1,4 @@
-"""The store: what has to survive a crash. A protocol, and the SQLite file that implements it.
+"""The store: what has to survive a crash. A protocol; `SqliteStore` implements it.
 
 Every datetime that goes in or comes out is aware and in UTC. A method that returns has committed; claims, starts,
 ends and requests are on the disk by then. Any method may raise LedgerUnavailable (locked, disk full) or
@@ -9,16 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any, Protocol
 
-from vault_scheduler import __version__
-from vault_scheduler.ledger.claims import add_unstarted, claim
-from vault_scheduler.ledger.conversations import OWN_SESSION, ConversationTable, question_of
-from vault_scheduler.ledger.deliveries import DeliveryTable, demand
-from vault_scheduler.ledger.mending import mend
-from vault_scheduler.ledger.notices import NoticeTable, trim_notices
-from vault_scheduler.ledger.requests import RequestTable
+from vault_scheduler.ledger.conversations import OWN_SESSION, question_of
 from vault_scheduler.ledger.rows import (
     ANSWER,
     ANSWERS,
@@ -48,10 +41,6 @@ from vault_scheduler.ledger.rows import (
     TaskRow,
     Unstarted,
 )
-from vault_scheduler.ledger.runs import RunTable
-from vault_scheduler.ledger.schema import MIGRATIONS
-from vault_scheduler.ledger.sqlite_file import SqliteFile, Transaction, epoch
-from vault_scheduler.ledger.tasks import TaskTable, write_meta, write_task
 from vault_scheduler.planning.incidents import Incident, Origin
 from vault_scheduler.planning.mailing import Letter
 from vault_scheduler.run import Attempt, Outcome, Result, Run
@@ -84,7 +73,6 @@ __all__ = [
     "Request",
     "RequestState",
     "SessionRow",
-    "SqliteStore",
     "Store",
     "TaskRow",
     "Unstarted",
@@ -93,13 +81,6 @@ __all__ = [
 
 
 TRIM_LIMIT = 1000
-_FORGET_RUN = (
-    "DELETE FROM attempts WHERE run = ?",
-    "DELETE FROM deliveries WHERE run = ?",
-    "DELETE FROM unfollowed WHERE run = ?",
-    "DELETE FROM questions WHERE run = ?",
-    "DELETE FROM runs WHERE id = ?",
-)
 
 
 class Store(Protocol):
@@ -383,142 +364,3 @@ class Store(Protocol):
 
     async def request(self, request: str) -> Request | None:
         """A request by its id."""
-
-
-class SqliteStore(TaskTable, RunTable, DeliveryTable, RequestTable, ConversationTable, NoticeTable):
-    """The ledger in one SQLite file of the state folder. Calls take about 0.1 ms, so they do not leave the loop."""
-
-    def __init__(self, file: SqliteFile, owner: str) -> None:
-        self._file = file
-        self.owner = owner  # who claims: a daemon's start id
-
-    @classmethod
-    async def open(cls, path: Path | str, *, version: str, owner: str, serving: bool = True) -> SqliteStore:
-        """Open or create a ledger (`":memory:"` is one, too). Raises LedgerTooNew, LedgerCorrupt, LedgerUnavailable.
-
-        A damaged one is set aside and a new one begun with what can be read of it, and `notices` says so; but only
-        if `serving`, which is for who holds the vault's lock.
-        """
-        file = SqliteFile.open(path, MIGRATIONS, version=version, serving=serving)
-        if file.notices:
-            mend(file)
-        return cls(file, owner)
-
-    @property
-    def notices(self) -> tuple[str, ...]:
-        """See `Store.notices`."""
-        return self._file.notices
-
-    @property
-    def is_new(self) -> bool:
-        """Whether opening began a new ledger."""
-        return self._file.is_new
-
-    @property
-    def ran_until(self) -> datetime | None:
-        """When a damaged ledger, which had to be set aside, was last written: what was due until then was claimed."""
-        return self._file.lost_at
-
-    async def close(self) -> None:
-        """See `Store.close`."""
-        self._file.close()
-
-    async def check(self) -> str | None:
-        """See `Store.check`."""
-        return self._file.check()
-
-    async def reattach(self) -> None:
-        """See `Store.reattach`."""
-        self._file.reattach(MIGRATIONS, version=__version__)
-        if self._file.notices:
-            mend(self._file)
-
-    async def integrity(self) -> str:
-        """See `Store.integrity`."""
-        return self._file.integrity()
-
-    async def size(self) -> int:
-        """See `Store.size`."""
-        return self._file.size()
-
-    async def save(self, batch: Batch) -> dict[str, Run]:
-        """See `Store.save`."""
-        if batch.is_empty:
-            return {}
-        claimed: dict[str, Run] = {}
-        with self._file.write(durable=bool(batch.claims or batch.unstarted)) as change:
-            for name, definition in batch.snapshots.items():
-                change.insert("snapshots", {"hash": name, "definition": definition}, "ON CONFLICT DO NOTHING")
-            for row in batch.tasks:
-                write_task(change, row)
-            for left in batch.taken_back:
-                _take_back(change, left)
-            for gap in batch.unstarted:
-                add_unstarted(change, gap, self.owner)
-            for wish in batch.claims:
-                run = claim(change, wish, self.owner)
-                if run is not None:
-                    claimed[run.key] = run
-            for key, value in batch.meta.items():
-                write_meta(change, key, value)
-            for run_id in batch.followed:
-                change.run("DELETE FROM unfollowed WHERE run = ?", run_id)
-        return claimed
-
-    async def trim(self, now: datetime, keep: timedelta) -> int:
-        """See `Store.trim`."""
-        oldest = epoch(now - keep)
-        with self._file.write(durable=False) as change:
-            gone = change.rows(
-                "SELECT id FROM runs WHERE state = 'ended' AND ended_at < ? "
-                "AND seq NOT IN (SELECT max(seq) FROM runs GROUP BY task) LIMIT ?",
-                oldest,
-                TRIM_LIMIT,
-            )
-            for (run,) in gone:
-                for statement in _FORGET_RUN:
-                    change.run(statement, run)
-            change.run("DELETE FROM snapshots WHERE hash NOT IN (SELECT snapshot FROM runs)")
-            change.run("DELETE FROM requests WHERE made_at < ?", oldest)
-            # A whole note is replaced only if it is what we last wrote: one that is written once a year, too.
-            change.run("DELETE FROM notes WHERE written_at < ?", epoch(now - 2 * keep))
-            change.run("DELETE FROM sessions WHERE used_at < ?", oldest)
-            trim_notices(change, now, keep)
-        return len(gone)
-
-    async def idle_tasks(self, now: datetime, keep: timedelta) -> dict[str, str]:
-        """See `Store.idle_tasks`."""
-        rows = self._file.rows(
-            "SELECT task, path FROM tasks WHERE NOT fires AND watermark < ? AND task NOT IN "
-            "(SELECT task FROM runs WHERE ended_at IS NULL OR ended_at >= ?)",
-            epoch(now - keep),
-            epoch(now - keep),
-        )
-        return {row["task"]: row["path"] for row in rows}
-
-    async def forget_all_of(self, task: str) -> None:
-        """See `Store.forget_all_of`."""
-        with self._file.write(durable=False) as change:
-            for (run,) in change.rows("SELECT id FROM runs WHERE task = ?", task):
-                for statement in _FORGET_RUN:
-                    change.run(statement, run)
-            change.run("DELETE FROM tasks WHERE task = ?", task)
-            change.run("DELETE FROM sessions WHERE name = ?", OWN_SESSION + task)
-            change.run("DELETE FROM incidents WHERE subject = ? AND origin = ?", task, Origin.RUN)
-            change.run("DELETE FROM meta WHERE key IN (?, ?, ?)", *(f"{fact}{task}" for fact in TASK_FACTS))
-
-
-def _implements(store: SqliteStore) -> Store:
-    """Type-checked proof that the SQLite store is a Store."""
-    return store
-
-
-def _take_back(change: Transaction, left: Run) -> None:
-    """What a false clock settled is open again: the row ends earlier, or goes with all that belongs to it."""
-    if not left.count:
-        for statement in _FORGET_RUN:
-            change.run(statement, left.id)
-        return
-    last = int((left.last_fire_time or left.fire_time).timestamp())
-    change.run("UPDATE runs SET last_fire_time = ?, count = ? WHERE id = ?", last, left.count, left.id)
-    demand(change, left.id, ())
