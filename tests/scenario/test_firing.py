@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from vault_scheduler.testing_world import World
+from vault_scheduler.testing_world import SETTINGS, World
 
 MakeWorld = Callable[..., World]
 
@@ -373,3 +373,38 @@ def test_once_is_no_start(world: World) -> None:
     world.clock.advance(3600)
     world.start(once=True)
     assert world.history() == ["10:00 success", "11:00 success"]
+
+
+# switched off in the moment at which a fire time comes
+
+
+def _switched_off_as_it_fires(world: World, switch: Callable[[], None]) -> list[str]:
+    """A task fires at 10:01, and the look that sees it due is the one that believes that it is switched off."""
+    world.write("a", 'type: command\ncommand: echo a\nstatus: active\ncron: "1 10 * * *"')
+    world.start()
+    world.advance(59.9)
+    switch()
+    world.settle()
+    assert world.stands("a") == "armed"
+    world.clock.advance(0.4)
+    world.advance(60)
+    return world.history("a")
+
+
+def test_fire_time_of_a_task_that_is_paused_just_then_is_skipped(world: World) -> None:
+    """It was due while the task was armed, so it ends in an outcome that can be seen."""
+    history = _switched_off_as_it_fires(world, lambda: world.edit("a", "status: active", "status: paused"))
+    assert history == ["10:01 skipped 1: paused"]
+    assert "skipped (paused)" in world.text("a")
+
+
+def test_fire_time_of_a_vault_that_is_stopped_just_then_is_skipped(world: World) -> None:
+    """The whole vault's switch is no exception."""
+    history = _switched_off_as_it_fires(world, lambda: world.write_settings(SETTINGS.replace("active", "stopped")))
+    assert history == ["10:01 skipped 1: vault stopped"]
+
+
+def test_fire_time_of_a_task_that_is_deleted_just_then_is_skipped(world: World) -> None:
+    """The note is gone; the daily log tells it."""
+    assert _switched_off_as_it_fires(world, lambda: world.delete("a")) == ["10:01 skipped 1: the task was deleted"]
+    assert "skipped (the task was deleted)" in world.log()

@@ -188,9 +188,6 @@ def play(world: World, pid: int, size: Size, burst: datetime, figures: Figures) 
             next_memory += timedelta(seconds=10)
         time.sleep(0.1)
     figures.rss_mb.append(memory_mb(pid))
-    # A pause counts at once, also for what came due in the moment in which it is seen: all of the load comes before it.
-    behind = f"SELECT 1 FROM tasks WHERE task LIKE 'f/%' AND watermark < {int(end.timestamp()) - PERIOD_S}"
-    wait_until(lambda: not world.rows(behind), "all that was due is claimed", GRACE_S)
     world.settings.write_text(SETTINGS.replace("status: active", "status: paused"))
     wait_until(lambda: not _open_runs(world), "the last runs end", GRACE_S)
     judge(world, size, burst, begin, end, figures)

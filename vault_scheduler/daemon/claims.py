@@ -31,6 +31,7 @@ from vault_scheduler.ledger.store import (
 )
 from vault_scheduler.planning.answers import UNASKED
 from vault_scheduler.planning.planner import (
+    ON_TIME,
     STILL_RUNNING,
     STILL_WAITS,
     FirePlan,
@@ -142,6 +143,30 @@ class Claims:
             self._scribe.poke()
         self._roster.keep(replace(row, watermark=plan.watermark), self.plans)
         return bool(plan.claims)
+
+    def skip(self, task_id: str, tracked: Tracked, reason: str, now: datetime) -> None:
+        """Record what has come due since the last look and starts no more, because the task was switched off just then.
+
+        A look that comes later than a fire time is on time says nothing of how the task stood at that time.
+        """
+        row = self._roster.row(task_id)
+        due = tracked.task.schedule.due(max(row.watermark, now - ON_TIME), now, 1)
+        if due is None:
+            return
+        unstarted = Unstarted(
+            task=task_id,
+            path=tracked.task.path,
+            first=due.first,
+            last=due.newest[-1],
+            count=due.count,
+            outcome=Outcome.SKIPPED,
+            reason=reason,
+            at=now,
+            deliveries=self._deliveries(tracked, Outcome.SKIPPED),
+        )
+        self.plans.unstarted.append(unstarted)
+        self._tell(Outcome.SKIPPED.value, task_id, reason)
+        self._scribe.poke()
 
     def _fire_late(self, task_id: str, tracked: Tracked, now: datetime, *, overlapping: bool) -> None:
         """Claim what the note named too late; what of it does not start has rows of its own, as no watermark tells."""

@@ -23,6 +23,7 @@ from vault_scheduler.daemon.survey import Survey
 from vault_scheduler.daemon.troubles import Troubles
 from vault_scheduler.ledger.store import Store
 from vault_scheduler.planning.attendance import Attendance
+from vault_scheduler.planning.planner import DELETED
 from vault_scheduler.planning.registry import Copy
 
 ASIDE_S = 30.0
@@ -154,8 +155,7 @@ class Revision:
             self._tell("renamed", old, f"→ {new}")
 
     def _reconsider(self, task_id: str, now: datetime, monotonic: float, may_claim: bool) -> None:
-        if may_claim:
-            self._fire_before_edit(task_id, now)
+        self._fire_before_edit(task_id, now, may_claim=may_claim)
         self._around.forget(task_id)
         tracked = self._roster.reconsider(task_id, self._claims.plans, now, monotonic)
         self._changes.reconsider(task_id)
@@ -187,11 +187,14 @@ class Revision:
             reason, _, cure = held.rpartition(". ")
             self._around.report(task.path, reason, cure)
 
-    def _fire_before_edit(self, task_id: str, now: datetime) -> None:
-        """What was due before an edit counted runs as it was, unless the edit pauses, stops or deletes the task."""
+    def _fire_before_edit(self, task_id: str, now: datetime, *, may_claim: bool) -> None:
+        """What was due before an edit counted runs as it was; it is skipped where the edit switches the task off."""
         before = self._roster.get(task_id)
         if before is None or not before.fires or not self._roster.is_due(task_id, now):
             return
         stands = self._roster.would_stand(task_id, now)
         if stands is not None and (stands.armed or stands.state.blocks):
-            self._claims.fire(task_id, before, now, self._attendance.absence)
+            if may_claim:
+                self._claims.fire(task_id, before, now, self._attendance.absence)
+        elif before.standing.armed and not self._only_requests:
+            self._claims.skip(task_id, before, stands.reason if stands else DELETED, now)

@@ -19,6 +19,7 @@ from vault_scheduler.ledger.store import (
     Store,
 )
 from vault_scheduler.planning.planner import (
+    DELETED,
     Candidate,
     Limits,
     State,
@@ -125,7 +126,7 @@ class Turns:
         view = self._view(run.task)
         is_claude = (await self._snapshots.of(run))["type"] == TaskType.CLAUDE
         if view.task is None:
-            await self._outcomes.end_unstarted(run, Outcome.SKIPPED, "the task was deleted", now)
+            await self._outcomes.end_unstarted(run, Outcome.SKIPPED, DELETED, now)
         elif view.state.blocks:
             await self._outcomes.end_unstarted(run, Outcome.BLOCKED, view.reason, now)
         elif view.state is not State.ARMED and not runs_while(run, view):

@@ -6,7 +6,7 @@ import hashlib
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from vault_scheduler.ledger.conversations import answer
 from vault_scheduler.ledger.deliveries import demand
@@ -93,13 +93,18 @@ def add_unstarted(change: Transaction, gap: Unstarted, owner: str) -> None:
         _prolong(change, newest["id"], int(gap.last.timestamp()), gap.count, decided.timestamp())
         demand(change, newest["id"], gap.deliveries)
         return
-    key = fire_key(gap.task, gap.first)
-    if change.one("SELECT 1 FROM runs WHERE key = ?", key) is not None:  # its first fire time alone is settled
-        gap = replace(gap, first=gap.first + timedelta(seconds=1), count=gap.count - 1)
-        if not gap.count:
+    row = _range_row(gap, decided)
+    _free_key(change, row)
+    if change.one("SELECT 1 FROM runs WHERE key = ?", row.key) is not None:  # its first fire time alone is settled
+        if gap.count == 1:
             return
-        key = fire_key(gap.task, gap.first)
-    row = Run(
+        row = _range_row(replace(gap, first=gap.first + timedelta(seconds=1), count=gap.count - 1), decided)
+    claim(change, Claim(run=row, deliveries=gap.deliveries), owner)
+
+
+def _range_row(gap: Unstarted, decided: datetime) -> Run:
+    key = fire_key(gap.task, gap.first)
+    return Run(
         id=run_id(key, gap.first),
         key=key,
         task=gap.task,
@@ -114,7 +119,6 @@ def add_unstarted(change: Transaction, gap: Unstarted, owner: str) -> None:
         outcome=gap.outcome,
         reason=gap.reason,
     )
-    claim(change, Claim(run=row, deliveries=gap.deliveries), owner)
 
 
 def newest_fire(change: Transaction, task: str, before: int) -> sqlite3.Row | None:

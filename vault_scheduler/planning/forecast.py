@@ -16,6 +16,7 @@ from vault_scheduler.planning.budget import affordable
 from vault_scheduler.planning.chains import is_due, qualifies, why_not
 from vault_scheduler.planning.foreseen import Expected, Forecast, Foreseen, Underway
 from vault_scheduler.planning.planner import (
+    DELETED,
     Agenda,
     Candidate,
     Limits,
@@ -177,7 +178,7 @@ class _Simulation:
         is_off = bool(vault_off(self._settings, now))
         if each.ends_at is None and (tracked is None or not _goes_on(run, tracked.standing, is_off)):
             blocked = tracked is not None and tracked.standing.state.blocks
-            reason = tracked.standing.reason if tracked else "the task was deleted"
+            reason = tracked.standing.reason if tracked else DELETED
             self._foreseen.append(active.foreseen(Outcome.BLOCKED if blocked else Outcome.SKIPPED, reason))
             return
         self._add(active)

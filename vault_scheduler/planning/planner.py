@@ -25,6 +25,7 @@ CATCH_UP_LIMIT = 100
 STILL_RUNNING = "still running"
 STILL_WAITS = "the run before it still waits"
 USED_UP = "max_runs is used up"
+DELETED = "the task was deleted"
 
 
 class State(StrEnum):
