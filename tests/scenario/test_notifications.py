@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from vault_scheduler.daemon import notifier
 from vault_scheduler.executors.base import RunRequest
 from vault_scheduler.notifiers.base import Parcel
-from vault_scheduler.run import Cause, Outcome, Result
+from vault_scheduler.run import Cause, Outcome, Result, Run
 from vault_scheduler.testing import SUCCESS
 from vault_scheduler.testing_world import SETTINGS, World
 
@@ -385,8 +386,6 @@ def test_a_crash_before_the_decision_is_made_up_for(backup: World) -> None:
     backup.call(backup.store.add_request("run", "backup", {}, backup.clock.now()))
     backup.daemon.hint(["00_system/wake"])
     tick = backup.daemon.tick
-    notifier = backup.daemon._notifier
-    assert notifier is not None
     backup.daemon._notifier = None  # the daemon ends before it comes to that
     for _ in range(5):
         backup.call(tick())
@@ -396,6 +395,24 @@ def test_a_crash_before_the_decision_is_made_up_for(backup: World) -> None:
     backup.start()
     backup.advance(1)
     assert titles(backup) == ["❌ backup failed"]
+
+
+def test_a_fault_of_ours_in_one_message_keeps_no_other_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be put into words is in the daily log instead, and the next run is told."""
+    for name in ("odd", "plain"):
+        world.command(name, NEVER)
+    world.start()
+
+    def worded(run: Run, *arguments: object, **named: object) -> tuple[str, str]:
+        if run.task == "odd":
+            raise RuntimeError("no such case")
+        return f"told of {run.task}", ""
+
+    monkeypatch.setattr(notifier, "run_message", worded)
+    run(world, failed(), "odd")
+    run(world, failed(), "plain")
+    assert titles(world) == ["told of plain"]
+    assert "internal error in telling of r-2026" in world.log()
 
 
 def test_a_notifier_that_was_removed_is_told_nothing_any_more(backup: World) -> None:

@@ -16,7 +16,8 @@ from vault_scheduler.daemon.outbox import OURS, Outbox
 from vault_scheduler.daemon.roster import Roster
 from vault_scheduler.daemon.surroundings import NoteSurroundings
 from vault_scheduler.daemon.survey import Survey
-from vault_scheduler.daemon.troubles import Troubles
+from vault_scheduler.daemon.troubles import NO_LEDGER, Troubles
+from vault_scheduler.errors import internal
 from vault_scheduler.ledger.store import Decision, Store
 from vault_scheduler.notifiers.base import Postman, Sent
 from vault_scheduler.planning.incidents import (
@@ -81,6 +82,7 @@ class Notifier:
         self._vault_name = vault_name
         self._host = host
         self._mask = mask
+        self._log = log
         self._outbox = Outbox(store, postman, ping_url=self._ping_url, troubles=troubles, give_up=log)
         self._started: list[Run] = []
         self._paused: list[tuple[str, str]] = []  # tasks that paused themselves, and why
@@ -121,7 +123,8 @@ class Notifier:
         self._began = monotonic if self._began is None else self._began
         await self.decide(now)
         if self._postman.receivers and self._survey.knows_notes and not self._survey.starting:
-            await self._look_at_matters(now, is_sure=monotonic - self._began >= GONE_AFTER_S)
+            with self._troubles.within(f"{OURS}problems"):
+                await self._look_at_matters(now, is_sure=monotonic - self._began >= GONE_AFTER_S)
         hours, zone = self._survey.settings_note.in_force.quiet_hours, ZoneInfo(self._survey.timezone)
         await self._outbox.look(now, monotonic, quiet_until(now, hours, zone))
 
@@ -141,13 +144,23 @@ class Notifier:
             self._paused.pop(0)
         pending = await self._store.pending_notices()
         for run in pending[:A_PASS]:
-            await self._put(await self._decision(run, now), now)
+            await self._put(await self._safe_decision(run, now), now)
         self._more = len(pending) > A_PASS
 
     async def _put(self, decision: Decision, now: datetime) -> None:
         await self._store.decide(decision, now)
         if decision.letters or decision.close:
             self._outbox.poke()
+
+    async def _safe_decision(self, run: Run, now: datetime) -> Decision:
+        """A fault of ours in telling of one run keeps nobody from hearing of the others."""
+        try:
+            return await self._decision(run, now)
+        except NO_LEDGER:
+            raise
+        except Exception as error:
+            self._log("notifications", f"internal error in telling of {run.id}: {internal(error)}; please report it")
+            return Decision(run=run)
 
     async def _decision(self, run: Run, now: datetime) -> Decision:
         policies = self._policies(run.task)
