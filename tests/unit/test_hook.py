@@ -30,7 +30,7 @@ def before(tool: str) -> dict[str, Any]:
     ("event", "about"),
     [
         (written("/v/00_system/tasks/a.md"), Concern.NOTE),
-        (written("/v/00_system/tasks/work/a.md", "Edit"), Concern.NOTE),
+        (written("/v/00_system/tasks/home/a.md", "Edit"), Concern.NOTE),
         (written("/v/renamed/tasks/a.md", "MultiEdit"), Concern.NOTE),
         (written("00_system/tasks/a.md"), Concern.NOTE),
         (written("/v/00_system/scheduler.md"), Concern.NOTE),
