@@ -230,7 +230,7 @@ def logs(
     vault: VaultOption = None,
 ) -> None:
     """The full output of a run."""
-    from vault_scheduler.commands import hindsight, render
+    from vault_scheduler.commands import done_lines, hindsight
 
     place = open_place(vault)
     found = finished(hindsight.find_output(place, run))
@@ -242,7 +242,7 @@ def logs(
     elif found.text:
         screen.show(found.text.encode("utf-8", "surrogateescape") + b"\n")
     else:
-        print(render.no_output_line(found), file=sys.stderr)
+        print(done_lines.no_output_line(found), file=sys.stderr)
     screen.end()
     for path in found.transcripts:
         print(f"transcript: {path}", file=sys.stderr)

@@ -19,7 +19,7 @@ from mcp_types import ToolAnnotations
 from pydantic import Field
 
 from vault_scheduler import __version__
-from vault_scheduler.commands import app, checking, creation, hindsight, render, shapes, switching
+from vault_scheduler.commands import app, checking, creation, done_lines, hindsight, shapes, switching
 from vault_scheduler.commands import forecast as ahead
 from vault_scheduler.commands.console import open_place, refuse_in_run
 from vault_scheduler.commands.forecast_page import forecast_page
@@ -202,7 +202,7 @@ class Tools:
             "note": draft.text(),
             "next_run": iso_or_none(made.task.schedule.next_after(place.clock.now()), zone),
             "warnings": [shapes.problem_shape(problem) for problem in made.warnings],
-            "said": list(render.created_page(made, place.clock.now())),
+            "said": list(done_lines.created_page(made, place.clock.now())),
         }
 
     async def pause(
@@ -240,7 +240,7 @@ class Tools:
         item = app.runnable(notes(place).find(task))
         answer = await requests.request(place, "run", item.name, wait=wait, tell=_unheard)
         if answer.refused:
-            raise Refused(render.refused_line(item.name, answer.refused))
+            raise Refused(done_lines.refused_line(item.name, answer.refused))
         outcome = answer.outcome.value if answer.outcome else None
         return {"task": item.name, "run": answer.run, "outcome": outcome, "reason": answer.reason}
 
@@ -304,7 +304,7 @@ def _one(task: str | None, everything: bool) -> str:
 
 
 def _switched(done: switching.Switched, end: datetime | None, zone: ZoneInfo) -> Shape:
-    said = render.switched_line(done, end, zone)
+    said = done_lines.switched_line(done, end, zone)
     return {"path": done.path, "status": done.status, "changed": done.changed, "said": said}
 
 

@@ -47,7 +47,7 @@ def init(
 ) -> None:
     """Make a vault ready. Folders, a settings note, a first task: what is there stays as it is."""
     from vault_scheduler.commands.creation import init_vault, vault_root_for
-    from vault_scheduler.commands.render import init_page
+    from vault_scheduler.commands.done_lines import init_page
     from vault_scheduler.machine.config import Machine
     from vault_scheduler.machine.place import VAULT_VARIABLE
     from vault_scheduler.platform.paths import config_folder
@@ -143,7 +143,7 @@ def create(
 ) -> None:
     """Write a task note. It is checked first, and nothing is written if it would not run."""
     from vault_scheduler.commands import creation
-    from vault_scheduler.commands.render import created_page
+    from vault_scheduler.commands.done_lines import created_page
     from vault_scheduler.commands.view import notes
 
     place = open_place(vault)
@@ -205,7 +205,7 @@ def pause(
     vault: VaultOption = None,
 ) -> None:
     """Let tasks start nothing. For good, or until a moment; what runs goes on."""
-    from vault_scheduler.commands import render, switching
+    from vault_scheduler.commands import done_lines, switching
     from vault_scheduler.commands.moments import read_until
     from vault_scheduler.commands.view import notes
 
@@ -214,7 +214,7 @@ def pause(
         zone, now = switching.zone_of(place, item), place.clock.now()
         end: datetime | None = switching.last_second(read_until(until, zone, now), zone) if until else None
         done: Switched = switching.pause(place, item, end)
-        print(render.switched_line(done, end, zone))
+        print(done_lines.switched_line(done, end, zone))
 
 
 def resume(
@@ -223,19 +223,19 @@ def resume(
     vault: VaultOption = None,
 ) -> None:
     """Make tasks active again. Fire times that went by meanwhile do not run."""
-    from vault_scheduler.commands import render, switching
+    from vault_scheduler.commands import done_lines, switching
     from vault_scheduler.commands.view import notes
 
     place = writing_place(vault, "resume")
     for item in _named_items(notes(place), tasks, all_):
-        print(render.switched_line(switching.resume(place, item), None, switching.zone_of(place, item)))
+        print(done_lines.switched_line(switching.resume(place, item), None, switching.zone_of(place, item)))
 
 
 def host_take(vault: VaultOption = None) -> None:
     """Let this machine run the vault from now on. Nothing that was due before is caught up."""
-    from vault_scheduler.commands import moving, render
+    from vault_scheduler.commands import done_lines, moving
 
-    print(render.taken_line(finished(moving.take(writing_place(vault, "host take")))))
+    print(done_lines.taken_line(finished(moving.take(writing_place(vault, "host take")))))
 
 
 def approve(

@@ -36,8 +36,8 @@ def daemon(
     vault: VaultOption = None,
 ) -> None:
     """Run what is due, in the foreground. Ends at TERM, INT or HUP, and ends what runs with it."""
+    from vault_scheduler.commands.done_lines import event_line
     from vault_scheduler.commands.log_stream import LogStream
-    from vault_scheduler.commands.render import event_line
     from vault_scheduler.daemon import serving
 
     place = writing_place(vault, "daemon")
@@ -55,7 +55,7 @@ def run(
 ) -> None:
     """Run a task once, now. The schedule does not move."""
     from vault_scheduler.commands import app
-    from vault_scheduler.commands.render import ran_line, refused_line
+    from vault_scheduler.commands.done_lines import ran_line, refused_line
     from vault_scheduler.commands.view import notes
     from vault_scheduler.daemon import requests
 
