@@ -277,6 +277,20 @@ def test_a_run_costs_what_all_its_attempts_were_charged(
     assert (f"${booked:.2f}" in world.text("a")) is (booked > 0)
 
 
+def test_retries_keep_within_the_day(world: World) -> None:
+    """An attempt like the dearest one would go over `max_usd`, so it is not made: the day's cap holds."""
+    world.write_settings("host: here\ntimezone: Europe/Berlin\nvault_max_usd_day: 1.7", age_s=3600)
+    world.script = lambda _: Result(outcome=Outcome.FAILURE, reason="no feed", turns=1, cost_usd=0.3)
+    for name in "abcd":
+        claude(world, name, 'cron: "10 10 * * *"\nretries: 3\nretry_delay: 10s\nmax_usd: 0.5')
+    world.start()
+    world.advance_to("11:00")
+    assert {run.reason for run in world.runs()} == {"no feed (not retried: $0.20 is left of max_usd)"}
+    assert [(run.outcome, run.attempts) for run in world.runs()] == [(Outcome.FAILURE, 1)] * 4
+    assert world.trust.spent(world.clock.now().date()).total == pytest.approx(1.2)
+    assert "not retried: \\$0.20 is left" in world.text("a")
+
+
 # login
 
 

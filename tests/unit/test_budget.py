@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault_scheduler.planning.budget import affordable, charge
+from vault_scheduler.planning.budget import affordable, charge, not_retried
 
 
 @pytest.mark.parametrize(
@@ -90,3 +90,18 @@ def test_an_attempt_without_a_final_message_is_booked_with_its_maximum(
 ) -> None:
     """Rule 9: max(usage seen, max_usd)."""
     assert charge(seen, 0.5, complete=complete) == booked
+
+
+@pytest.mark.parametrize(
+    ("left", "dearest", "reason"),
+    [
+        (0.5, 0.0, ""),  # no attempt has cost anything
+        (0.3, 0.2, ""),
+        (0.3 - 0.1, 0.2, ""),  # 0.3 - 0.1 is not 0.2 in floats
+        (0.2, 0.3, "$0.20 is left of max_usd"),
+        (0.0, 0.3, "$0.00 is left of max_usd"),
+    ],
+)
+def test_an_attempt_that_cannot_be_paid_for_is_not_made(left: float, dearest: float, reason: str) -> None:
+    """What the dearest attempt cost is what another one is expected to cost."""
+    assert not_retried(left, dearest) == reason

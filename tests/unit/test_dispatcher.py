@@ -62,6 +62,9 @@ class FakeBudget:
     def spent_by(self, run: Run) -> float:
         return sum(usd for (name, _), usd in self.charged.items() if name == run.id)
 
+    def dearest_of(self, run: Run) -> float:
+        return max((usd for (name, _), usd in self.charged.items() if name == run.id), default=0.0)
+
 
 class Stage:
     """A dispatcher with everything around it in the test's hands."""

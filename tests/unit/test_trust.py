@@ -97,6 +97,7 @@ def test_spend_adds_up_by_task_and_day(trust: Trust) -> None:
     assert [spent.of(task) for task in ("a", "b", "c")] == pytest.approx([0.3, 0.4, 0.0])
     assert trust.spent_by("r1") == pytest.approx(0.3)
     assert trust.spent_by("none") == 0
+    assert (trust.dearest_of("r1"), trust.dearest_of("none")) == (0.2, 0)
 
 
 def test_an_attempt_is_booked_once(trust: Trust) -> None:

@@ -251,6 +251,10 @@ class Guard:
         """What the attempts of a run have cost so far (US dollars)."""
         return self._trust.spent_by(run.id)
 
+    def dearest_of(self, run: Run) -> float:
+        """What the dearest attempt of a run has cost so far (US dollars)."""
+        return self._trust.dearest_of(run.id)
+
     def spent(self, now: datetime) -> tuple[float, float]:
         """What today and this month have cost in the vault's zone (US dollars)."""
         today = self._day(now)

@@ -25,7 +25,7 @@ from vault_scheduler.ledger.store import (
     TRANSIENT,
     Store,
 )
-from vault_scheduler.planning.budget import charge
+from vault_scheduler.planning.budget import charge, not_retried
 from vault_scheduler.planning.incidents import topic_of
 from vault_scheduler.planning.planner import (
     is_going,
@@ -58,6 +58,9 @@ class Budget(Protocol):
 
     def spent_by(self, run: Run) -> float:
         """What the attempts of a run have cost so far (US dollars)."""
+
+    def dearest_of(self, run: Run) -> float:
+        """What the dearest of them has cost (US dollars)."""
 
 
 def deliveries_for(run: Run, outcome: Outcome, snapshot: Mapping[str, Any], *, changed: bool) -> list[str]:
@@ -151,25 +154,35 @@ class Outcomes:
         result = run.result
         assert result is not None
         snapshot = await self._snapshots.of(run)
-        is_over = run.id in self._cancelling or self._is_spent(run)
         found = self._claude.respite(run, snapshot, self._view(run.task).next_fire, now)
         counted = run.attempts - excused(run)
-        if isinstance(found, Wait) and not is_over:
-            again = f"waits for {found.waits_for} until {clock_words(found.until, ZoneInfo(snapshot['timezone']))}"
-            await self._go_on_later(run, again, found.waits_for, found.until, now, excused(run) + 1)
-        elif isinstance(found, Skip):
+        is_again = isinstance(found, Wait) or (
+            result.outcome.is_failed and result.retryable and counted <= snapshot["retries"]
+        )
+        if isinstance(found, Skip):
             run = await self._store.end_attempt(run.id, run.attempts, result, now)  # which ended otherwise than its run
             await self._finish(run, Outcome.SKIPPED, found.reason, now)
-        elif result.outcome.is_failed and result.retryable and counted <= snapshot["retries"] and not is_over:
+        elif not is_again or run.id in self._cancelling or self._is_spent(run):
+            await self._finish(run, result.outcome, result.reason, now)
+        elif short := self._short_of_money(run):
+            await self._finish(run, result.outcome, f"{result.reason} (not retried: {short})".strip(), now)
+        elif isinstance(found, Wait):
+            again = f"waits for {found.waits_for} until {clock_words(found.until, ZoneInfo(snapshot['timezone']))}"
+            await self._go_on_later(run, again, found.waits_for, found.until, now, excused(run) + 1)
+        else:
             delay = retry_delay(Policies(retry_delay=timedelta(seconds=snapshot["retry_delay_s"])), counted)
             again = f"again in {duration_words(delay.total_seconds())}"
             await self._go_on_later(run, again, "retry", now + delay, now)
-        else:
-            await self._finish(run, result.outcome, result.reason, now)
 
     def _is_spent(self, run: Run) -> bool:
         """Whether no cent of its `max_usd` is left, so that another attempt could do nothing."""
         return bool(run.reserved_usd) and self._budget.spent_by(run) >= run.reserved_usd
+
+    def _short_of_money(self, run: Run) -> str:
+        """Why what is left of its `max_usd` is too little for another attempt; "" if it is enough."""
+        if not run.reserved_usd:
+            return ""
+        return not_retried(run.reserved_usd - self._budget.spent_by(run), self._budget.dearest_of(run))
 
     # runs that wait
 

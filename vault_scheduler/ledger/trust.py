@@ -202,6 +202,11 @@ class Trust:
         row = self._file.one("SELECT sum(usd) FROM spend WHERE run = ?", run)
         return float(row[0] or 0.0) if row else 0.0
 
+    def dearest_of(self, run: str) -> float:
+        """What the dearest attempt of a run was charged."""
+        row = self._file.one("SELECT max(usd) FROM spend WHERE run = ?", run)
+        return float(row[0] or 0.0) if row else 0.0
+
     def trim(self, today: date, keep: timedelta) -> None:
         """Forget what was spent longer ago than `keep` (rule 12)."""
         with self._file.write(durable=False) as change:

@@ -40,6 +40,15 @@ def _too_much(key: str, cap: float, spent: float, reserved: float, ask: float) -
     return f"budget: {' + '.join(parts)} + ${ask:.2f} for this run is more than {key} ${cap:.2f}"
 
 
+def not_retried(left: float, dearest: float) -> str:
+    """Why a run makes no other attempt although it might: too little money is left; "" if it is enough.
+
+    `left` is what is left of the run's `max_usd`, `dearest` what its dearest attempt so far was charged. A session is
+    measured after each turn, so another one like that would go over the cap, and nothing would come of it.
+    """
+    return "" if dearest <= left + _CENT_DUST else f"${left:.2f} is left of max_usd"
+
+
 def charge(seen_usd: float | None, max_usd: float, *, complete: bool) -> float:
     """What an attempt is booked with: its cost; without a final message at least `max_usd`, for nobody knows."""
     if seen_usd is None or not math.isfinite(seen_usd):
