@@ -689,7 +689,7 @@ def test_create_writes_a_note_as_a_careful_person_would(shell: Shell) -> None:
         (["other", "--cron", "0 9 * * *", "--command", "y", "--set", "id=hello"], 1, "belongs to"),
         (["x", "--every", "5m", "--command", "y", "--set", "nonsense"], 2, "KEY=VALUE"),
         (["x", "--every", "5m", "--command", "y", "--status", "off"], 2, "paused"),
-        (["x", "--every", "5m", "--command", "y", "--set", "ping_url=x"], 1, "not supported"),
+        (["x", "--every", "5m", "--command", "y", "--set", "ping_url=x"], 1, "is not a web address"),
         (["x", "--at", "2020-01-01T09:00", "--command", "y"], 1, "has passed already"),
         (["x", "--every", "5m", "--command", "y", "--set", "retries=1", "--set", "retries=2"], 2, "Give it once"),
     ],
