@@ -44,6 +44,12 @@ BAD = [
     ('expect_file: "[[Note]]"', "is a link"),
     ("expect_file: [[Note]]", "is a link"),
     ('expect_file: "{{week}}.md"', "is not known"),
+    ('expect_file: "00_system/logs/{{date}}.md"', "is written by the scheduler itself"),
+    ("expect_file: 00_System/Status.md", "is written by the scheduler itself"),
+    ("expect_file: 00_system/scheduler.md", "is written by the scheduler itself"),
+    ("expect_file: 00_system/tasks.base", "is written by the scheduler itself"),
+    ("expect_file: 00_system/tasks/A.md", "is the task's own note"),
+    ('expect_file: "00_system/tasks/{{title}}.md"', "is the task's own note"),
     ("expect_output: '(open'", "is not a regular expression"),
     ("expect_output: '*'", "is not a regular expression"),
     (f"expect_output: {'x' * 1001}", "more than 1000 characters"),
@@ -57,6 +63,13 @@ def test_evidence_that_cannot_be_looked_for_is_a_problem(keys: str, message: str
     assert task is None
     assert [message in problem.message for problem in problems] == [True], problems
     assert problems[0].fix
+
+
+@pytest.mark.parametrize("file", ["00_system/tasks/b.md", "00_system/dashboard.md", "logs/x.md", "status.md", "a.md"])
+def test_what_the_scheduler_does_not_write_by_itself_is_evidence(file: str) -> None:
+    """Other notes of the system folder, and the same names elsewhere."""
+    task, problems = parsed("command", f"expect_file: {file}")
+    assert task is not None, problems
 
 
 def test_what_a_claude_run_may_use_is_read() -> None:

@@ -41,11 +41,14 @@ def output_template(value: object, key: str = "output", *, system_folder: str = 
     return f"{note}#{heading}" if sign else note
 
 
-def with_fields_filled(template: str) -> str:
-    """The template with an x in place of each of its fields. Raises BadValue for fields that are not known."""
+def with_fields_filled(template: str, title: str = "x") -> str:
+    """The template with an x in place of each of its fields, but the title as given.
+
+    Raises BadValue for fields that are not known.
+    """
     for field in _FIELD.finditer(template):
         _check_field(field)
-    return _FIELD.sub("x", template)
+    return _FIELD.sub(lambda field: title if field[1] == "title" else "x", template)
 
 
 def _check_field(field: re.Match[str]) -> None:
@@ -112,6 +115,16 @@ def _protected(parts: list[str], system: list[str]) -> list[tuple[str, str]]:
         return [("is below tasks/, where every note is a task", elsewhere)]
     if below[0] == "scripts":
         return [("is in the protected scripts folder", elsewhere)]
-    if below in (["scheduler.md"], ["status.md"]) or below[0] == "logs":
+    if _is_own(below):
         return [("is the scheduler's own", "Choose another note")]
     return []
+
+
+def is_schedulers_own(path: str, *, system_folder: str) -> bool:
+    """Whether the scheduler itself writes this vault-relative file (no fields left in it), whatever any task does."""
+    parts, system = folded_parts(path), folded_parts(system_folder)
+    return parts[: len(system)] == system and _is_own(parts[len(system) :])
+
+
+def _is_own(below: list[str]) -> bool:
+    return below in (["scheduler.md"], ["status.md"], ["tasks.base"]) or below[:1] == ["logs"]

@@ -190,7 +190,7 @@ class _TaskReader:
         action = read_action(fields, kind, self._body, context.callable_check)
         max_runs = fields.read("max_runs", partial(whole_number, minimum=1))
         gate = fields.read("gate", command_line)
-        expected = read_expected(fields)
+        expected = read_expected(fields, self._path, context.system_folder)
         host = fields.read("host", text)
         answer = fields.read("answer", spoken) or ""
         options = read_policies(fields, POLICIES, context.system_folder)
