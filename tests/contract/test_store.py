@@ -1049,6 +1049,16 @@ async def test_question_and_session_follow_a_rename_and_go_with_the_task(store: 
     assert await store.session(shared.name) == shared
 
 
+async def test_a_closed_question_is_asked_no_more(store: Store) -> None:
+    """It is that of its task alone; to close it again changes nothing."""
+    await asked(store, a_run())
+    await store.close_question("news")
+    assert list(await store.questions()) == ["briefing"]
+    await store.close_question("briefing")
+    await store.close_question("briefing")
+    assert await store.questions() == {}
+
+
 async def test_old_sessions_and_questions_are_trimmed(store: Store) -> None:
     """With the history that they belong to."""
     await asked(store, a_run())

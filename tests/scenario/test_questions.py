@@ -307,3 +307,63 @@ def test_nothing_is_delivered_into_a_note_while_its_own_claude_run_goes_on(world
     world.advance(60)
     assert "run_now: false" in world.text("a")
     assert "^r-20261120T091000Z" in world.text("a")
+
+
+COMMAND = "type: command\ncommand: 'true'\ncron: \"10 10 * * *\""
+
+
+def test_no_command_task_runs_for_an_answer(asked: World) -> None:
+    """A note that has become one of another type answers nothing; its question is closed, and its property cleared."""
+    asked.write("a", f"{COMMAND}\nquestion: Which project?\nanswer: The garden", age_s=0)
+    asked.hint(asked.path("a"))
+    asked.advance(120)
+    assert len(asked.engine.submitted) == 1
+    assert asked.call(asked.store.questions()) == {}
+    assert keys(asked)["question"] is None
+    assert keys(asked)["answer"] == "The garden"
+    assert [problem.message for problem in asked.daemon.problems()] == ["no run has asked anything"]
+
+
+@pytest.mark.parametrize("while_away", [False, True])
+def test_question_of_a_deleted_task_is_closed(asked: World, while_away: bool) -> None:
+    """A task of the same name that is written later is another one, also if the note went while no daemon ran."""
+    if while_away:
+        asked.crash()
+        asked.delete("a")
+        asked.start()
+    else:
+        asked.delete("a")
+    asked.advance(90)
+    assert asked.call(asked.store.questions()) == {}
+    asked.write("a", f"{DAILY}\nanswer: The garden", age_s=0, body="Plan the garden.\n")
+    asked.hint(asked.path("a"))
+    asked.advance(60)
+    assert [run.trigger for run in asked.runs()] == ["at"]
+
+
+def test_question_waits_for_a_vault_that_is_away(asked: World) -> None:
+    """Notes of a folder that is not mounted are not deleted."""
+    asked.take_vault_away()
+    asked.advance(300)
+    asked.bring_vault_back()
+    asked.advance(60)
+    assert set(asked.call(asked.store.questions())) == {"a"}
+
+
+def test_answer_that_waits_its_turn_brings_no_command_to_run(asked: World) -> None:
+    """The note becomes a command while the answer waits for another run to end: nothing is run for it."""
+    asked.script = lambda _: None
+    asked.request("run", "a")
+    asked.advance(5)
+    reply(asked, "The garden")
+    asked.advance(60)
+    assert [run.trigger for run in asked.runs() if run.state == "waiting"] == ["answer"]
+    asked.write("a", COMMAND, age_s=0)
+    asked.hint(asked.path("a"))
+    asked.advance(60)
+    asked.engine.finish("a", DONE)
+    asked.advance(60)
+    (run,) = [run for run in asked.runs() if run.trigger == "answer"]
+    assert (run.outcome, run.attempts) == (Outcome.SKIPPED, 0)
+    assert run.reason == "the task is no Claude task any more"
+    assert asked.call(asked.store.questions()) == {}

@@ -25,6 +25,7 @@ from vault_scheduler.ledger.store import (
     QUESTION,
     SESSION,
     Claim,
+    Question,
     Request,
     Store,
     Unstarted,
@@ -41,7 +42,7 @@ from vault_scheduler.planning.planner import (
     vault_off,
 )
 from vault_scheduler.run import Outcome, Run, RunState, TriggerKind, counts_as_run, run_id, run_key
-from vault_scheduler.task import Overlap, Task, Topic
+from vault_scheduler.task import Overlap, Task, TaskType, Topic
 
 CRASH_LOOP = timedelta(minutes=10)
 NOTED_LATE = "its note said so too late"
@@ -273,7 +274,7 @@ class Claims:
         It waits in the note while nothing of the task may run. What was typed before anything was asked answers
         nothing, also if something is asked later.
         """
-        row, question, text = self._roster.row(task_id), self._questions.of(task_id), tracked.task.answer
+        row, question, text = self._roster.row(task_id), self._question(tracked.task), tracked.task.answer
         if not text or row.answered or tracked.standing.state is State.OTHER_HOST:
             return
         if question is None:
@@ -291,7 +292,11 @@ class Claims:
         if not text or row.answered == taken(text) or tracked.standing.state is State.OTHER_HOST:
             return ""
         refusal = self._refusal(tracked.standing, now)
-        return f"the answer waits: {refusal}" if self._questions.of(task_id) and refusal else UNASKED
+        return f"the answer waits: {refusal}" if self._question(tracked.task) and refusal else UNASKED
+
+    def _question(self, task: Task) -> Question | None:
+        """What the task waits for: only one of Claude's has a session that could go on."""
+        return self._questions.of(task.id) if task.type is TaskType.CLAUDE else None
 
     # on_start
 

@@ -41,7 +41,7 @@ class Questions:
             self._open[run.task] = question
 
     def close(self, task: str) -> None:
-        """It is answered."""
+        """It is answered, or no answer counts any more."""
         self._open.pop(task, None)
 
     def rename(self, old: str, new: str) -> None:

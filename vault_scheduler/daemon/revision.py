@@ -23,8 +23,10 @@ from vault_scheduler.daemon.survey import Survey
 from vault_scheduler.daemon.troubles import Troubles
 from vault_scheduler.ledger.store import Store
 from vault_scheduler.planning.attendance import Attendance
+from vault_scheduler.planning.departures import FORGOTTEN_AFTER_S
 from vault_scheduler.planning.planner import DELETED
 from vault_scheduler.planning.registry import Copy
+from vault_scheduler.task import TaskType
 
 ASIDE_S = 30.0
 """A task that could not be planned, for a fault of ours, is looked at anew this often."""
@@ -76,6 +78,7 @@ class Revision:
         self._renamed: deque[tuple[str, str]] = deque()
         self._copies: dict[str, Copy] = {}  # as the ledger has them
         self._host_claimed = False
+        self._gone_since: dict[str, float] = {}  # tasks without a note that have asked something; awake seconds
         self._next_try = 0.0  # at the tasks that are set aside
 
     async def begin(self) -> None:
@@ -116,6 +119,7 @@ class Revision:
             with self._roster.alone(task):
                 self._reconsider(task, now, monotonic, may_claim)
             self._touched.discard(task)
+        await self._close_void_questions(monotonic)
         self._guard.store_pins()
         self._last_good.look(now)
         self._keep_copies()
@@ -153,6 +157,26 @@ class Revision:
         self._questions.rename(old, new)
         if old != new:
             self._tell("renamed", old, f"→ {new}")
+
+    async def _close_void_questions(self, monotonic: float) -> None:
+        """Nobody's answer counts where the task is gone for good, or is none of Claude's any more."""
+        if self._only_requests or not self._survey.knows_notes:
+            return
+        for task_id in [question.task for question in self._questions.all()]:
+            tracked = self._roster.get(task_id)
+            if self._is_gone(task_id, monotonic) or (tracked is not None and tracked.task.type is not TaskType.CLAUDE):
+                await self._store.close_question(task_id)
+                self._questions.close(task_id)
+                self._gone_since.pop(task_id, None)
+                if tracked is not None:
+                    self._scribe.want(task_id, {"question": None})
+
+    def _is_gone(self, task_id: str, monotonic: float) -> bool:
+        """Whether its note went so long ago that no other one can prove to be the same task under a new name."""
+        if self._survey.registry.holder(task_id) is not None:
+            self._gone_since.pop(task_id, None)
+            return False
+        return monotonic - self._gone_since.setdefault(task_id, monotonic) > FORGOTTEN_AFTER_S
 
     def _reconsider(self, task_id: str, now: datetime, monotonic: float, may_claim: bool) -> None:
         self._fire_before_edit(task_id, now, may_claim=may_claim)

@@ -32,6 +32,7 @@ from vault_scheduler.run import (
     Outcome,
     Run,
     RunState,
+    TriggerKind,
     counts_as_run,
 )
 from vault_scheduler.settings import Settings
@@ -127,6 +128,8 @@ class Turns:
         is_claude = (await self._snapshots.of(run))["type"] == TaskType.CLAUDE
         if view.task is None:
             await self._outcomes.end_unstarted(run, Outcome.SKIPPED, DELETED, now)
+        elif run.trigger is TriggerKind.ANSWER and view.task.type is not TaskType.CLAUDE:
+            await self._outcomes.end_unstarted(run, Outcome.SKIPPED, "the task is no Claude task any more", now)
         elif view.state.blocks:
             await self._outcomes.end_unstarted(run, Outcome.BLOCKED, view.reason, now)
         elif view.state is not State.ARMED and not runs_while(run, view):

@@ -21,6 +21,11 @@ class ConversationTable:
         """See `Store.questions`."""
         return {row["task"]: _question_of(row) for row in self._file.rows("SELECT * FROM questions")}
 
+    async def close_question(self, task: str) -> None:
+        """See `Store.close_question`."""
+        with self._file.write(durable=False) as change:
+            change.run("DELETE FROM questions WHERE task = ?", task)
+
     async def session(self, name: str) -> SessionRow | None:
         """See `Store.session`."""
         row = self._file.one("SELECT * FROM sessions WHERE name = ?", name)

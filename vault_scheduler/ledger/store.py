@@ -224,6 +224,9 @@ class Store(Protocol):
         extra `ANSWERS` closes it.
         """
 
+    async def close_question(self, task: str) -> None:
+        """Nobody's answer counts for what the task has asked."""
+
     async def session(self, name: str) -> SessionRow | None:
         """The Claude session that goes on under this name."""
 
