@@ -675,6 +675,19 @@ def test_create_writes_a_note_as_a_careful_person_would(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize(
+    "prompt",
+    [
+        "Tidy up.\n\n```md\n## Runs\n## Prompt\n```\n\nBe brief.",
+        "# Runs\n\n### Prompt\n\nTidy up.\r\n\r\n## Prompts\r\nBe brief.\n",
+    ],
+)
+def test_create_takes_other_headings_in_a_prompt(shell: Shell, prompt: str) -> None:
+    """What only looks like the headings that mean something is said to Claude with all the rest."""
+    shell("create", "x", "--every", "1d", "--prompt", prompt)
+    assert prompt.strip().replace("\r", "") in (shell.tasks / "x.md").read_text()
+
+
+@pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
         (["x", "--cron", "61 * * * *", "--command", "y"], 1, "x.md:3: cron:"),  # would not run
@@ -691,6 +704,10 @@ def test_create_writes_a_note_as_a_careful_person_would(shell: Shell) -> None:
         (["x", "--every", "5m", "--command", "y", "--status", "off"], 2, "paused"),
         (["x", "--every", "5m", "--command", "y", "--set", "ping_url=x"], 1, "is not a web address"),
         (["x", "--at", "2020-01-01T09:00", "--command", "y"], 1, "has passed already"),
+        (["x", "--every", "1d", "--prompt", "Tidy up.\n\n## Prompt\n\nBe brief."], 2, "Give it another heading"),
+        (["x", "--every", "1d", "--prompt", "Tidy up.\n\n## Runs ##\n\nSay which."], 2, "Give it another heading"),
+        (["x", "--every", "1d", "--prompt", "Tidy up.\n\nRuns\n---\n\nSay which."], 2, "Give it another heading"),
+        (["x", "--every", "1d", "--prompt", "Tidy.", "--body", "## Prompt\n\nDo."], 2, "Give it another heading"),
         (["x", "--every", "5m", "--command", "y", "--set", "retries=1", "--set", "retries=2"], 2, "Give it once"),
     ],
 )

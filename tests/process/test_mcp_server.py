@@ -46,6 +46,10 @@ MISTAKES: dict[str, tuple[Call, str]] = {
     "a wrong expression": (("create", {"name": "x", "prompt": "Do it.", "cron": "0 7 * *"}), "cron has five"),
     "no time": (("create", {"name": "x", "prompt": "Do it."}), 'Add `cron: "0 7 * * *"`, `every: 15m` or `at'),
     "no action": (("create", {"name": "x", "every": "5m"}), "one of command, call, prompt"),
+    "a heading that ends a prompt": (
+        ("create", {"name": "x", "prompt": "Tidy up.\n\n## Runs\n\nSay which.", "every": "1d"}),
+        "Give it another heading",
+    ),
     "a switch in more": (
         ("create", {"name": "x", "command": "date", "more": {"run_now": True}}),
         "and `run` to run it",

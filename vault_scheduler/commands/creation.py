@@ -13,13 +13,14 @@ from vault_scheduler.commands.catalogue import Catalogue, parse_context
 from vault_scheduler.errors import BadUsage, Refused
 from vault_scheduler.machine.config import Machine, machine_timezone
 from vault_scheduler.machine.place import Place, read_settings
+from vault_scheduler.notes.body import prompt as prompt_of
 from vault_scheduler.notes.note import Document
 from vault_scheduler.notes.yaml_core import YamlProblem, load
 from vault_scheduler.parsing.keys import ALIASES, KEYS
 from vault_scheduler.parsing.parser import parse_task
 from vault_scheduler.parsing.values import quoted
 from vault_scheduler.planning.registry import Registry
-from vault_scheduler.task import Problem, Task
+from vault_scheduler.task import Problem, Task, TaskType
 from vault_scheduler.vault.vault import Vault
 
 # Whatever a text in these looks like, it is quoted: `*/5` bare is broken YAML.
@@ -37,6 +38,7 @@ class Draft:
     name: str
     properties: Mapping[str, object] = field(default_factory=dict)
     body: str = ""
+    prompt: str = ""  # the part of the body that is to be said to Claude, whatever else is
 
     def text(self) -> str:
         """The note."""
@@ -82,7 +84,7 @@ def drafted(
         properties["command"] = None if in_block else text
     ordered = {key: properties[key] for key in (*_ORDER, *properties) if properties.get(key) is not None}
     parts = ((prompt or "").strip(), body.strip(), _block(text) if in_block else "")
-    return Draft(name=name, properties=ordered, body="\n\n".join(part for part in parts if part))
+    return Draft(name=name, properties=ordered, body="\n\n".join(part for part in parts if part), prompt=parts[0])
 
 
 def _block(text: str) -> str:
@@ -159,11 +161,22 @@ def create_task(place: Place, catalogue: Catalogue, draft: Draft) -> Created:
     errors = [problem for problem in problems if problem.is_error]
     if parsed.task is None or errors:
         raise DraftInvalid(path, errors)
+    _check_prompt(draft, parsed.task)
     try:
         place.vault.create(path, data)
     except FileExistsError:
         raise Refused(f"{path} is there already. Choose another name, or edit that note") from None
     return Created(path=path, task=parsed.task, warnings=problems)
+
+
+def _check_prompt(draft: Draft, task: Task) -> None:
+    """Raises BadUsage where Claude would be told less than what was given as its prompt."""
+    wanted = "\n".join(draft.prompt.splitlines())
+    if task.type is TaskType.CLAUDE and not "\n".join(prompt_of(task.body).splitlines()).startswith(wanted):
+        raise BadUsage(
+            "a heading of the prompt is `## Prompt` or `## Runs`, which stand for parts of a task's note: Claude would "
+            "not be told all of it. Give it another heading"
+        )
 
 
 def _rivals(place: Place, catalogue: Catalogue, task: Task) -> list[Problem]:
