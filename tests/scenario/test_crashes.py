@@ -69,7 +69,7 @@ def test_task_that_paused_itself_stays_paused_after_a_crash(world: World) -> Non
 
 
 def test_task_whose_last_failure_ended_with_the_daemon_pauses_itself(world: World) -> None:
-    """The daemon died right after the failure that was one too many had been recorded."""
+    """The daemon died right after the failure that was one too many had been recorded: nothing more starts."""
     world.script = lambda request: None if len(world.engine.submitted) == 3 else FAILURE
     world.command("a", "every: 1m\npause_after: 3\nstatus: active")
     world.start()
@@ -81,7 +81,7 @@ def test_task_whose_last_failure_ended_with_the_daemon_pauses_itself(world: Worl
     world.clock.advance(90)
     world.start()
     world.advance(600)
-    assert len(world.history()) == 3
+    assert world.history() == ["10:01 failure", "10:02 failure", "10:03 failure", "10:04 skipped 1: paused"]
     assert "status: paused" in world.text("a")
 
 
