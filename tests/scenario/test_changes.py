@@ -12,7 +12,8 @@ import pytest
 
 from vault_scheduler.executors.base import RunRequest
 from vault_scheduler.ledger.store import CHANGED
-from vault_scheduler.run import Outcome, Result
+from vault_scheduler.planning.approvals import TrustMode
+from vault_scheduler.run import Outcome, Result, TriggerKind
 from vault_scheduler.testing import SUCCESS
 from vault_scheduler.testing_world import World
 
@@ -656,3 +657,21 @@ def test_changes_of_an_invalid_task_end_blocked(watching: World) -> None:
     change(watching, "Inbox/new.md", text="newer")
     watching.advance(60)
     assert watching.runs()[1].outcome is Outcome.SUCCESS
+
+
+def test_changes_and_the_start_of_a_held_task_end_blocked(make_world: MakeWorld) -> None:
+    """What waits for approval is told for what would have started it: its changes in one row, the start in another."""
+    world = make_world()
+    (world.root / "Inbox").mkdir()
+    world.trust_mode = TrustMode.PINNED
+    world.command("a", f"{WATCHES}\non_start: true")
+    world.start()
+    world.advance(60)
+    assert world.stands("a") == "held"
+    for number in range(3):
+        change(world, "Inbox/new.md", text="new" * number)
+        world.advance(60)
+    start, changes = world.runs()
+    assert (start.trigger, start.outcome) == (TriggerKind.START, Outcome.BLOCKED)
+    assert (changes.trigger, changes.outcome, changes.count) == (TriggerKind.CHANGE, Outcome.BLOCKED, 3)
+    assert "vault-sched approve a" in changes.reason

@@ -10,6 +10,7 @@ from types import CodeType, FrameType
 
 import pytest
 
+from tests.scenario.conftest import FRIDAY_TEN
 from vault_scheduler.daemon.roster import Roster
 from vault_scheduler.parsing.parser import parse_task
 from vault_scheduler.testing_world import World
@@ -17,7 +18,7 @@ from vault_scheduler.triggers.schedule import Schedule
 from vault_scheduler.vault.vault import Vault
 
 MakeWorld = Callable[..., World]
-FEW, MANY = 50, 1000
+FEW, MANY = 50, 10_000
 SETTINGS = "status: active\nhost: here\ntimezone: Europe/Berlin\nnote_quiet: 1s"
 
 READ, PARSED, LOOKED_AT = Vault.read.__code__, parse_task.__code__, Roster.schedule_look.__code__
@@ -52,9 +53,8 @@ def watched() -> Iterator[Seen]:
         sys.setprofile(None)
 
 
-def make(make_world: MakeWorld, count: int) -> World:
+def settled(world: World, count: int) -> World:
     """A daemon that knows so many tasks, each due every four minutes, and has nothing to do."""
-    world = make_world(settings=SETTINGS)
     for number in range(count):
         world.command(f"t{number}", f'cron: "{number % 3 + 2}-59/4 * * * *"')
     world.start()
@@ -73,10 +73,12 @@ def edit_one(world: World) -> Seen:
     return seen
 
 
-@pytest.fixture
-def many(make_world: MakeWorld) -> World:
-    """A daemon with a thousand tasks."""
-    return make(make_world, MANY)
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A daemon with ten thousand tasks, for all tests of this file: each leaves the notes as they were."""
+    world = World(tmp_path_factory.mktemp("many"), FRIDAY_TEN, settings=SETTINGS)
+    yield settled(world, MANY)
+    world.close()
 
 
 def test_edit_of_one_note_reads_and_plans_that_one(many: World) -> None:
@@ -87,11 +89,12 @@ def test_edit_of_one_note_reads_and_plans_that_one(many: World) -> None:
     assert seen.named[PARSED] == {path}
     assert seen.named[LOOKED_AT] == {"t1"}
     assert seen.of[Schedule.next_after.__code__] <= 5
+    edit_back(many)
 
 
 def test_edit_costs_the_same_among_few_and_many(many: World, make_world: MakeWorld) -> None:
-    """Twenty times the notes do not add a tenth to the function calls of the daemon."""
-    few = make(make_world, FEW)
+    """Two hundred times the notes do not add a tenth to the function calls of the daemon."""
+    few = settled(make_world(settings=SETTINGS), FEW)
     edit_one(few), edit_one(many)  # the first of all fills caches
     assert edit_back(many).calls < 1.1 * edit_back(few).calls
 
