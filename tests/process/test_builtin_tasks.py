@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.process.conftest import wait_until
+
 if TYPE_CHECKING:
     from tests.process.github_server import GitHubServer
 
@@ -28,6 +30,7 @@ class Copy:
 
     vault: Path
     environment: dict[str, str]
+    last_second: int = 0  # of the clock, in which a run may have begun
 
     def task(self, name: str) -> Path:
         return self.vault / "00_system/tasks" / f"{name}.md"
@@ -49,7 +52,10 @@ class Copy:
 
     def result_of(self, name: str) -> str:
         """Run the task, and return the newest run in its note, without the marks of the quote."""
+        # Of two runs of one second either may stand first: a note's runs are ordered by the second in their ids.
+        wait_until(lambda: int(time.time()) > self.last_second, "the next second")
         done = self.sched("run", name, "--wait")
+        self.last_second = int(time.time())
         runs = self.task(name).read_text().partition("\n## Runs\n")[2]
         assert runs, done.stdout + done.stderr
         return re.sub(r"^> ?", "", runs.partition("\n\n- ")[0], flags=re.M)
