@@ -24,10 +24,12 @@ class Lookout:
         self._stamps: dict[str, Stamp | None] = {}
 
     def wrote(self, path: str, ids: Iterable[str], data: bytes, monotonic: float) -> None:
-        """We wrote these blocks; the file holds `data` now."""
+        """We wrote these blocks, and the file held `data` at that moment.
+
+        It is read once more at the next look: an old copy may be saved over it before its stamp can be taken.
+        """
         self._vigil.wrote(path, ids, self._ids_of(data), monotonic)
-        self._stamps = {p: s for p, s in self._stamps.items() if self._vigil.watches(p, monotonic)}
-        self._stamps[path] = self._vault.stamp(path)
+        self._stamps = {p: s for p, s in self._stamps.items() if p != path and self._vigil.watches(p, monotonic)}
 
     def recall(self, path: str, block: str, at: float) -> None:
         """A former daemon wrote the block at that awake second; the file is looked at next."""
