@@ -82,7 +82,10 @@ def no_money_and_no_suspicion(world: World) -> None:
     world.note("thinker", "type: claude\nevery: 1s\nmax_usd: 0.9\ngate: exit 1", "Think.\n")
     world.start()
     world.until(lambda: sum(run["count"] for run in world.runs("thinker")) >= 3, "three times no")
+    triggers = "SELECT fingerprint FROM tasks WHERE task = 'thinker'"
+    before = world.rows(triggers)
     world.note("thinker", f"type: claude\n{NEVER}\nmax_usd: 0.9\ngate: exit 1", "Think.\n")
+    world.until(lambda: world.rows(triggers) != before, "the edit counts, and no gate is asked any more")
     world.until(lambda: all(run["state"] == "ended" for run in world.runs("thinker")), "no run is left")
     assert {run["reason"] for run in world.runs("thinker")} == {"gate said no"}
     assert json.loads(world.sched("status", "--json").stdout)["cost_today_usd"] == 0
