@@ -35,8 +35,15 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(STAMP)
-	@for program in benchmarks/*.py; do $(BIN)/python $$program; done
+# All benchmarks, and docs/performance.md from what they found: some ten minutes on a quiet machine.
+# `make bench BENCH="lateness burst"` runs those alone; `make bench BENCH=--full` takes hours.
+bench: $(STAMP) $(VENV)/.bench
+	$(BIN)/python benchmarks $(BENCH)
+
+# What the scheduler is measured beside.
+$(VENV)/.bench: requirements/bench.txt $(STAMP)
+	@"$(UV)" pip install --quiet --python $(BIN)/python --require-hashes -r requirements/bench.txt
+	@touch $@
 
 # Fire times against Debian cron's loop, around every change of the clocks from 2000 to 2030: some ten minutes.
 sweep: $(STAMP)
@@ -64,6 +71,8 @@ requirements:
 		--no-emit-find-links -o requirements/runtime.txt pyproject.toml
 	"$(UV)" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url \
 		--no-emit-find-links --extra dev -c requirements/runtime.txt -o requirements/dev.txt pyproject.toml
+	echo "apscheduler>=3.11,<4" | "$(UV)" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		--no-annotate --no-emit-index-url --no-emit-find-links -c requirements/dev.txt -o requirements/bench.txt -
 
 clean:
 	rm -rf $(VENV) .wheel-venv dist .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,23 +1,23 @@
 """The built-in tasks that read a whole vault, on N notes: seconds for one run each, its process not counted.
 
-Run it with `make bench` or `python benchmarks/builtin_tasks.py [N]`. A tenth of the notes have open tasks, dates, a
+Run it with `make bench` or `python benchmarks/builtin_tasks.py --notes N`. A tenth of the notes have open tasks, dates, a
 status or a review date; each links to three others. Prints medians of five rounds, beside the floor of reading them.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
-import statistics
-import sys
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from support.figures import Figure, median, rounds
+from support.program import run
+
 from vault_scheduler.builtin import dashboard, doc_freshness, vault_cleanup
 
-ROUNDS = 5
 NOW = datetime(2026, 11, 22, 8, 30, tzinfo=UTC)
 DAY_S = 86_400
 TEXT = "Some sentences about nothing in particular, with `code` and *words*.\n\n" * 12
@@ -47,32 +47,28 @@ def floor(root: Path) -> None:
             Path(folder, name).read_bytes()
 
 
-def measure(work: Callable[[], object]) -> float:
-    """The median of ROUNDS rounds, in seconds."""
-    times = []
-    for _ in range(ROUNDS):
-        begin = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - begin)
-    return statistics.median(times)
-
-
-def main() -> None:
-    """Measure and print."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 5000
+def measure(options: argparse.Namespace) -> Iterator[Figure]:
+    """Each task over the same vault, beside reading it."""
     with tempfile.TemporaryDirectory() as place:
         root = Path(place)
-        make_vault(root, count)
+        make_vault(root, options.notes)
         system = root / "00_system"
         tasks: dict[str, Callable[[], object]] = {
-            "reading": lambda: floor(root),
             "dashboard": lambda: dashboard.run(root, system, NOW, dry_run=True),
             "doc_freshness": lambda: doc_freshness.run(root, NOW),
             "vault_cleanup": lambda: vault_cleanup.run(root, system, NOW),
         }
-        told = [f"{name} {measure(work):.2f} s" for name, work in tasks.items()]
-    print(f"{count:,} notes: {' · '.join(told)}")
+        least = median(rounds(lambda: floor(root)))
+        for name, work in tasks.items():
+            yield Figure(
+                group="built-in",
+                name=f"{name}, {options.notes:,} notes",
+                value=median(rounds(work)),
+                unit="s",
+                floor=least,
+                floor_is="walking the vault and reading every note",
+            )
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, measure, notes=5000)

@@ -1,24 +1,25 @@
 """`on_change`: one look at N watched files, beside the floor of walking over them and asking for each one's stat.
 
-Run it with `make bench` or `python benchmarks/watched_files.py [N]`. Prints medians of five rounds and the ratio. The
+Run it with `make bench` or `python benchmarks/watched_files.py --files N`. Prints medians of five rounds and the ratio. The
 daemon looks every 30 s, and after hints at most once in 1 s + N / 10,000 s.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
-import statistics
-import sys
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+
+from support.figures import Figure, Finding, Growth, median, rounds
+from support.program import run
 
 from vault_scheduler.planning.changes import differences
 from vault_scheduler.vault.files import scan
 from vault_scheduler.vault.vault import Vault
 
-ROUNDS = 5
 EVERYTHING = {"": None}
 
 
@@ -44,25 +45,31 @@ def look(root: Path) -> None:
     differences(dict(files), files)
 
 
-def median_ms(work: Callable[[Path], None], root: Path) -> float:
-    """Milliseconds of one round."""
-    times = []
-    for _ in range(ROUNDS):
-        before = time.perf_counter()
-        work(root)
-        times.append((time.perf_counter() - before) * 1000)
-    return statistics.median(times)
-
-
-def main() -> None:
-    """Print one line."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
+def measure(options: argparse.Namespace) -> Iterator[Finding]:
+    """One look at so many files, and how it grows."""
     with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        make_vault(root, count)
-        least, took = median_ms(floor, root), median_ms(look, root)
-    print(f"watched files: {count} files, {took:.0f} ms a look; floor {least:.0f} ms; ratio {took / least:.2f}")
+        found = []
+        for count in (options.files // 100, options.files // 10, options.files):
+            root = Path(folder, str(count))
+            make_vault(root, count)
+            found.append((count, *(1000 * median(rounds(partial(work, root))) for work in (look, floor))))
+    count, took, least = found[-1]
+    yield Figure(
+        group="watching",
+        name=f"one look at {count:,} files",
+        value=took,
+        floor=least,
+        floor_is="walking over them and asking for the stat of each",
+    )
+    yield Growth(
+        group="watching",
+        name="one look",
+        unit="ms",
+        over="files",
+        points=tuple((count, took) for count, took, _ in found),
+        floor=tuple((count, least) for count, _, least in found),
+    )
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, measure, files=10_000)
