@@ -1,7 +1,8 @@
 """The built-in tasks that read a whole vault, on N notes: seconds for one run each, its process not counted.
 
-Run it with `make bench` or `python benchmarks/builtin_tasks.py --notes N`. A tenth of the notes have open tasks, dates, a
-status or a review date; each links to three others. Prints medians of five rounds, beside the floor of reading them.
+Run it with `make bench` or `python benchmarks/builtin_tasks.py --notes N`. A tenth of the notes have open tasks,
+dates, a status or a review date; each links to three others. Prints medians of five rounds, beside the floor of
+reading them.
 """
 
 from __future__ import annotations

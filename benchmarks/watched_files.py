@@ -1,7 +1,7 @@
 """`on_change`: one look at N watched files, beside the floor of walking over them and asking for each one's stat.
 
-Run it with `make bench` or `python benchmarks/watched_files.py --files N`. Prints medians of five rounds and the ratio. The
-daemon looks every 30 s, and after hints at most once in 1 s + N / 10,000 s.
+Run it with `make bench` or `python benchmarks/watched_files.py --files N`. Prints medians of five rounds and the ratio.
+The daemon looks every 30 s, and after hints at most once in 1 s + N / 10,000 s.
 """
 
 from __future__ import annotations

@@ -83,10 +83,12 @@ class Daemon:
 
     def ask(self, sql: str, *values: object) -> list[tuple]:
         """Rows of its ledger; none while it is not there."""
-        with contextlib.suppress(StopIteration):
-            with contextlib.closing(sqlite3.connect(f"file:{self.ledger}?mode=ro", uri=True)) as db:
-                return db.execute(sql, values).fetchall()
-        return []
+        try:
+            ledger = self.ledger
+        except StopIteration:
+            return []
+        with contextlib.closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)) as db:
+            return db.execute(sql, values).fetchall()
 
 
 def usage_of(pid: int) -> Usage:

@@ -43,8 +43,7 @@ def write_page(folder: Path) -> None:
     groups = sorted(
         {found.group for found in findings}, key=lambda name: (name not in known, (*known, name).index(name))
     )
-    for group in groups:
-        parts.append(_section(group, [found for found in findings if found.group == group]))
+    parts += [_section(group, [found for found in findings if found.group == group]) for group in groups]
     PAGE.write_text("\n".join(parts), encoding="utf-8")
 
 
