@@ -11,17 +11,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
-from vault_scheduler.daemon.guard import Guard
-from vault_scheduler.daemon.parts import Parts
+from vault_scheduler.daemon.assembly import assemble
+from vault_scheduler.daemon.outfit import Outfit
 from vault_scheduler.daemon.scheduler import Scheduler
+from vault_scheduler.daemon.state_files import StateFiles
 from vault_scheduler.daemon.survey import Survey
+from vault_scheduler.daemon.troubles import Troubles
+from vault_scheduler.engine import EngineEvent
 from vault_scheduler.executors.base import RunRequest
 from vault_scheduler.ledger.sqlite_store import SqliteStore
 from vault_scheduler.ledger.trust import Trust
-from vault_scheduler.notifiers.base import Parcel
-from vault_scheduler.parsing.parser import ParseContext, rebuild
+from vault_scheduler.notifiers.base import Parcel, Sent
 from vault_scheduler.planning.approvals import TrustMode
-from vault_scheduler.planning.known import Former
 from vault_scheduler.run import Result, Run
 from vault_scheduler.testing import SUCCESS, FakeClock, FakeEngine, FakePostman, Lasting
 from vault_scheduler.vault.vault import Vault
@@ -61,7 +62,9 @@ class World:
         self.status_note = False  # whether the daemon keeps one: it writes it at least hourly
         self.ticks = 0
         self._runner = asyncio.Runner()
-        self._daemon: tuple[Scheduler, SqliteStore, Trust, Survey, FakeEngine] | None = None
+        self._daemon: Scheduler | None = None
+        self._files: StateFiles | None = None
+        self._engine: FakeEngine | None = None
         self._postman: FakePostman | None = None
         self._stamped: set[tuple[str, int]] = set()
         if settings:
@@ -150,31 +153,33 @@ class World:
     def daemon(self) -> Scheduler:
         """The running scheduler."""
         assert self._daemon is not None, "the daemon does not run"
-        return self._daemon[0]
+        return self._daemon
 
     @property
     def store(self) -> SqliteStore:
         """Its ledger."""
-        assert self._daemon is not None, "the daemon does not run"
-        return self._daemon[1]
+        return self._open.store
 
     @property
     def trust(self) -> Trust:
         """Its pins and spend."""
-        assert self._daemon is not None, "the daemon does not run"
-        return self._daemon[2]
+        return self._open.trust
 
     @property
     def survey(self) -> Survey:
         """What it knows of the notes."""
-        assert self._daemon is not None, "the daemon does not run"
-        return self._daemon[3]
+        return self.daemon.survey
 
     @property
     def engine(self) -> FakeEngine:
         """Its engine."""
-        assert self._daemon is not None, "the daemon does not run"
-        return self._daemon[4]
+        assert self._engine is not None, "the daemon does not run"
+        return self._engine
+
+    @property
+    def _open(self) -> StateFiles:
+        assert self._files is not None, "the daemon does not run"
+        return self._files
 
     def call(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine to its end."""
@@ -186,66 +191,48 @@ class World:
         self.call(self.daemon.begin())
         self.settle()
 
-    async def _compose(self, *, start_tasks: bool) -> tuple[Scheduler, SqliteStore, Trust, Survey, FakeEngine]:
-        vault = Vault(self.root)
-        store = await SqliteStore.open(self.state_folder / "ledger.db", version="test", owner="test")
-        trust = Trust.open(self.state_folder / "approvals.db", version="test")
-        rows = await store.task_rows()
-        zone = self.zone.key
-        survey = Survey(
-            vault,
+    async def _compose(self, *, start_tasks: bool) -> Scheduler:
+        files = self._files = await self._open_files()
+        outfit = Outfit(
+            vault=Vault(self.root),
+            files=files,
+            clock=self.clock,
+            engine=self._make_engine,
+            postman=self._make_postman,
+            tell=self._hear,
+            troubles=Troubles(self._hear),
+            start_id=f"{self.clock.now():%Y%m%dT%H%M%S}",
+            host=self.host,
+            trust=self.trust_mode,
             machine_timezone=self.machine_timezone,
-            former={
-                row.path: Former(
-                    task=row.task, definition=row.seen_definition, source=row.source, invalid_since=row.invalid_since
-                )
-                for row in rows.values()
-            },
+            credentials=lambda: self.credentials,
+            pulse=self,
+            start_tasks=start_tasks,
+            status_note=self.status_note,
+        )
+        return assemble(outfit)
+
+    async def _open_files(self) -> StateFiles:
+        store = await SqliteStore.open(self.state_folder / "ledger.db", version="test", owner="test")
+        return StateFiles(
+            store=store,
+            trust=Trust.open(self.state_folder / "approvals.db", version="test"),
+            good_notes=None,
+            rows=await store.task_rows(),
             settings_source=await store.get_meta("settings") or "",
+            damages=(),
         )
-        context = ParseContext(default_timezone=zone)
-        guard = Guard(
-            trust,
-            self.trust_mode,
-            vault,
-            rebuild=lambda source, path: rebuild(source, path, context).task,
-            timezone=lambda: survey.timezone,
-        )
-        start_id = f"{self.clock.now():%Y%m%dT%H%M%S}"
 
-        def tell(what: str, where: str, rest: str) -> None:
-            self.told.append((what, where, rest))
+    def _make_engine(self, post: Callable[[EngineEvent], None]) -> FakeEngine:
+        self._engine = FakeEngine(self.clock, post, lambda request: self.script(request))
+        return self._engine
 
-        scheduler: list[Scheduler] = []
-        engine = FakeEngine(self.clock, lambda event: scheduler[0].post(event), lambda request: self.script(request))
-        self._postman = FakePostman(self.notifiers, lambda sent: scheduler[0].post_sent(sent), self._carry)
-        scheduler.append(
-            Scheduler(
-                Parts(
-                    vault=vault,
-                    store=store,
-                    survey=survey,
-                    guard=guard,
-                    engine=engine,
-                    clock=self.clock,
-                    host=self.host,
-                    start_id=start_id,
-                    rows=rows,
-                    tell=tell,
-                    ledger_lost=store.is_new and not trust.is_new,
-                    credentials=lambda: self.credentials,
-                    postman=self._postman,
-                ),
-                engine=engine,
-                clock=self.clock,
-                start_id=start_id,
-                tell=tell,
-                start_tasks=start_tasks,
-                status_note=self.status_note,
-                pulse=self,
-            )
-        )
-        return scheduler[0], store, trust, survey, engine
+    def _make_postman(self, post: Callable[[Sent], None]) -> FakePostman:
+        self._postman = FakePostman(self.notifiers, post, self._carry)
+        return self._postman
+
+    def _hear(self, what: str, where: str, rest: str) -> None:
+        self.told.append((what, where, rest))
 
     def _carry(self, parcel: Parcel) -> str | None:
         self.parcels.append(parcel)
@@ -270,11 +257,10 @@ class World:
 
     def crash(self) -> None:
         """The daemon is gone from one moment to the next."""
-        _, store, trust, _, _ = self._daemon or (None, None, None, None, None)
-        if store is not None and trust is not None:
-            self.call(store.close())
-            trust.close()
-        self._daemon = None
+        if self._files is not None:
+            self.call(self._files.store.close())
+            self._files.trust.close()
+        self._daemon = self._files = self._engine = None
         self._restamp()
 
     def restart(self, *, after_s: float = 0.0) -> None:

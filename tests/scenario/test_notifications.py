@@ -386,7 +386,7 @@ def test_a_crash_before_the_decision_is_made_up_for(backup: World) -> None:
     backup.call(backup.store.add_request("run", "backup", {}, backup.clock.now()))
     backup.daemon.hint(["00_system/wake"])
     tick = backup.daemon.tick
-    backup.daemon._notifier = None  # the daemon ends before it comes to that
+    backup.daemon._only_requests = True  # the daemon ends before it comes to that
     for _ in range(5):
         backup.call(tick())
     assert backup.history("backup") == ["06:00 failure"]

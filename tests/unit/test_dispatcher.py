@@ -16,6 +16,8 @@ from vault_scheduler.daemon.claude_runs import ClaudeRuns
 from vault_scheduler.daemon.conversations import Questions
 from vault_scheduler.daemon.dispatcher import DIED, Dispatcher
 from vault_scheduler.daemon.outcomes import deliveries_for
+from vault_scheduler.daemon.run_life import RunLife
+from vault_scheduler.daemon.snapshots import Snapshots
 from vault_scheduler.daemon.task_view import View
 from vault_scheduler.daemon.troubles import Troubles
 from vault_scheduler.daemon.turns import LONGEST_SETTLING
@@ -87,22 +89,23 @@ class Stage:
 
     def restart(self) -> None:
         """A new daemon with the same ledger."""
-        self.dispatcher = Dispatcher(
+        claude = ClaudeRuns(
+            self.store,
+            questions=Questions(),
+            troubles=Troubles(lambda *_: None),
+            credentials=lambda: None,
+            zone=lambda: ZoneInfo("UTC"),
+        )
+        life = RunLife(
             store=self.store,
             engine=self.engine,
             budget=self.budget,
+            claude=claude,
+            snapshots=Snapshots(self.store, vault="/vault", system_folder="00_system", named_files=list),
             view=lambda _: self.view,
-            vault="/vault",
-            system_folder="00_system",
             report=lambda run, what: self.reports.append((run.id, what)),
-            claude=ClaudeRuns(
-                self.store,
-                questions=Questions(),
-                troubles=Troubles(lambda *_: None),
-                credentials=lambda: None,
-                zone=lambda: ZoneInfo("UTC"),
-            ),
         )
+        self.dispatcher = Dispatcher(life)
 
     async def claim(self, kind: TriggerKind = TriggerKind.AT, fire_time: datetime = FIRE) -> Run:
         assert self.view.task is not None

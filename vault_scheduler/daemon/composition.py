@@ -7,35 +7,27 @@ import contextlib
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from dataclasses import replace
 
-from vault_scheduler.daemon.guard import Guard
+from vault_scheduler.daemon.assembly import assemble
 from vault_scheduler.daemon.housekeeping import Housekeeping
 from vault_scheduler.daemon.local_engine import GRACE_S, local_engine, login_mark
-from vault_scheduler.daemon.parts import Parts
+from vault_scheduler.daemon.outfit import Outfit
 from vault_scheduler.daemon.scheduler import Scheduler
 from vault_scheduler.daemon.state_files import StateFiles, state_files
-from vault_scheduler.daemon.survey import Survey
 from vault_scheduler.daemon.troubles import Tell, Troubles
 from vault_scheduler.daemon.watching import watching
 from vault_scheduler.errors import SettingsMissing
 from vault_scheduler.executors.python import callable_problem
-from vault_scheduler.ledger.store import TaskRow
-from vault_scheduler.ledger.trust import Trust
 from vault_scheduler.machine.config import ENV_NAME, machine_timezone
 from vault_scheduler.machine.live_env import LiveSecrets
 from vault_scheduler.machine.place import Place
 from vault_scheduler.notifiers.postman import ProcessPostman
 from vault_scheduler.notifiers.pulse import Pulse
 from vault_scheduler.parsing.action_fields import CallableCheck
-from vault_scheduler.parsing.parser import ParseContext, rebuild
 from vault_scheduler.planning.approvals import TrustMode
-from vault_scheduler.planning.known import Former
 from vault_scheduler.platform.paths import config_folder
-from vault_scheduler.task import Task
 from vault_scheduler.text.masking import Masker
-
-LOOK_AT_DISK = "Look after the disk: files do not break by themselves."
 
 
 @asynccontextmanager
@@ -54,86 +46,48 @@ async def scheduling(
     async with state_files(place, tell, owner=start_id) as files:
         if place.machine.billing_problem:
             troubles.begin("billing", place.machine.billing_problem)
-        survey = _survey(place, files)
-        scheduler = _put_together(
-            place,
-            files,
-            survey,
-            start_id=start_id,
-            tell=tell,
-            troubles=troubles,
-            hold=hold,
-            start_tasks=start_tasks,
-            only_requests=only_requests,
-        )
+        if not files.settings_source and not place.vault.settings_path.exists():
+            raise SettingsMissing(str(place.vault.settings_path))
+        outfit = _outfit(place, files, tell, troubles, start_id, only_requests=only_requests)
+        scheduler = assemble(replace(outfit, hold=hold, start_tasks=start_tasks))
         await scheduler.begin()
         # A command hears of a stop as soon as a daemon does; that a folder is only polled need not concern it.
         with watching(place, scheduler, Troubles(_nobody) if only_requests else troubles) as check:
             house = None if only_requests else Housekeeping(place, files.store, files.trust, tell, files.good_notes)
             async with _kept_tidy(house):
-                survey.swept = _both(check, house.look) if house else check
+                scheduler.survey.swept = _both(check, house.look) if house else check
                 try:
                     yield scheduler
                 finally:
                     await scheduler.end()
 
 
-def _put_together(
-    place: Place,
-    files: StateFiles,
-    survey: Survey,
-    *,
-    start_id: str,
-    tell: Tell,
-    troubles: Troubles,
-    hold: Callable[[], None],
-    start_tasks: bool,
-    only_requests: bool,
-) -> Scheduler:
-    """Only wires: the scheduler, and what tells it of attempts and messages."""
-    made: list[Scheduler] = []
-    secrets = LiveSecrets(
-        config_folder() / ENV_NAME, place.machine.secrets, lambda wrong: tell("problem", ENV_NAME, wrong)
-    )
-    postman = ProcessPostman(place.machine.notify, lambda sent: made[0].post_sent(sent), path=place.machine.path)
-    engine = local_engine(place, secrets, lambda event: made[0].post(event))
-    parts = Parts(
+def _outfit(
+    place: Place, files: StateFiles, tell: Tell, troubles: Troubles, start_id: str, *, only_requests: bool
+) -> Outfit:
+    """What this machine gives a scheduler."""
+    machine = place.machine
+    secrets = LiveSecrets(config_folder() / ENV_NAME, machine.secrets, lambda wrong: tell("problem", ENV_NAME, wrong))
+    return Outfit(
         vault=place.vault,
-        store=files.store,
-        survey=survey,
-        guard=_guard(place, files.trust, survey),
-        engine=engine,
+        files=files,
         clock=place.clock,
-        host=place.machine.host,
-        start_id=start_id,
-        rows=files.rows,
+        engine=lambda post: local_engine(place, secrets, post),
+        postman=lambda post: ProcessPostman(machine.notify, post, path=machine.path),
         tell=tell,
-        only_requests=only_requests,
-        ledger_lost=files.store.is_new and not files.trust.is_new,
-        ran_until=files.store.ran_until,
         troubles=troubles,
-        hold=hold,
-        good_notes=files.good_notes,
-        credentials=lambda: (login_mark(), secrets.mark()),
-        postman=postman,
-        mask=lambda text: Masker(secrets.ever()).mask_text(text),
-    )
-    for damage in files.damages:
-        parts.around.log_fault(damage, LOOK_AT_DISK, place.clock.now())
-    scheduler = Scheduler(
-        parts,
-        engine=engine,
-        clock=place.clock,
         start_id=start_id,
-        tell=tell,
-        start_tasks=start_tasks,
+        host=machine.host,
+        trust=TrustMode(machine.trust),
+        machine_timezone=machine_timezone,
+        callable_check=_callable_check(place),
+        credentials=lambda: (login_mark(), secrets.mark()),
+        mask=lambda text: Masker(secrets.ever()).mask_text(text),
+        pulse=None if only_requests else Pulse(),
         only_requests=only_requests,
         status_note=not only_requests,
         grace_s=GRACE_S,
-        pulse=None if only_requests else Pulse(),
     )
-    made.append(scheduler)
-    return scheduler
 
 
 def _nobody(*_: str) -> None:
@@ -161,31 +115,6 @@ async def _kept_tidy(house: Housekeeping | None) -> AsyncIterator[None]:
         daily.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await daily
-
-
-def _survey(place: Place, files: StateFiles) -> Survey:
-    """The survey, with what the ledger remembers. Raises SettingsMissing if the vault never had a settings note."""
-    if not files.settings_source and not place.vault.settings_path.exists():
-        raise SettingsMissing(str(place.vault.settings_path))
-    return Survey(
-        place.vault,
-        machine_timezone=machine_timezone,
-        former={row.path: _former(row) for row in files.rows.values()},
-        settings_source=files.settings_source,
-        callable_check=_callable_check(place),
-    )
-
-
-def _former(row: TaskRow) -> Former:
-    return Former(task=row.task, definition=row.seen_definition, source=row.source, invalid_since=row.invalid_since)
-
-
-def _guard(place: Place, trust: Trust, survey: Survey) -> Guard:
-    def rebuilt(source: dict[str, Any], path: str) -> Task | None:
-        context = ParseContext(default_timezone=survey.timezone, system_folder=place.vault.system_folder)
-        return rebuild(source, path, context).task
-
-    return Guard(trust, TrustMode(place.machine.trust), place.vault, rebuild=rebuilt, timezone=lambda: survey.timezone)
 
 
 def _callable_check(place: Place) -> CallableCheck:

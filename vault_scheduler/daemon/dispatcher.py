@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from vault_scheduler.daemon.active_runs import ActiveRuns
-from vault_scheduler.daemon.claude_runs import ClaudeRuns
-from vault_scheduler.daemon.outcomes import Budget, Outcomes
-from vault_scheduler.daemon.snapshots import Snapshots, cap_of, snapshot_of
-from vault_scheduler.daemon.task_view import View
+from vault_scheduler.daemon.outcomes import Outcomes
+from vault_scheduler.daemon.run_life import RunLife
+from vault_scheduler.daemon.snapshots import cap_of, snapshot_of
 from vault_scheduler.daemon.turns import Turns
-from vault_scheduler.engine import Engine
 from vault_scheduler.ledger.store import (
     CANCELLED,
     GATE,
     Claim,
-    Store,
 )
 from vault_scheduler.planning.planner import (
     is_going,
@@ -44,67 +40,32 @@ DIED = "vault-sched died while it ran"
 class Dispatcher:
     """Owns the runs that have not ended, and those who start them and end them."""
 
-    def __init__(
-        self,
-        *,
-        store: Store,
-        engine: Engine,
-        budget: Budget,
-        view: Callable[[str], View],
-        vault: str,
-        system_folder: str,
-        report: Callable[[Run, str], None],
-        claude: ClaudeRuns,
-        named_files: Callable[[], list[str]] = list,
-    ) -> None:
-        self._store = store
-        self._engine = engine
-        self._report = report
-        self._active = ActiveRuns()
-        self._snapshots = Snapshots(store, vault=vault, system_folder=system_folder, named_files=named_files)
-        self.outcomes = Outcomes(
-            store=store,
-            engine=engine,
-            budget=budget,
-            view=view,
-            report=report,
-            claude=claude,
-            active=self._active,
-            snapshots=self._snapshots,
-        )
-        self.turns = Turns(
-            store=store,
-            engine=engine,
-            budget=budget,
-            view=view,
-            report=report,
-            claude=claude,
-            active=self._active,
-            snapshots=self._snapshots,
-            outcomes=self.outcomes,
-        )
+    def __init__(self, life: RunLife) -> None:
+        self._life = life
+        self.outcomes = Outcomes(life)
+        self.turns = Turns(life, self.outcomes)
 
     def active(self) -> list[Run]:
         """All runs that have not ended."""
-        return list(self._active.values())
+        return list(self._life.active.values())
 
     @property
     def is_busy(self) -> bool:
         """Whether anything goes on, or waits and is to be started."""
-        return any(is_going(run) or (self.turns.serves(run) and not _rests(run)) for run in self._active.values())
+        return any(is_going(run) or (self.turns.serves(run) and not _rests(run)) for run in self._life.active.values())
 
     def of_task(self, task: str) -> list[Run]:
         """The runs of a task that have not ended."""
-        return self._active.of_task(task)
+        return self._life.active.of_task(task)
 
     def next_moment(self) -> datetime | None:
         """When a waiting run is to be looked at again."""
-        return min((run.not_before for run in self._active.values() if run.not_before), default=None)
+        return min((run.not_before for run in self._life.active.values() if run.not_before), default=None)
 
     def rename(self, old: str, new: str) -> None:
         """A task goes on under another id; its runs with it."""
         for run in self.of_task(old):
-            self._active[run.id] = replace(run, task=new)
+            self._life.active[run.id] = replace(run, task=new)
 
     def new_claim(
         self,
@@ -137,41 +98,41 @@ class Dispatcher:
     def take_over(self, runs: Iterable[Run]) -> None:
         """Runs that were claimed (and are in the ledger) are ours to bring to an end."""
         for run in runs:
-            self._active[run.id] = run
+            self._life.active[run.id] = run
 
     # crash
 
     async def recover(self, now: datetime, grace_s: float) -> None:
         """After a crash: what was claimed or waits goes on; what was starting or running is ended, abandoned."""
-        self.take_over(await self._store.active())
-        found = [run for run in self._active.values() if is_going(run)]
+        self.take_over(await self._life.store.active())
+        found = [run for run in self._life.active.values() if is_going(run)]
         self.outcomes.go_on_ending(found)
         for run in found:
-            self._report(run, "found")
+            self._life.report(run, "found")
         await asyncio.gather(*(self.outcomes.alone(run, self._end_orphan(run, grace_s), now) for run in found))
         for run in found:
             await self.outcomes.alone(run, self._settle_found(run, now), now)
 
     async def _last_attempt(self, run: Run) -> Attempt:
-        return (await self._store.attempts(run.id))[-1]  # it begins together with the run's being `starting`
+        return (await self._life.store.attempts(run.id))[-1]  # it begins together with the run's being `starting`
 
     async def _end_orphan(self, run: Run, grace_s: float) -> None:
         attempt = await self._last_attempt(run)
         if attempt.state is not RunState.ENDED:
-            await self._engine.end_orphan(run.id, attempt.pid, attempt.start_ticks, attempt.boot_id, grace_s)
+            await self._life.engine.end_orphan(run.id, attempt.pid, attempt.start_ticks, attempt.boot_id, grace_s)
 
     async def _settle_found(self, before: Run, now: datetime) -> None:
         """An end that was recorded before the crash stands."""
-        if before.id not in self._active:
+        if before.id not in self._life.active:
             return
         attempt = await self._last_attempt(before)
         in_gate = before.waiting_for == GATE and attempt.state is not RunState.ENDED
-        is_uncounted = in_gate and attempt.number == 1 and not (await self._snapshots.of(before))["retries"]
-        run = await self._store.end_attempt(
+        is_uncounted = in_gate and attempt.number == 1 and not (await self._life.snapshots.of(before))["retries"]
+        run = await self._life.store.end_attempt(
             attempt.run, attempt.number, end_of_orphan(before), now, is_counted=not is_uncounted
         )
         if is_uncounted:
-            self._report(run, "withdrawn")
+            self._life.report(run, "withdrawn")
         # Nobody knows whether a `starting` one was spawned: what it may have cost is charged. What its gate kept from
         # starting has cost nothing.
         await self.outcomes.settle(run, spawned=not in_gate, now=attempt.ended_at or now)

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
-from vault_scheduler.daemon.active_runs import ActiveRuns
-from vault_scheduler.daemon.claude_runs import ClaudeRuns, excused
-from vault_scheduler.daemon.snapshots import Snapshots
-from vault_scheduler.daemon.task_view import View
+from vault_scheduler.daemon.claude_runs import excused
+from vault_scheduler.daemon.run_life import RunLife
 from vault_scheduler.daemon.troubles import NO_LEDGER
-from vault_scheduler.engine import AttemptEnded, AttemptStarted, Engine
+from vault_scheduler.engine import AttemptEnded, AttemptStarted
 from vault_scheduler.errors import internal
 from vault_scheduler.ledger.store import (
     CANCELLED,
@@ -23,7 +21,6 @@ from vault_scheduler.ledger.store import (
     NOTE,
     NOTIFY,
     TRANSIENT,
-    Store,
 )
 from vault_scheduler.planning.budget import charge, not_retried
 from vault_scheduler.planning.incidents import topic_of
@@ -38,29 +35,12 @@ from vault_scheduler.run import (
     Run,
     RunState,
 )
-from vault_scheduler.settings import Settings
 from vault_scheduler.task import Policies, Topic
 from vault_scheduler.telling.summary import duration_words
 
 T = TypeVar("T")
 Hears = Callable[[str, Topic | None, bool], bool]
 """Takes a task, what the end of its run is about, and whether it had started."""
-
-
-class Budget(Protocol):
-    """Who is asked before money is spent (rule 9)."""
-
-    def refusal(self, run: Run, task_cap: float | None, settings: Settings, now: datetime) -> str:
-        """Why a run that reserves `run.reserved_usd` may not start now; "" if it may."""
-
-    def charge(self, run: Run, attempt: int, usd: float, now: datetime) -> None:
-        """Book what an attempt cost; booking it again changes nothing."""
-
-    def spent_by(self, run: Run) -> float:
-        """What the attempts of a run have cost so far (US dollars)."""
-
-    def dearest_of(self, run: Run) -> float:
-        """What the dearest of them has cost (US dollars)."""
 
 
 def deliveries_for(run: Run, outcome: Outcome, snapshot: Mapping[str, Any], *, changed: bool) -> list[str]:
@@ -82,26 +62,8 @@ def deliveries_for(run: Run, outcome: Outcome, snapshot: Mapping[str, Any], *, c
 class Outcomes:
     """Ends attempts and runs, and has runs wait; the ledger is written first, memory follows."""
 
-    def __init__(
-        self,
-        *,
-        store: Store,
-        engine: Engine,
-        budget: Budget,
-        view: Callable[[str], View],
-        report: Callable[[Run, str], None],
-        claude: ClaudeRuns,
-        active: ActiveRuns,
-        snapshots: Snapshots,
-    ) -> None:
-        self._store = store
-        self._engine = engine
-        self._budget = budget
-        self._view = view
-        self._report = report
-        self._claude = claude
-        self._active = active
-        self._snapshots = snapshots
+    def __init__(self, life: RunLife) -> None:
+        self._life = life
         self._cancelling: set[str] = set()
         self.hears: Hears = lambda task, topic, started: False  # whether people may have to be told of an end
 
@@ -109,19 +71,19 @@ class Outcomes:
 
     async def attempt_started(self, event: AttemptStarted) -> None:
         """The engine has a process for it."""
-        run = self._active.get(event.run)
+        run = self._life.active.get(event.run)
         if run is not None:
             await self.alone(run, self._is_running(run, event), event.at)
 
     async def _is_running(self, run: Run, event: AttemptStarted) -> None:
-        await self._store.attempt_running(
+        await self._life.store.attempt_running(
             event.run, event.number, event.pid, event.start_ticks, event.boot_id, event.at, event.is_gate
         )
-        self._active[run.id] = replace(run, state=RunState.RUNNING, waiting_for=GATE if event.is_gate else "")
+        self._life.active[run.id] = replace(run, state=RunState.RUNNING, waiting_for=GATE if event.is_gate else "")
 
     async def attempt_ended(self, event: AttemptEnded) -> None:
         """Record it, then retry or end the run with this attempt's outcome."""
-        run = self._active.get(event.run)
+        run = self._life.active.get(event.run)
         if run is not None:
             await self.alone(run, self._take_end(run, event), event.at)
 
@@ -134,33 +96,34 @@ class Outcomes:
 
     async def _withdraw(self, run: Run, event: AttemptEnded) -> None:
         """The gate said no: the run has not started, and ends as what never starts does."""
-        waiting = await self._store.withdraw_attempt(event.run, event.number)
-        self._active[run.id] = waiting = replace(waiting, result=run.result)
+        waiting = await self._life.store.withdraw_attempt(event.run, event.number)
+        self._life.active[run.id] = waiting = replace(waiting, result=run.result)
         if waiting.never_started:
-            self._report(waiting, "withdrawn")
+            self._life.report(waiting, "withdrawn")
         await self.end_unstarted(waiting, Outcome.SKIPPED, event.result.reason, event.at)
 
     async def settle(self, run: Run, *, spawned: bool, now: datetime) -> None:
         """The run's last attempt has ended: pay for it, then retry or end the run, in one transaction with it."""
         assert run.result is not None, "an attempt ends with a result"
         if run.reserved_usd and spawned:
-            left = max(0.0, run.reserved_usd - self._budget.spent_by(run))
+            left = max(0.0, run.reserved_usd - self._life.budget.spent_by(run))
             cost = run.result.cost_usd
-            self._budget.charge(run, run.attempts, charge(cost, left, complete=cost is not None), now)
-        await self._claude.learn(run, await self._snapshots.of(run), now)
+            self._life.budget.charge(run, run.attempts, charge(cost, left, complete=cost is not None), now)
+        await self._life.claude.learn(run, await self._life.snapshots.of(run), now)
         await self._conclude(run, now)
 
     async def _conclude(self, run: Run, now: datetime) -> None:
         result = run.result
         assert result is not None
-        snapshot = await self._snapshots.of(run)
-        found = self._claude.respite(run, snapshot, self._view(run.task).next_fire, now)
+        snapshot = await self._life.snapshots.of(run)
+        found = self._life.claude.respite(run, snapshot, self._life.view(run.task).next_fire, now)
         counted = run.attempts - excused(run)
         is_again = isinstance(found, Wait) or (
             result.outcome.is_failed and result.retryable and counted <= snapshot["retries"]
         )
         if isinstance(found, Skip):
-            run = await self._store.end_attempt(run.id, run.attempts, result, now)  # which ended otherwise than its run
+            # The attempt ended otherwise than its run does.
+            run = await self._life.store.end_attempt(run.id, run.attempts, result, now)
             await self._finish(run, Outcome.SKIPPED, found.reason, now)
         elif not is_again or run.id in self._cancelling or self._is_spent(run):
             await self._finish(run, result.outcome, result.reason, now)
@@ -176,13 +139,13 @@ class Outcomes:
 
     def _is_spent(self, run: Run) -> bool:
         """Whether no cent of its `max_usd` is left, so that another attempt could do nothing."""
-        return bool(run.reserved_usd) and self._budget.spent_by(run) >= run.reserved_usd
+        return bool(run.reserved_usd) and self._life.budget.spent_by(run) >= run.reserved_usd
 
     def _short_of_money(self, run: Run) -> str:
         """Why what is left of its `max_usd` is too little for another attempt; "" if it is enough."""
         if not run.reserved_usd:
             return ""
-        return not_retried(run.reserved_usd - self._budget.spent_by(run), self._budget.dearest_of(run))
+        return not_retried(run.reserved_usd - self._life.budget.spent_by(run), self._life.budget.dearest_of(run))
 
     # runs that wait
 
@@ -191,21 +154,22 @@ class Outcomes:
     ) -> None:
         result = run.result
         assert result is not None, "an attempt ends with a result"
-        run = await self._store.end_attempt(run.id, run.attempts, result, now)
+        run = await self._life.store.end_attempt(run.id, run.attempts, result, now)
         await self.wait(run, waits_for, until, excused)
-        self._report(self._active[run.id], f"attempt {run.attempts}: {result.outcome.value} · {result.reason}; {told}")
+        waiting = self._life.active[run.id]
+        self._life.report(waiting, f"attempt {run.attempts}: {result.outcome.value} · {result.reason}; {told}")
 
     async def wait(self, run: Run, waits_for: str, not_before: datetime | None, excused: int | None = None) -> None:
         """It does not go on now, but when what it waits for is there, and not before `not_before`."""
         if run.state is RunState.WAITING and run.waiting_for == waits_for and run.not_before == not_before:
             return
-        await self._store.wait(run.id, waits_for, not_before, excused)
+        await self._life.store.wait(run.id, waits_for, not_before, excused)
         extra = run.extra if excused is None else {**run.extra, EXCUSED: str(excused)}
-        self._active[run.id] = waiting = replace(
+        self._life.active[run.id] = waiting = replace(
             run, state=RunState.WAITING, waiting_for=waits_for, not_before=not_before, extra=extra
         )
         if QUOTA in (waits_for, run.waiting_for):
-            self._report(waiting, f"waits for {waits_for}")
+            self._life.report(waiting, f"waits for {waits_for}")
 
     # ends
 
@@ -218,7 +182,7 @@ class Outcomes:
 
     async def cancel(self, run_id: str, why: str, now: datetime) -> bool:
         """End a run: what waits is skipped, what runs is cancelled. False if it has ended already."""
-        run = self._active.get(run_id)
+        run = self._life.active.get(run_id)
         if run is not None:
             await self.alone(run, self._cancel(run, why, now), now)
         return run is not None
@@ -227,17 +191,17 @@ class Outcomes:
         if is_going(run):
             if run.id not in self._cancelling:
                 self._cancelling.add(run.id)
-                await self._engine.cancel(run.id, why)  # first: what is to stop stops, with a full disk too
-                await self._store.order_end(run.id, why)
+                await self._life.engine.cancel(run.id, why)  # first: what is to stop stops, with a full disk too
+                await self._life.store.order_end(run.id, why)
         elif run.attempts:
             await self.end_unstarted(run, Outcome.CANCELLED, why, now)
         else:
             await self._finish(run, Outcome.CANCELLED, why, now)
 
     async def _finish(self, run: Run, outcome: Outcome, reason: str, now: datetime) -> None:
-        snapshot = await self._snapshots.of(run)
-        run = self._claude.reopened(await self._at_its_price(run, now), outcome, reason)
-        before = await self._store.last_run_of(run.task, started=bool(run.attempts))
+        snapshot = await self._life.snapshots.of(run)
+        run = self._life.claude.reopened(await self._at_its_price(run, now), outcome, reason)
+        before = await self._life.store.last_run_of(run.task, started=bool(run.attempts))
         changed = before is None or before.outcome != outcome or _text(before.result) != _text(run.result)
         targets = deliveries_for(run, outcome, snapshot, changed=changed)
         await self._end(run, outcome, run.result, reason, now, targets)
@@ -246,10 +210,10 @@ class Outcomes:
         """The run with what all its attempts were charged; the last one keeps a cost of its own, or none."""
         if not (run.reserved_usd and run.attempts and run.result):
             return run
-        charged = self._budget.spent_by(run)
+        charged = self._life.budget.spent_by(run)
         if charged == (run.result.cost_usd or 0.0):
             return run
-        await self._store.end_attempt(run.id, run.attempts, run.result, now)
+        await self._life.store.end_attempt(run.id, run.attempts, run.result, now)
         return replace(run, result=replace(run.result, cost_usd=charged))
 
     async def _end(
@@ -258,10 +222,10 @@ class Outcomes:
         extra = {TRANSIENT: "1"} if result is not None and result.transient else None
         topic = topic_of(replace(run, outcome=outcome, reason=reason))
         told = [NOTIFY] if self.hears(run.task, topic, bool(run.attempts)) else []
-        ended = await self._store.finish(run.id, outcome, result, reason, now, [*targets, *told], extra)
-        self._active.pop(run.id, None)
+        ended = await self._life.store.finish(run.id, outcome, result, reason, now, [*targets, *told], extra)
+        self._life.active.pop(run.id, None)
         self._cancelling.discard(run.id)
-        self._report(ended, "ended")
+        self._life.report(ended, "ended")
 
     def go_on_ending(self, runs: Iterable[Run]) -> None:
         """A former daemon was told to end these: their end is recorded as that."""
@@ -276,17 +240,21 @@ class Outcomes:
         except NO_LEDGER:
             raise
         except Exception as error:
-            if run.id not in self._active:
+            if run.id not in self._life.active:
                 raise  # it has ended, so there is no run that could tell of it
-            await self._break_off(self._active[run.id], f"internal error: {internal(error)}; please report it", now)
+            await self._break_off(
+                self._life.active[run.id], f"internal error: {internal(error)}; please report it", now
+            )
             return None
 
     async def _break_off(self, run: Run, why: str, now: datetime) -> None:
         """End it without its definition, which may be what is broken; of what runs nothing may be left."""
         if is_going(run):
-            await self._engine.cancel(run.id, why)
+            await self._life.engine.cancel(run.id, why)
             if run.reserved_usd:
-                self._budget.charge(run, run.attempts, max(0.0, run.reserved_usd - self._budget.spent_by(run)), now)
+                self._life.budget.charge(
+                    run, run.attempts, max(0.0, run.reserved_usd - self._life.budget.spent_by(run)), now
+                )
         result = Result(outcome=Outcome.FAILURE, reason=why, retryable=False)
         await self._end(run, Outcome.FAILURE, result, why, now, [NOTE, DAILY_LOG])
 

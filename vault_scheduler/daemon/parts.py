@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from vault_scheduler.clock import Clock
 from vault_scheduler.daemon.changes import Changes
 from vault_scheduler.daemon.claims import Claims
 from vault_scheduler.daemon.claude_runs import ClaudeRuns
@@ -19,132 +17,152 @@ from vault_scheduler.daemon.inbox import Inbox
 from vault_scheduler.daemon.last_good import LastGood
 from vault_scheduler.daemon.ledger_watch import LedgerWatch
 from vault_scheduler.daemon.notifier import Notifier
+from vault_scheduler.daemon.outfit import Outfit
 from vault_scheduler.daemon.revision import Revision
 from vault_scheduler.daemon.roster import Roster
+from vault_scheduler.daemon.run_life import RunLife
 from vault_scheduler.daemon.run_reports import RunReports
 from vault_scheduler.daemon.scribe import Scribe
+from vault_scheduler.daemon.snapshots import Snapshots
 from vault_scheduler.daemon.status_writer import StatusWriter
 from vault_scheduler.daemon.surroundings import NoteSurroundings
 from vault_scheduler.daemon.survey import Survey
-from vault_scheduler.daemon.troubles import Tell, Troubles
 from vault_scheduler.engine import Engine
-from vault_scheduler.ledger.good_notes import GoodNotes
-from vault_scheduler.ledger.store import Store, TaskRow
+from vault_scheduler.ledger.store import TaskRow
 from vault_scheduler.notifiers.base import Postman
+from vault_scheduler.parsing.parser import ParseContext, rebuild
 from vault_scheduler.planning.attendance import Attendance
-from vault_scheduler.vault.vault import Vault
+from vault_scheduler.planning.known import Former
+from vault_scheduler.task import Task
 
 
 class Parts:
     """Only wires; what the parts do together is the scheduler's."""
 
-    def __init__(
-        self,
-        *,
-        vault: Vault,
-        store: Store,
-        survey: Survey,
-        guard: Guard,
-        engine: Engine,
-        clock: Clock,
-        host: str,
-        start_id: str,
-        rows: dict[str, TaskRow],
-        tell: Tell,
-        only_requests: bool = False,
-        ledger_lost: bool = False,
-        ran_until: datetime | None = None,
-        troubles: Troubles | None = None,
-        hold: Callable[[], None] = lambda: None,
-        good_notes: GoodNotes | None = None,
-        credentials: Callable[[], object] = lambda: None,
-        postman: Postman | None = None,
-        mask: Callable[[str], str] = str,
-    ) -> None:
-        self.store = store
-        self.survey = survey
-        self.guard = guard
-        self.troubles = troubles or Troubles(tell)
-        self.attendance = Attendance()
-        self.roster = Roster(survey, guard, host, rows, ledger_lost=ledger_lost, ran_until=ran_until)
-        self.questions = Questions()
-        self.claude = ClaudeRuns(
-            store,
+    def __init__(self, outfit: Outfit, engine: Engine, postman: Postman) -> None:
+        self.outfit, self.engine = outfit, engine
+        self.store, self.troubles = outfit.files.store, outfit.troubles
+        self.attendance, self.questions = Attendance(), Questions()
+        self.survey = _survey(outfit)
+        self.guard = _guard(outfit, self.survey)
+        self.roster = self._roster()
+        self.claude = self._claude_runs()
+        self.dispatcher = self._dispatcher()
+        self.guard.watch(self.dispatcher.active)
+        self.around = self._surroundings()
+        self.scribe = self.around.scribe = Scribe(vault=outfit.vault, store=self.store, surroundings=self.around)
+        self.claims = self._claims()
+        self.followers = self._followers()
+        self.changes = Changes(vault=outfit.vault, roster=self.roster, claims=self.claims, start_id=outfit.start_id)
+        self.around.also_wrote = self.changes.wrote
+        self.inbox = Inbox(store=self.store, survey=self.survey, roster=self.roster, claims=self.claims)
+        self.endings = self._endings()
+        self.last_good = self._last_good()
+        self.revision = self._revision()
+        self.status = self._status_writer()
+        self.ledger = self._ledger_watch()
+        self.notifier = self._notifier(postman)
+        self.reports = self._run_reports()
+
+    # tasks and runs
+
+    def _roster(self) -> Roster:
+        files = self.outfit.files
+        return Roster(
+            self.survey,
+            self.guard,
+            self.outfit.host,
+            files.rows,
+            ledger_lost=files.store.is_new and not files.trust.is_new,
+            ran_until=files.store.ran_until,
+        )
+
+    def _claude_runs(self) -> ClaudeRuns:
+        return ClaudeRuns(
+            self.store,
             questions=self.questions,
             troubles=self.troubles,
-            credentials=credentials,
-            zone=lambda: ZoneInfo(survey.timezone),
+            credentials=self.outfit.credentials,
+            zone=lambda: ZoneInfo(self.survey.timezone),
         )
-        self.dispatcher = Dispatcher(
+
+    def _dispatcher(self) -> Dispatcher:
+        life = RunLife(
             store=self.store,
-            engine=engine,
+            engine=self.engine,
             budget=self.guard,
-            view=lambda task: self.roster.view(task, clock.now()),
+            claude=self.claude,
+            snapshots=self._snapshots(),
+            view=lambda task: self.roster.view(task, self.outfit.clock.now()),
+            report=lambda run, what: self.reports.take(run, what),
+        )
+        return Dispatcher(life)
+
+    def _snapshots(self) -> Snapshots:
+        vault = self.outfit.vault
+        return Snapshots(
+            self.store,
             vault=str(vault.root),
             system_folder=vault.system_folder,
-            report=lambda run, what: self.reports.take(run, what),
-            claude=self.claude,
             named_files=lambda: self.roster.named_files(vault),
         )
-        self.around = NoteSurroundings(
-            survey=self.survey,
-            roster=self.roster,
-            clock=clock,
-            host=host,
-            runs_of=self.dispatcher.of_task,
-            questions=self.questions,
-            tell=tell,
-        )
-        self.scribe = self.around.scribe = Scribe(vault=vault, store=self.store, surroundings=self.around)
-        self.claims = Claims(
+
+    def _claims(self) -> Claims:
+        return Claims(
             store=self.store,
             survey=self.survey,
             roster=self.roster,
             dispatcher=self.dispatcher,
             questions=self.questions,
             scribe=self.scribe,
-            tell=tell,
+            tell=self.outfit.tell,
         )
-        self.followers = Followers(
+
+    def _followers(self) -> Followers:
+        return Followers(
             store=self.store,
             roster=self.roster,
             dispatcher=self.dispatcher,
             claims=self.claims,
             scribe=self.scribe,
-            tell=tell,
+            tell=self.outfit.tell,
         )
-        self.changes = Changes(vault=vault, roster=self.roster, claims=self.claims, start_id=start_id)
-        self.around.also_wrote = self.changes.wrote
-        self.status = StatusWriter(
-            vault=vault,
-            store=self.store,
-            survey=self.survey,
-            roster=self.roster,
-            dispatcher=self.dispatcher,
-            guard=self.guard,
-            around=self.around,
-            troubles=self.troubles,
-            pen=self.scribe.pen,
-            host=host,
-        )
-        self.inbox = Inbox(store=self.store, survey=self.survey, roster=self.roster, claims=self.claims)
-        self.endings = Endings(
+
+    def _endings(self) -> Endings:
+        return Endings(
             store=self.store,
             survey=self.survey,
             roster=self.roster,
             dispatcher=self.dispatcher,
             scribe=self.scribe,
             around=self.around,
-            tell=tell,
+            tell=self.outfit.tell,
         )
-        self.last_good = LastGood(
-            good_notes,
+
+    # notes
+
+    def _surroundings(self) -> NoteSurroundings:
+        return NoteSurroundings(
+            survey=self.survey,
+            roster=self.roster,
+            clock=self.outfit.clock,
+            host=self.outfit.host,
+            runs_of=self.dispatcher.of_task,
+            questions=self.questions,
+            tell=self.outfit.tell,
+        )
+
+    def _last_good(self) -> LastGood:
+        return LastGood(
+            self.outfit.files.good_notes,
             self.survey.registry,
             quiet_s=self.around.quiet_s,
             held=self.guard.held,
             report=self.around.report,
         )
-        self.revision = Revision(
+
+    def _revision(self) -> Revision:
+        return Revision(
             store=self.store,
             survey=self.survey,
             roster=self.roster,
@@ -158,24 +176,61 @@ class Parts:
             scribe=self.scribe,
             around=self.around,
             last_good=self.last_good,
-            tell=tell,
+            tell=self.outfit.tell,
             troubles=self.troubles,
-            host=host,
-            only_requests=only_requests,
+            host=self.outfit.host,
+            only_requests=self.outfit.only_requests,
         )
-        self.notifier = self._notified_by(vault, host, clock, postman, mask)
-        self.ledger = LedgerWatch(
-            store=store,
-            guard=guard,
+
+    # what is told of them
+
+    def _status_writer(self) -> StatusWriter:
+        return StatusWriter(
+            vault=self.outfit.vault,
+            store=self.store,
+            survey=self.survey,
+            roster=self.roster,
+            dispatcher=self.dispatcher,
+            guard=self.guard,
             around=self.around,
             troubles=self.troubles,
-            hold=hold,
-            tell=tell,
+            pen=self.scribe.pen,
+            host=self.outfit.host,
         )
-        self.reports = RunReports(
-            clock=clock,
+
+    def _ledger_watch(self) -> LedgerWatch:
+        return LedgerWatch(
+            store=self.store,
+            guard=self.guard,
+            around=self.around,
+            troubles=self.troubles,
+            hold=self.outfit.hold,
+            tell=self.outfit.tell,
+        )
+
+    def _notifier(self, postman: Postman) -> Notifier:
+        notifier = Notifier(
+            store=self.store,
+            survey=self.survey,
             roster=self.roster,
-            guard=guard,
+            guard=self.guard,
+            around=self.around,
+            troubles=self.troubles,
+            postman=postman,
+            vault_name=self.outfit.vault.root.name,
+            host=self.outfit.host,
+            mask=self.outfit.mask,
+            log=lambda who, what: self.around.log_fault(f"{who}: {what}", "", self.outfit.clock.now()),
+        )
+        self.endings.has_paused = notifier.paused
+        self.dispatcher.outcomes.hears = lambda task, topic, started: notifier.hears(task, topic, started=started)
+        return notifier
+
+    def _run_reports(self) -> RunReports:
+        return RunReports(
+            clock=self.outfit.clock,
+            roster=self.roster,
+            guard=self.guard,
             questions=self.questions,
             followers=self.followers,
             changes=self.changes,
@@ -185,28 +240,30 @@ class Parts:
             around=self.around,
             status=self.status,
             notifier=self.notifier,
-            tell=tell,
+            tell=self.outfit.tell,
         )
-        guard.watch(self.dispatcher.active)
 
-    def _notified_by(
-        self, vault: Vault, host: str, clock: Clock, postman: Postman | None, mask: Callable[[str], str]
-    ) -> Notifier | None:
-        if postman is None:
-            return None
-        notifier = Notifier(
-            store=self.store,
-            survey=self.survey,
-            roster=self.roster,
-            guard=self.guard,
-            around=self.around,
-            troubles=self.troubles,
-            postman=postman,
-            vault_name=vault.root.name,
-            host=host,
-            mask=mask,
-            log=lambda who, what: self.around.log_fault(f"{who}: {what}", "", clock.now()),
-        )
-        self.endings.has_paused = notifier.paused
-        self.dispatcher.outcomes.hears = lambda task, topic, started: notifier.hears(task, topic, started=started)
-        return notifier
+
+def _survey(outfit: Outfit) -> Survey:
+    """The notes, with what the ledger remembers of them."""
+    return Survey(
+        outfit.vault,
+        machine_timezone=outfit.machine_timezone,
+        former={row.path: _former(row) for row in outfit.files.rows.values()},
+        settings_source=outfit.files.settings_source,
+        callable_check=outfit.callable_check,
+    )
+
+
+def _former(row: TaskRow) -> Former:
+    return Former(task=row.task, definition=row.seen_definition, source=row.source, invalid_since=row.invalid_since)
+
+
+def _guard(outfit: Outfit, survey: Survey) -> Guard:
+    """Pins, holds and money, in the vault's time zone."""
+
+    def rebuilt(source: dict[str, Any], path: str) -> Task | None:
+        context = ParseContext(default_timezone=survey.timezone, system_folder=outfit.vault.system_folder)
+        return rebuild(source, path, context).task
+
+    return Guard(outfit.files.trust, outfit.trust, outfit.vault, rebuild=rebuilt, timezone=lambda: survey.timezone)

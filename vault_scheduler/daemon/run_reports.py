@@ -36,7 +36,7 @@ class RunReports:
         scribe: Scribe,
         around: NoteSurroundings,
         status: StatusWriter,
-        notifier: Notifier | None,
+        notifier: Notifier,
         tell: Tell,
     ) -> None:
         self._clock = clock
@@ -76,8 +76,7 @@ class RunReports:
             self._around.waits(run)
         if what == "started" and run.attempts == 1:
             self._roster.has_started(run)
-            if self._notifier is not None:
-                self._notifier.attempt_began(run)
+            self._notifier.attempt_began(run)
         if what == "started":
             self._changes.attempt_began(run, self._clock.monotonic())
         if is_going(run):

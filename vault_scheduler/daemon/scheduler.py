@@ -7,16 +7,15 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
-from vault_scheduler.clock import LONGEST_WAIT_S, Clock
+from vault_scheduler.clock import LONGEST_WAIT_S
 from vault_scheduler.daemon.false_clock import take_back
 from vault_scheduler.daemon.notifier import Notifier
 from vault_scheduler.daemon.parts import Parts
 from vault_scheduler.daemon.roster import Tracked
-from vault_scheduler.daemon.troubles import Tell
 from vault_scheduler.daemon.turns import LONGEST_SETTLING
-from vault_scheduler.engine import AttemptEnded, AttemptStarted, Engine, EngineEvent
+from vault_scheduler.engine import AttemptEnded, AttemptStarted, EngineEvent
 from vault_scheduler.errors import LedgerCorrupt, LedgerUnavailable
-from vault_scheduler.notifiers.base import Heartbeat, Sent
+from vault_scheduler.notifiers.base import Sent
 from vault_scheduler.planning.planner import is_going
 from vault_scheduler.run import RunState, TriggerKind
 from vault_scheduler.task import Problem, TaskType
@@ -34,29 +33,12 @@ STALL = timedelta(seconds=5)
 class Scheduler:
     """Everything that changes while the daemon runs is changed by `tick`, and by nobody else."""
 
-    def __init__(
-        self,
-        parts: Parts,
-        *,
-        engine: Engine,
-        clock: Clock,
-        start_id: str,
-        tell: Tell,
-        start_tasks: bool = True,
-        only_requests: bool = False,
-        status_note: bool = False,
-        grace_s: float = 10.0,
-        pulse: Heartbeat | None = None,
-    ) -> None:
-        self._engine = engine
-        self._clock = clock
-        self._start_id = start_id
-        self._tell = tell
-        self._start_tasks = start_tasks
-        self._only_requests = only_requests
-        self._keeps_status_note = status_note
-        self._grace_s = grace_s
-        self._pulse = pulse
+    def __init__(self, parts: Parts) -> None:
+        outfit = parts.outfit
+        self._engine, self._clock, self._tell = parts.engine, outfit.clock, outfit.tell
+        self._start_id, self._start_tasks = outfit.start_id, outfit.start_tasks
+        self._only_requests, self._keeps_status_note = outfit.only_requests, outfit.status_note
+        self._grace_s, self._pulse = outfit.grace_s, outfit.pulse
         self._events: deque[EngineEvent] = deque()
         self._started = False  # the first look is complete, on_start tasks are claimed
         self._last_beat = float("-inf")
@@ -65,7 +47,7 @@ class Scheduler:
         self.store, self.dispatcher = parts.store, parts.dispatcher
         self.scribe, self.changes = parts.scribe, parts.changes
         self._troubles, self._ledger, self._attendance = parts.troubles, parts.ledger, parts.attendance
-        self._survey, self._roster, self._guard = parts.survey, parts.roster, parts.guard
+        self.survey, self._roster, self._guard = parts.survey, parts.roster, parts.guard
         self._claims, self._followers, self._inbox = parts.claims, parts.followers, parts.inbox
         self._endings, self._revision = parts.endings, parts.revision
         self._around, self._status, self._claude = parts.around, parts.status, parts.claude
@@ -88,14 +70,13 @@ class Scheduler:
 
     def post_sent(self, sent: Sent) -> None:
         """The postman says what came of a message."""
-        if self._notifier is not None:
-            self._notifier.post(sent)
-            self.wake.set()
+        self._notifier.post(sent)
+        self.wake.set()
 
     def hint(self, paths: Iterable[str]) -> None:
         """The watcher says what may have changed."""
         paths = list(paths)
-        self._survey.hint(paths)
+        self.survey.hint(paths)
         self.changes.hint(paths)
         self.wake.set()
 
@@ -153,8 +134,7 @@ class Scheduler:
 
     async def end(self) -> None:
         """End what runs, record it, deliver what can be delivered, and leave."""
-        if self._notifier is not None:
-            await self._notifier.shutdown()
+        await self._notifier.shutdown()
         await self._engine.shutdown(self._grace_s)
         now, monotonic = self._clock.now(), self._clock.monotonic()
         try:
@@ -174,7 +154,7 @@ class Scheduler:
         now, monotonic = self._clock.now(), self._clock.monotonic()
         if self._followers.pending and self._may_follow:
             return 0.0
-        moments = [monotonic + LONGEST_WAIT_S, self._survey.next_look()]
+        moments = [monotonic + LONGEST_WAIT_S, self.survey.next_look()]
         # What cannot be done now is no reason to look again at once: the vault is away, the ledger gone, settings new.
         walls = [self._roster.agenda.next_moment()] if self._may_claim else []
         walls += self._run_moments(now) if self._knows_notes and self._may_start else []
@@ -191,11 +171,11 @@ class Scheduler:
     @property
     def _is_idle(self) -> bool:
         """Whether all notes have been read and nothing waits, runs or has ended just now."""
-        if self._survey.settings_note.was_never_good:
+        if self.survey.settings_note.was_never_good:
             return not self._inbox
         return (
             self._knows_notes
-            and not self._survey.unsettled
+            and not self.survey.unsettled
             and not (self.dispatcher.is_busy or self._events or self._inbox)
             and not (self._followers.pending and self._may_follow)
             and (self._tells is None or self._tells.is_idle)
@@ -255,7 +235,7 @@ class Scheduler:
             await self._stop_runs(now)
             if self._may_start:
                 await self._judge_files(now, monotonic)
-                await self.dispatcher.turns.start_what_may(self._survey.settings_note.in_force, now)
+                await self.dispatcher.turns.start_what_may(self.survey.settings_note.in_force, now)
         self._revision.touch(await self._endings.follow_up(now))
         if self._knows_notes:
             await self._endings.close_spent(now)
@@ -279,27 +259,27 @@ class Scheduler:
 
     async def _notice_time(self, now: datetime, monotonic: float) -> None:
         if self._attendance.notice(now, monotonic):
-            self._revision.touch(self._survey.registry.ids())  # the clock was set back
+            self._revision.touch(self.survey.registry.ids())  # the clock was set back
         if self._attendance.went_ahead:
             self._roster.doubt()
         if self._attendance.was_false:
             await take_back(self.store, self._roster, self._claims.plans, now)
             self._attendance.was_false = False
         if self._look_by is not None and now - self._look_by > STALL:
-            self._survey.miss_hints()  # what changed meanwhile, of the settings above all, is seen before any claim
+            self.survey.miss_hints()  # what changed meanwhile, of the settings above all, is seen before any claim
         self._look_by = None
 
     @property
     def _may_start(self) -> bool:
-        return not self._ledger.fault and not self._survey.doubts_settings
+        return not self._ledger.fault and not self.survey.doubts_settings
 
     @property
     def _may_claim(self) -> bool:
-        return self._survey.present and not self._only_requests and self._may_start
+        return self.survey.present and not self._only_requests and self._may_start
 
     @property
     def _knows_notes(self) -> bool:
-        return self._survey.knows_notes
+        return self.survey.knows_notes
 
     @property
     def _tells_status(self) -> bool:
@@ -322,7 +302,7 @@ class Scheduler:
 
     def _ping(self, monotonic: float) -> None:
         """A pass that compared what was due with what started is worth the daemon's ping."""
-        url = self._survey.settings_note.in_force.daemon_ping_url
+        url = self.survey.settings_note.in_force.daemon_ping_url
         if self._pulse is None or not url or not (self._may_claim and self._knows_notes):
             return
         self._pulse.beat(url, monotonic)

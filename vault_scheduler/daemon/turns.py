@@ -7,16 +7,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from vault_scheduler.daemon.active_runs import ActiveRuns
-from vault_scheduler.daemon.claude_runs import ClaudeRuns
 from vault_scheduler.daemon.conversations import session_name
-from vault_scheduler.daemon.outcomes import Budget, Outcomes
-from vault_scheduler.daemon.snapshots import Snapshots, cap_of, late_limit, snapshot_of
+from vault_scheduler.daemon.outcomes import Outcomes
+from vault_scheduler.daemon.run_life import RunLife
+from vault_scheduler.daemon.snapshots import cap_of, late_limit, snapshot_of
 from vault_scheduler.daemon.task_view import View, runs_while
-from vault_scheduler.engine import Engine
 from vault_scheduler.ledger.store import (
     OVERLAPS,
-    Store,
 )
 from vault_scheduler.planning.planner import (
     DELETED,
@@ -46,27 +43,8 @@ LONGEST_SETTLING = timedelta(seconds=60)
 class Turns:
     """Starts what may start."""
 
-    def __init__(
-        self,
-        *,
-        store: Store,
-        engine: Engine,
-        budget: Budget,
-        view: Callable[[str], View],
-        report: Callable[[Run, str], None],
-        claude: ClaudeRuns,
-        active: ActiveRuns,
-        snapshots: Snapshots,
-        outcomes: Outcomes,
-    ) -> None:
-        self._store = store
-        self._engine = engine
-        self._budget = budget
-        self._view = view
-        self._report = report
-        self._claude = claude
-        self._active = active
-        self._snapshots = snapshots
+    def __init__(self, life: RunLife, outcomes: Outcomes) -> None:
+        self._life = life
         self._outcomes = outcomes
         self.serves: Callable[[Run], bool] = lambda run: True  # which runs are started; the others stay as they are
 
@@ -77,20 +55,20 @@ class Turns:
 
     async def _take_turns(self, settings: Settings, now: datetime) -> bool:
         """Whether one whose turn it was ended without having started."""
-        for run in [r for r in self._active.values() if not is_going(r) and self.serves(r)]:
+        for run in [r for r in self._life.active.values() if not is_going(r) and self.serves(r)]:
             await self._outcomes.alone(run, self._give_up_if_pointless(run, settings, now), now)
-        ours = [run for run in self._active.values() if is_going(run) or self.serves(run)]
+        ours = [run for run in self._life.active.values() if is_going(run) or self.serves(run)]
         found = [await self._outcomes.alone(run, self._candidate(run), now) for run in ours]
         candidates = [candidate for candidate in found if candidate is not None]
         for candidate in superseded(candidates):
             await self._outcomes.alone(candidate.run, self._give_way(candidate.run, now), now)
-        candidates = [candidate for candidate in candidates if candidate.run.id in self._active]
+        candidates = [candidate for candidate in candidates if candidate.run.id in self._life.active]
         going = [c for c in candidates if is_going(c.run)]
         waiting = [c for c in candidates if not is_going(c.run)]
-        hold = self._claude.hold(settings, now)
+        hold = self._life.claude.hold(settings, now)
         limits = Limits(
             max_parallel=settings.max_parallel,
-            max_claude=self._claude.at_once(settings, now),
+            max_claude=self._life.claude.at_once(settings, now),
             claude_waits=hold is not None,
         )
         turns = take_turns(waiting, going, limits, now)
@@ -103,10 +81,10 @@ class Turns:
                 )
             else:
                 await self._outcomes.alone(turn.run, self._start(turn.run, settings, now), now)
-        return any(not turn.waits_for and turn.run.id not in self._active for turn in turns)
+        return any(not turn.waits_for and turn.run.id not in self._life.active for turn in turns)
 
     async def _candidate(self, run: Run) -> Candidate:
-        snapshot = await self._snapshots.of(run)
+        snapshot = await self._life.snapshots.of(run)
         return Candidate(
             run=run,
             type=TaskType(snapshot["type"]),
@@ -124,8 +102,8 @@ class Turns:
             await self._outcomes.end_unstarted(run, Outcome.SKIPPED, SUPERSEDED, now)
 
     async def _give_up_if_pointless(self, run: Run, settings: Settings, now: datetime) -> None:
-        view = self._view(run.task)
-        is_claude = (await self._snapshots.of(run))["type"] == TaskType.CLAUDE
+        view = self._life.view(run.task)
+        is_claude = (await self._life.snapshots.of(run))["type"] == TaskType.CLAUDE
         if view.task is None:
             await self._outcomes.end_unstarted(run, Outcome.SKIPPED, DELETED, now)
         elif run.trigger is TriggerKind.ANSWER and view.task.type is not TaskType.CLAUDE:
@@ -134,7 +112,7 @@ class Turns:
             await self._outcomes.end_unstarted(run, Outcome.BLOCKED, view.reason, now)
         elif view.state is not State.ARMED and not runs_while(run, view):
             await self._outcomes.end_unstarted(run, Outcome.SKIPPED, view.reason, now)
-        elif is_claude and (refusal := self._claude.refusal(run, settings, view.next_fire, now)):
+        elif is_claude and (refusal := self._life.claude.refusal(run, settings, view.next_fire, now)):
             await self._outcomes.end_unstarted(run, *refusal, now)
 
     async def give_up_late(self, away: timedelta, why: str, now: datetime) -> None:
@@ -142,28 +120,28 @@ class Turns:
 
         Waiting while somebody is there never makes a run late, and what a person asked for is never too late.
         """
-        for run in [r for r in self._active.values() if not is_going(r) and counts_as_run(r.trigger)]:
+        for run in [r for r in self._life.active.values() if not is_going(r) and counts_as_run(r.trigger)]:
             await self._outcomes.alone(run, self._give_up_if_late(run, min(away, now - run.claimed_at), why, now), now)
 
     async def _give_up_if_late(self, run: Run, late: timedelta, why: str, now: datetime) -> None:
-        limit = late_limit(await self._snapshots.of(run))
+        limit = late_limit(await self._life.snapshots.of(run))
         if limit is not None and late > limit:
             await self._outcomes.end_unstarted(run, Outcome.MISSED, why, now)
 
     async def _start(self, run: Run, settings: Settings, now: datetime) -> None:
-        view = self._view(run.task)
+        view = self._life.view(run.task)
         if not view.present or (not view.settled and now - run.claimed_at < LONGEST_SETTLING):
             await self._outcomes.wait(run, "edit", None)
             return
         run = await self._follow_edit(run, view)
-        snapshot = await self._snapshots.of(run)
-        refusal = self._budget.refusal(run, snapshot["action"].get("max_usd_day"), settings, now)
+        snapshot = await self._life.snapshots.of(run)
+        refusal = self._life.budget.refusal(run, snapshot["action"].get("max_usd_day"), settings, now)
         if refusal:
             await self._outcomes.end_unstarted(run, Outcome.SKIPPED, refusal, now)
             return
         number = run.attempts + 1
-        await self._store.begin_attempt(run.id, number, now)
-        self._active[run.id] = run = replace(
+        await self._life.store.begin_attempt(run.id, number, now)
+        self._life.active[run.id] = run = replace(
             run,
             state=RunState.STARTING,
             attempts=number,
@@ -171,10 +149,10 @@ class Turns:
             not_before=None,
             waiting_for="",
         )
-        self._report(run, "started")
-        cap = max(0.0, run.reserved_usd - self._budget.spent_by(run)) if run.reserved_usd else None
-        request = await self._snapshots.request(run, max_usd=cap, now=now)
-        await self._engine.submit(replace(request, **await self._claude.going_on(run, snapshot)))
+        self._life.report(run, "started")
+        cap = max(0.0, run.reserved_usd - self._life.budget.spent_by(run)) if run.reserved_usd else None
+        request = await self._life.snapshots.request(run, max_usd=cap, now=now)
+        await self._life.engine.submit(replace(request, **await self._life.claude.going_on(run, snapshot)))
 
     async def _follow_edit(self, run: Run, view: View) -> Run:
         """A first attempt that had to wait, for an edit to settle or its turn, runs what the note says now (rule 5)."""
@@ -185,6 +163,6 @@ class Turns:
         if digest == run.snapshot:
             return run
         reserved = cap_of(view.task)
-        await self._store.renew_snapshot(run.id, digest, json.dumps(snapshot, sort_keys=True), reserved)
-        self._active[run.id] = run = replace(run, snapshot=digest, reserved_usd=reserved)
+        await self._life.store.renew_snapshot(run.id, digest, json.dumps(snapshot, sort_keys=True), reserved)
+        self._life.active[run.id] = run = replace(run, snapshot=digest, reserved_usd=reserved)
         return run

@@ -1,0 +1,47 @@
+"""What a run's life takes: the ledger, an engine, money, Claude's limits, its definition, and who hears of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from vault_scheduler.daemon.active_runs import ActiveRuns
+from vault_scheduler.daemon.claude_runs import ClaudeRuns
+from vault_scheduler.daemon.snapshots import Snapshots
+from vault_scheduler.daemon.task_view import View
+from vault_scheduler.engine import Engine
+from vault_scheduler.ledger.store import Store
+from vault_scheduler.run import Run
+from vault_scheduler.settings import Settings
+
+
+class Budget(Protocol):
+    """Who is asked before money is spent (rule 9)."""
+
+    def refusal(self, run: Run, task_cap: float | None, settings: Settings, now: datetime) -> str:
+        """Why a run that reserves `run.reserved_usd` may not start now; "" if it may."""
+
+    def charge(self, run: Run, attempt: int, usd: float, now: datetime) -> None:
+        """Book what an attempt cost; booking it again changes nothing."""
+
+    def spent_by(self, run: Run) -> float:
+        """What the attempts of a run have cost so far (US dollars)."""
+
+    def dearest_of(self, run: Run) -> float:
+        """What the dearest of them has cost (US dollars)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunLife:
+    """Shared by those who claim runs, start them and end them. `report` hears what happens to a run, in one word."""
+
+    store: Store
+    engine: Engine
+    budget: Budget
+    claude: ClaudeRuns
+    snapshots: Snapshots
+    view: Callable[[str], View]  # how a task stands right now
+    report: Callable[[Run, str], None]
+    active: ActiveRuns = field(default_factory=ActiveRuns)
