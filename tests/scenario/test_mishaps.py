@@ -15,8 +15,9 @@ from vault_scheduler.daemon import (
     dispatcher,
     guard,
     log_writer,
+    note_change,
+    note_writer,
     output_writer,
-    scribe,
     surroundings,
     survey,
 )
@@ -221,8 +222,8 @@ def test_settings_note_that_breaks_the_parser(world: World, monkeypatch: pytest.
 @pytest.mark.parametrize(
     ("module", "part", "marks"),
     [
-        (scribe, "insert_runs", lambda data, *_: b"echo a" in data),
-        (scribe, "entry_of", lambda run, *_: run.task == "a"),
+        (note_change, "insert_runs", lambda data, *_: b"echo a" in data),
+        (note_writer, "entry_of", lambda run, *_: run.task == "a"),
         (surroundings, "NoteView", None),
         (log_writer, "log_line", lambda run, *_: run.task == "a"),
         (output_writer, "output_text", lambda run, *_: run.task == "a"),

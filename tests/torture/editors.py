@@ -45,7 +45,7 @@ Text.
 ## Mine
 begin
 """
-WAITS = {"daemon.scribe.IMPATIENCE_S": 3.0, "daemon.turns.LONGEST_SETTLING": 1.0}
+WAITS = {"daemon.note_writer.IMPATIENCE_S": 3.0, "daemon.turns.LONGEST_SETTLING": 1.0}
 QUIET_S = 1.0
 STALLED_S = 0.9  # below `note_quiet`: a text that is cut short for longer may count
 LATE = ("paused", "a later fire time took its place")  # why a run of a busy machine does not start
@@ -331,7 +331,7 @@ class Round:
 
 def attack(tally: Tally, *, seed: int, pauses: bool, seconds: float) -> None:
     """One round in a vault of its own."""
-    waits = {**WAITS, "daemon.scribe.IMPATIENCE_S": 300.0} if pauses else WAITS
+    waits = {**WAITS, "daemon.note_writer.IMPATIENCE_S": 300.0} if pauses else WAITS
     with stage(SETTINGS, waits=waits) as world:
         before = len(tally.faults)
         Round(world, tally, seed=seed, pauses=pauses).play(seconds)

@@ -37,7 +37,12 @@ note_interval: 1s
 max_parallel: 10
 ---
 """
-WAITS = {"daemon.scribe.RETRY_AFTER": 1.0, "daemon.scribe.LONGEST_RETRY": 2.0, "daemon.log_writer.TRY_AGAIN_S": 1.0}
+WAITS = {
+    "daemon.deliveries.RETRY_AFTER": 1.0,
+    "daemon.deliveries.LONGEST_RETRY": 2.0,
+    "daemon.note_writer.RETRY_AFTER": 1.0,
+    "daemon.log_writer.TRY_AGAIN_S": 1.0,
+}
 """What could not be written is tried again after a second instead of a minute."""
 OFTEN = 'type: command\nevery: 1s\ncommand: "echo $VAULT_SCHED_FIRE_TIME >> {ran}"'
 SIDE_BY_SIDE = 4

@@ -8,9 +8,10 @@ from zoneinfo import ZoneInfo
 
 from vault_scheduler.clock import Clock
 from vault_scheduler.daemon.conversations import Questions
+from vault_scheduler.daemon.note_change import FREQUENT, OURS, NoteView
 from vault_scheduler.daemon.pen import Pace
 from vault_scheduler.daemon.roster import Roster
-from vault_scheduler.daemon.scribe import FREQUENT, OURS, NoteView, Scribe
+from vault_scheduler.daemon.scribe import Scribe
 from vault_scheduler.daemon.survey import Survey
 from vault_scheduler.parsing.output_path import DAILY_NOTE
 from vault_scheduler.planning.answers import answer_problem
@@ -27,7 +28,7 @@ QUESTION_LIMIT = 500
 
 
 class NoteSurroundings:
-    """Implements `scribe.Surroundings` from what the survey and the roster know."""
+    """Implements `note_writer.Surroundings` from what the survey and the roster know."""
 
     scribe: Scribe  # set once both are there: each needs the other
     also_wrote: Callable[[Written], None]  # likewise: told of every write
