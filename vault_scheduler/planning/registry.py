@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import PurePosixPath
 
 from vault_scheduler.task import Problem, Status, Task
 
@@ -52,7 +51,8 @@ class Registry:
         self._entries: dict[str, Entry] = {}
         self._paths: dict[str, str] = {}  # task id → the path that holds it
         self._rivals: defaultdict[str, set[str]] = defaultdict(set)  # path → the notes that are its rivals
-        self._twins: defaultdict[str, set[str]] = defaultdict(set)  # path → notes whose names are made from its own
+        self._twins: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+        """A path and a definition → the notes that say this, and whose names are made from that path's."""
         self._chained: set[str] = set()  # the paths of tasks with `after`
         self._faulty: dict[str, tuple[Problem, ...]] = {}
 
@@ -94,8 +94,6 @@ class Registry:
         if entry is None:
             entry = self._entries[path] = Entry(path=path)
             self.chain_revision += 1
-            if base := _base(path):
-                self._twins[base].add(path)
         if task is not None:
             rival = self._rival(task, entry)
             if rival:
@@ -134,9 +132,20 @@ class Registry:
         if entry.task is None or _links(entry.task) != _links(task):
             self.chain_revision += 1
             (self._chained.add if task.after else self._chained.discard)(entry.path)
+        self._pair(entry, task)
         entry.task, entry.invalid_since = task, None
         self._paths[task.id] = entry.path
         return touched
+
+    def _pair(self, entry: Entry, task: Task | None) -> None:
+        """List the note among those that say what `task` says; None: it is gone."""
+        if base := _base(entry.path):
+            if entry.task is not None:
+                self._twins[base, entry.task.definition].discard(entry.path)
+                if not self._twins[base, entry.task.definition]:
+                    del self._twins[base, entry.task.definition]
+            if task is not None:
+                self._twins[base, task.definition].add(entry.path)
 
     def _release(self, entry: Entry) -> set[str]:
         if entry.task is None:
@@ -173,8 +182,7 @@ class Registry:
         self.chain_revision += 1
         self._reconcile(entry)
         self.copies.pop(path, None)
-        if base := _base(path):
-            self._twins[base].discard(path)
+        self._pair(entry, None)
         return self._release(entry)
 
     def move(self, old: str, new: str) -> None:
@@ -224,7 +232,8 @@ class Registry:
         base = _base(entry.path)
         candidates = [base]
         if entry.task is None:  # a sync program may bring the copy before the original
-            candidates += sorted(self._twins.get(entry.path, set()) | self._twins.get(base, set()) - {entry.path})
+            twins = [self._twins.get((path, task.definition), set()) for path in (entry.path, base)]
+            candidates += sorted(set().union(*twins) - {entry.path})
         for path in candidates:
             other = self._entries.get(path)
             if other is not None and other.task is not None and other.task.definition == task.definition:
@@ -250,6 +259,7 @@ def _base(path: str) -> str:
     """The path that file managers and sync programs would have made this one from; "" if it is no copy's name."""
     if path.isascii() and path[-4] not in "0123456789)yY":  # most names, at the cost of one look
         return ""
-    note = PurePosixPath(path)
-    match = _COPY_NAME.match(note.stem)
-    return str(note.with_name(match["base"] + note.suffix)) if match else ""
+    folder, slash, name = path.rpartition("/")
+    stem, dot, suffix = name.rpartition(".")
+    match = _COPY_NAME.match(stem)
+    return f"{folder}{slash}{match['base']}{dot}{suffix}" if match else ""
