@@ -19,7 +19,7 @@ from vault_scheduler.daemon import (
     note_writer,
     output_writer,
     surroundings,
-    survey,
+    task_notes,
 )
 from vault_scheduler.daemon.roster import Roster
 from vault_scheduler.daemon.snapshots import Snapshots
@@ -151,8 +151,8 @@ def test_note_that_breaks_the_parser_is_a_problem(world: World, monkeypatch: pyt
     world.command("a", "every: 10m")
     world.command("b", "every: 10m")
     world.start()
-    breaks = breaks_for(getattr(survey, part), lambda document, *_: b"strange" in document.data)
-    monkeypatch.setattr(survey, part, breaks)
+    breaks = breaks_for(getattr(task_notes, part), lambda document, *_: b"strange" in document.data)
+    monkeypatch.setattr(task_notes, part, breaks)
     world.edit("a", "echo a", "echo strange")
     world.advance_to("10:15")
     assert internal_problems(world) == ["00_system/tasks/a.md"]
@@ -168,7 +168,7 @@ def test_note_that_breaks_the_parser_is_a_problem(world: World, monkeypatch: pyt
 def test_note_that_is_new_and_breaks_the_parser(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is a problem and no task; the others of the same look run."""
     breaks = breaks_for(parse_task, lambda document, *_: b"strange" in document.data)
-    monkeypatch.setattr(survey, "parse_task", breaks)
+    monkeypatch.setattr(task_notes, "parse_task", breaks)
     world.command("strange", "every: 10m")
     world.command("b", "every: 10m")
     world.start()
@@ -200,7 +200,7 @@ def test_former_definition_that_cannot_be_rebuilt(world: World, monkeypatch: pyt
     world.command("b", "every: 10m")
     world.start()
     world.stop()
-    monkeypatch.setattr(survey, "rebuild", breaks_for(rebuild, lambda *_: True))
+    monkeypatch.setattr(task_notes, "rebuild", breaks_for(rebuild, lambda *_: True))
     world.edit("a", "every: 10m", "every: often")
     world.start()
     world.advance_to("10:15")

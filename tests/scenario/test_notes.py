@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from vault_scheduler.daemon import survey as survey_module
+from vault_scheduler.daemon import task_notes
 from vault_scheduler.executors.base import RunRequest
 from vault_scheduler.notes.note import Document
 from vault_scheduler.parsing.parser import ParseContext, Parsed, parse_task
@@ -601,7 +601,7 @@ def test_edit_of_one_task_touches_that_task_only(world: World, monkeypatch: pyte
         parsed.append(path)
         return parse_task(document, path, context)
 
-    monkeypatch.setattr(survey_module, "parse_task", counted)
+    monkeypatch.setattr(task_notes, "parse_task", counted)
     world.edit("t500", "0 3", "11 10")
     world.advance_to("10:12")
     assert world.history() == ["10:11 success"]

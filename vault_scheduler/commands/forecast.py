@@ -17,7 +17,7 @@ from vault_scheduler.commands.outlook import ClockChange, clock_changes, consequ
 from vault_scheduler.commands.records import approvals
 from vault_scheduler.commands.view import View, look
 from vault_scheduler.daemon.dispatcher import end_of_orphan
-from vault_scheduler.daemon.roster import first_watermark, watermark_after
+from vault_scheduler.daemon.watermarks import first_watermark, watermark_after
 from vault_scheduler.errors import BadUsage
 from vault_scheduler.ledger.rows import CANCELLED, OVERLAPS, TaskRow
 from vault_scheduler.machine.place import Place

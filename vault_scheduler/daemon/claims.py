@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 
 from vault_scheduler.daemon.conversations import Questions, taken, unasked
 from vault_scheduler.daemon.dispatcher import Dispatcher
-from vault_scheduler.daemon.roster import Plans, Roster, Tracked
+from vault_scheduler.daemon.plans import Plans
+from vault_scheduler.daemon.roster import Roster, Tracked
 from vault_scheduler.daemon.scribe import Scribe
 from vault_scheduler.daemon.survey import Survey
 from vault_scheduler.ledger.rows import STARTED_AT

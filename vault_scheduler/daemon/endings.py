@@ -95,7 +95,10 @@ class Endings:
 
     def _is_unwritten(self, task_id: str) -> bool:
         tracked = self._roster.get(task_id)
-        return tracked is not None and self._survey.value(tracked.task.path, "status") in (None, Status.ACTIVE.value)
+        return tracked is not None and self._survey.notes.value(tracked.task.path, "status") in (
+            None,
+            Status.ACTIVE.value,
+        )
 
     def add(self, run: Run) -> None:
         """This run has ended."""
@@ -140,7 +143,7 @@ class Endings:
         self._scribe.want(task.id, {"status": "paused", "status_reason": why})
         self._tell("paused", task.id, why)
         self.has_paused(task.id, why)
-        return self._survey.pause(task)
+        return self._survey.notes.pause(task)
 
     async def close_spent(self, now: datetime) -> None:
         """A task with nothing left to fire is done; one that never had anything to fire is a mistake."""
@@ -169,7 +172,7 @@ class Endings:
         if due is None:
             return False
         newest = due.newest[-1]
-        told = self._survey.last_run(task, now)
+        told = self._survey.notes.last_run(task, now)
         last = await self._store.last_run_of(task.id)
         settled = (last.last_fire_time or last.fire_time) if last else told
         return settled is None or settled < newest.replace(microsecond=0)

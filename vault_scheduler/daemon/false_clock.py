@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from vault_scheduler.daemon.roster import Plans, Roster
+from vault_scheduler.daemon.plans import Plans
+from vault_scheduler.daemon.roster import Roster
 from vault_scheduler.ledger.store import Store
 from vault_scheduler.run import Run
 from vault_scheduler.triggers.schedule import Schedule

@@ -59,7 +59,7 @@ class Inbox:
             return False
         if request.verb != "run":
             return False
-        if self._survey.ask_for(request.task) and now - request.made_at < NEW_NOTE_WITHIN:
+        if self._survey.notes.ask_for(request.task) and now - request.made_at < NEW_NOTE_WITHIN:
             return True
         if self._roster.get(request.task) is not None:
             return False

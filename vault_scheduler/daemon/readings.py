@@ -31,6 +31,11 @@ class Reading:
     is_ours: bool  # the daemon wrote it
     is_same: bool  # it is to be judged anew, though nobody changed it
 
+    @property
+    def is_edit(self) -> bool:
+        """Whether somebody else than us changed it."""
+        return not (self.is_ours or self.is_same)
+
 
 class Readings:
     """Knows which files are to be read when, and what was last believed of each. Times are seconds awake."""
@@ -167,6 +172,12 @@ class Readings:
         """Seconds since the file was modified; 0 for one that nobody has a stamp of."""
         moment = self.modified_at(path)
         return max(0.0, (now - moment).total_seconds()) if moment else 0.0
+
+    def changed_at(self, path: str, reading: Reading, before: float | None, now: datetime, monotonic: float) -> float:
+        """The awake second of the last change that was not ours; `before`: as it was before this reading, if ever."""
+        if before is None:
+            return monotonic - self.age_s(path, now)
+        return monotonic if reading.is_edit else before
 
     def modified_at(self, path: str) -> datetime | None:
         """The file's mtime, in UTC."""

@@ -85,7 +85,7 @@ class Revision:
         """Remember what a former daemon knew."""
         copies = json.loads(await self._store.get_meta("copies") or "{}")
         self._copies = {path: Copy(**copy) for path, copy in copies.items()}
-        self._survey.remember_copies(self._copies)
+        self._survey.notes.remember_copies(self._copies)
 
     def touch(self, tasks: Iterable[str]) -> None:
         """These tasks are to be looked at anew."""
@@ -198,7 +198,7 @@ class Revision:
         self._endings.schedule_look(task_id, now)
         self._scribe.registered(task_id)
         self._tell_hold(tracked)
-        if tracked.standing.armed and self._survey.value(tracked.task.path, "status_reason"):
+        if tracked.standing.armed and self._survey.notes.value(tracked.task.path, "status_reason"):
             self._scribe.want(task_id, {"status_reason": None})  # a person set the task going again
 
     def _tell_hold(self, tracked: Tracked) -> None:

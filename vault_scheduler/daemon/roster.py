@@ -4,27 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from vault_scheduler.daemon.conversations import marks_of
 from vault_scheduler.daemon.guard import Guard, named_files
+from vault_scheduler.daemon.plans import Plans
 from vault_scheduler.daemon.survey import Survey
 from vault_scheduler.daemon.task_view import View
 from vault_scheduler.daemon.troubles import NO_LEDGER
-from vault_scheduler.ledger.rows import ARMED_SINCE, FOLLOWS_SINCE, Batch, Claim, TaskRow, Unstarted
+from vault_scheduler.daemon.watermarks import first_watermark, is_set_going, watermark_after
+from vault_scheduler.ledger.rows import ARMED_SINCE, FOLLOWS_SINCE, TaskRow
 from vault_scheduler.planning.chains import Chains
 from vault_scheduler.planning.known import internal_problem
-from vault_scheduler.planning.named_times import NamedLate, floor_of, named_late
+from vault_scheduler.planning.named_times import NamedLate, named_late
 from vault_scheduler.planning.planner import Agenda, Standing, State, standing, switched_off, vault_off
 from vault_scheduler.run import Run, counts_as_run
 from vault_scheduler.settings import Settings, resolve
 from vault_scheduler.task import Policies, Problem, Status, Task
 from vault_scheduler.vault.vault import Vault
 
-SET_BACK = timedelta(days=1)
-"""A watermark that lies further ahead was set by a wrong clock, and holds nothing back. One that lies nearer does: what
-the hour that comes again names has been settled the first time (rule 11)."""
 _SECOND = timedelta(seconds=1)
 
 
@@ -44,42 +43,6 @@ class Tracked:
     def is_used_up(self, row: TaskRow) -> bool:
         """Whether as many runs have started as `max_runs` allows."""
         return self.task.max_runs is not None and row.started >= self.task.max_runs
-
-
-@dataclass(slots=True, kw_only=True)
-class Plans:
-    """What one tick is going to commit in one transaction."""
-
-    claims: list[Claim] = field(default_factory=list)
-    unstarted: list[Unstarted] = field(default_factory=list)
-    taken_back: list[Run] = field(default_factory=list)
-    rows: dict[str, TaskRow] = field(default_factory=dict)
-    snapshots: dict[str, str] = field(default_factory=dict)
-    meta: dict[str, str] = field(default_factory=dict)
-    followed: list[str] = field(default_factory=list)
-
-    def batch(self) -> Batch:
-        """As the ledger takes it."""
-        return Batch(
-            claims=tuple(self.claims),
-            unstarted=tuple(self.unstarted),
-            taken_back=tuple(self.taken_back),
-            tasks=tuple(self.rows.values()),
-            snapshots=dict(self.snapshots),
-            meta=dict(self.meta),
-            followed=tuple(self.followed),
-        )
-
-    def clear(self) -> None:
-        """All of it is in the ledger now."""
-        for planned in (self.claims, self.unstarted, self.taken_back, self.rows):
-            planned.clear()
-        for facts in (self.snapshots, self.meta, self.followed):
-            facts.clear()
-
-    def claims_of(self, task: str) -> bool:
-        """Whether a run of the task is about to be claimed."""
-        return any(claim.run.task == task and claim.run.outcome is None for claim in self.claims)
 
 
 class Roster:
@@ -243,7 +206,7 @@ class Roster:
         if entry is None or entry.task is None:
             self._lose(task_id, row, plans)
             return None
-        task, source = entry.task, self._survey.good_source(entry.path) or (row.source if row else "")
+        task, source = entry.task, self._survey.notes.good_source(entry.path) or (row.source if row else "")
         held = self._guard.held(task_id)
         if entry.invalid_since is None:
             quiet_s = min(self._survey.quiet_s(entry.path, monotonic), 1e9)
@@ -266,7 +229,7 @@ class Roster:
         )
         if row is not None and stands.fires and not row.fires:
             plans.meta[ARMED_SINCE + task_id] = now.isoformat()
-        if task.after and _is_set_going(row, new_row, stands):
+        if task.after and is_set_going(row, new_row, stands):
             plans.meta[FOLLOWS_SINCE + task_id] = now.isoformat()
         if new_row != row:
             self.revisions += 1
@@ -315,7 +278,7 @@ class Roster:
     def _definition_of(self, row: TaskRow) -> Task | None:
         """What the task was when last seen; None if nobody can tell, so that nothing of it counts as new."""
         try:
-            return self._survey.rebuilt(row.source, row.path)
+            return self._survey.notes.rebuilt(row.source, row.path)
         except (ValueError, KeyError, TypeError):  # carried over from a damaged ledger
             return None
 
@@ -333,7 +296,7 @@ class Roster:
     def _has_run_until(self, task: Task, now: datetime) -> datetime | None:
         """What the ledger would say of a task that it does not know: nothing may run a second time."""
         known = self._ran_until if self._ledger_lost else None
-        moments = [moment for moment in (self._survey.last_run(task, now), known) if moment is not None]
+        moments = [moment for moment in (self._survey.notes.last_run(task, now), known) if moment is not None]
         return min(max(moments), now) if moments else None
 
     def restand(self, task_id: str, plans: Plans, now: datetime) -> Tracked:
@@ -394,60 +357,3 @@ class Roster:
         self.revisions += 1
         if row is not None and row.fires:
             self.keep(replace(row, fires=False), plans)
-
-
-def _is_set_going(row: TaskRow | None, new_row: TaskRow, stands: Standing) -> bool:
-    """Whether a task is new, has other triggers, or is armed again: no earlier end of a run starts it (rule 3.2)."""
-    if row is None or row.fingerprint != new_row.fingerprint:
-        return True
-    return stands.fires and not row.fires and not _waited_for_pause(row, stands)
-
-
-def watermark_after(
-    row: TaskRow, task: Task, stands: Standing, now: datetime, settled: datetime | None = None
-) -> datetime:
-    """Where the watermark is after looking at a task (rule 3.2): now, unless nothing has changed.
-
-    While `paused_until` alone keeps a task from firing the watermark lies ahead, right before that instant, so that
-    it fires from there on, whoever is awake then. To be paused otherwise meanwhile moves it to now again. `settled` is
-    where it was when the task last fired: ahead of now if the clock was set back.
-    """
-    if stands.resumes is not None:
-        return stands.resumes - _SECOND
-    settled = row.watermark if row.fires else settled
-    is_ahead = settled is not None and timedelta(0) < settled - now <= SET_BACK
-    changed = settled if settled is not None and is_ahead else now
-    if row.fingerprint != task.trigger_fingerprint or (row.watermark - now > SET_BACK and stands.fires):
-        return changed
-    if _waited_for_pause(row, stands):
-        # The pause may end in an hour that comes again: what was settled in it stays settled.
-        is_settled = settled is not None and settled - now <= SET_BACK
-        resumed = max(row.watermark, settled) if settled is not None and is_settled else row.watermark
-        return resumed if stands.fires else now
-    return row.watermark if row.fires == stands.fires and (stands.fires or row.watermark <= now) else changed
-
-
-def _waited_for_pause(row: TaskRow, stands: Standing) -> bool:
-    """Whether `paused_until`, which has passed now, was all that kept the task from firing when last seen."""
-    return not row.fires and stands.since is not None and row.watermark == stands.since - _SECOND
-
-
-def first_watermark(
-    task: Task, policies: Policies, stands: Standing, *, now: datetime, written_at: datetime, last_run: datetime | None
-) -> datetime:
-    """Where the watermark of a task begins that the ledger does not know (rules 1.4 and 3.2): now.
-
-    Except for `at`, which counts from its own past: a phone's note arrives late, and `max_late` judges it. What was
-    past already when the note was written, and is too late now, is a mistake of its author, not a missed run.
-    `last_run`, as the note tells it, is what has run when the ledger was lost.
-    """
-    if stands.resumes is not None:
-        return stands.resumes - _SECOND
-    if not stands.armed:
-        return now
-    if not task.schedule.is_one_shot:
-        return min(last_run or now, now)
-    floor = floor_of(policies, now=now, written_at=written_at)
-    floor = max(floor, last_run) if last_run else floor
-    first = task.schedule.next_after(floor)
-    return first - _SECOND if first is not None and first <= now else now

@@ -165,7 +165,7 @@ class StatusWriter:
 
     def _questions(self) -> Iterator[Ask]:
         for tracked in self._tracked():
-            question = self._survey.value(tracked.task.path, "question")
+            question = self._survey.notes.value(tracked.task.path, "question")
             if question:
                 yield Ask(path=tracked.task.path, text=question)
 

@@ -72,7 +72,7 @@ class NoteSurroundings:
             zone=ZoneInfo(tracked.task.timezone),
             next_run=next_run,
             frequent=bool(next_run and following and following - next_run < FREQUENT),
-            stands={key: self._survey.value(tracked.task.path, key) for key in OURS},
+            stands={key: self._survey.notes.value(tracked.task.path, key) for key in OURS},
             keep_runs=tracked.policies.keep_runs,
             untick=row.latched and tracked.task.run_now,
             busy=any(is_going(run) and run.reserved_usd for run in self._runs_of(task)),

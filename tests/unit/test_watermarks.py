@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from vault_scheduler.daemon.roster import first_watermark, watermark_after
+from vault_scheduler.daemon.watermarks import first_watermark, watermark_after
 from vault_scheduler.ledger.rows import TaskRow
 from vault_scheduler.planning.planner import Standing, State
 from vault_scheduler.task import CommandAction, Policies, Task, TaskType
