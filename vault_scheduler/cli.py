@@ -61,6 +61,7 @@ GROUPS: dict[str, tuple[str, dict[str, Callable[..., Any]]]] = {
         "The daemon as a service of yours.",
         {
             "install": installing.service_install,
+            "restart": installing.service_restart,
             "uninstall": installing.service_uninstall,
             "status": installing.service_status,
         },

@@ -65,6 +65,22 @@ class Garbage:
     """A stream that is none: broken JSON, unknown events, bytes that are no text."""
 
 
+class Held(Answer):
+    """An answer that comes when it is released."""
+
+    def __init__(self, blocks: Sequence[Block]) -> None:
+        super().__init__(*blocks)
+        self._released = threading.Event()
+
+    def release(self) -> None:
+        """Let it come."""
+        self._released.set()
+
+    def wait(self) -> None:
+        """Until it is released."""
+        self._released.wait(50)
+
+
 Reply = Sequence[Block] | Silence | Cut | Garbage | Refusal | Answer
 
 
@@ -161,6 +177,8 @@ class _Handler(BaseHTTPRequestHandler):
                 )
                 self.wfile.write(b"event: content_block_delta\ndata: [1, 2]\n\ndata: }{\n\n")
             case Answer():
+                if isinstance(reply, Held):
+                    reply.wait()
                 self._answer(body, reply.blocks, reply.output_tokens, reply.headers)
             case _:
                 self._answer(body, reply)

@@ -89,7 +89,7 @@ def test_writes_down_who_holds_it_since_when(tmp_path: Path) -> None:
         fields = json.loads(lock.read_text())
         assert fields["pid"] == os.getpid()
         assert fields["since"] == "2026-11-22T06:00:00+00:00"
-        assert set(fields) == {"pid", "host", "since", "version", "purpose", "troubles"}
+        assert set(fields) == {"pid", "host", "since", "version", "purpose", "troubles", "draining", "takes_orders"}
         assert "since 2026-11-22" in str(holder(lock))
 
 

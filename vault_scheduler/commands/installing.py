@@ -96,6 +96,18 @@ def service_install(
     finish(not done.fault)
 
 
+def service_restart(
+    now: Annotated[bool, typer.Option("--now", help="End what runs instead of waiting for it.")] = False,
+    vault: VaultOption = None,
+) -> None:
+    """Restart the daemon when what runs has ended. Nothing is started until then, and no fire time is lost."""
+    from vault_scheduler.commands import service
+
+    done = service.restart(writing_place(vault, "service restart"), now=now)
+    _tell(done, f"{done.manager} restarts it")
+    finish(not done.fault)
+
+
 def service_uninstall(vault: VaultOption = None) -> None:
     """Stop the service and remove its file. Notes, ledger and configuration stay."""
     from vault_scheduler.commands import service
@@ -125,4 +137,8 @@ def _tell(done: Installed, words: str) -> None:
     if done.fault:
         complain(f"{done.manager} could not start it: {done.fault}")
         return
+    if done.drains:
+        words = "the daemon restarts when what runs has ended, and starts nothing until then (`restart --now` ends it)"
+    if done.unread:
+        words = f"{words}. What was written counts from the next login, or `vault-sched service restart --now`"
     say([words, *done.standing.advice, "`vault-sched status` tells whether it watches the vault"])

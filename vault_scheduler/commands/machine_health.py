@@ -149,8 +149,10 @@ def _daemon(place: Place, who: Holder | None, last_pass: datetime | None) -> Ite
         since = f"since {last_pass:%Y-%m-%d %H:%M} UTC" if last_pass else "at all"
         cure = f"Restart it: it hangs, or the machine is very busy (process {who.pid})"
         yield fault("daemon", f"it runs and made no pass {since}", cure)
+    elif who.draining:
+        yield note("daemon", f"process {who.pid} makes room: {who.draining}")
     elif who.version and who.version != __version__:
-        cure = "Restart it (`vault-sched service install`): it runs what was installed when it started"
+        cure = "Restart it (`vault-sched service restart`): it runs another installation than this command"
         yield warning("daemon", f"it is version {who.version}, and this is {__version__}", cure)
     else:
         yield fine("daemon", f"process {who.pid} on {who.host}, last pass {max(0, (now - last_pass).seconds)} s ago")

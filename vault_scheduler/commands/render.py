@@ -302,6 +302,7 @@ def status_page(report: StatusReport, place: Place, now: datetime, width: int | 
     lines = facts(
         [
             ("alive", _alive(report, now, zone)),
+            ("draining", report.holder.draining if report.holder else ""),
             ("vault", f"{place.vault.root} ({report.vault_status})"),
             ("host", place.machine.host),
             ("tasks", str(report.tasks)),

@@ -36,16 +36,22 @@ def daemon(
     vault: VaultOption = None,
 ) -> None:
     """Run what is due, in the foreground. Ends at TERM, INT or HUP, and ends what runs with it."""
+    from vault_scheduler.daemon.stop_signals import ignore_orders
+
+    ignore_orders()
     from vault_scheduler.commands.done_lines import event_line
     from vault_scheduler.commands.log_stream import LogStream
     from vault_scheduler.daemon import serving
+    from vault_scheduler.daemon.renewal import Then
+    from vault_scheduler.machine.installation import start_anew
 
     place = writing_place(vault, "daemon")
     line = partial(event_line, place, as_json=log_format is LogFormat.JSON)
     log = LogStream(sys.stdout.fileno(), sys.stdout.encoding, line)
     with log.flowing():
-        code = finished(serving.serve(place, once=once, tell=log.tell))
-    raise typer.Exit(code)
+        then = finished(serving.serve(place, once=once, tell=log.tell))
+    if then is Then.RESTART:
+        start_anew()
 
 
 def run(

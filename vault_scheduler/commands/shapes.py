@@ -211,6 +211,7 @@ def status_shape(report: StatusReport, place: Place) -> Shape:
         "vault": str(place.vault.root),
         "started_at": report.holder.since if report.holder and report.holder.since else None,
         "last_pass": iso_or_none(report.last_pass, zone),
+        "draining": (report.holder.draining if report.holder else "") or None,
         "status": report.vault_status,
         "tasks": report.tasks,
         "running": [run_shape(run, zone) for run in report.running],

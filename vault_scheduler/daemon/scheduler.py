@@ -11,6 +11,7 @@ from vault_scheduler.clock import LONGEST_WAIT_S
 from vault_scheduler.daemon.false_clock import take_back
 from vault_scheduler.daemon.notifier import Notifier
 from vault_scheduler.daemon.parts import Parts
+from vault_scheduler.daemon.renewal import Then
 from vault_scheduler.daemon.roster import Tracked
 from vault_scheduler.daemon.turns import LONGEST_SETTLING
 from vault_scheduler.engine import AttemptEnded, AttemptStarted, EngineEvent
@@ -38,12 +39,15 @@ class Scheduler:
         self._engine, self._clock, self._tell = parts.engine, outfit.clock, outfit.tell
         self._start_id, self._start_tasks = outfit.start_id, outfit.start_tasks
         self._only_requests, self._keeps_status_note = outfit.only_requests, outfit.status_note
-        self._grace_s, self._pulse = outfit.grace_s, outfit.pulse
+        self._grace_s, self._pulse, self._renewal = outfit.grace_s, outfit.pulse, outfit.renewal
+        self._hurried: asyncio.Task[None] | None = None
         self._events: deque[EngineEvent] = deque()
         self._started = False  # the first look is complete, on_start tasks are claimed
         self._last_beat = float("-inf")
         self._look_by: datetime | None = None  # when the next tick is to be
         self.wake = asyncio.Event()
+        if self._renewal is not None:
+            self._renewal.wake = self.wake.set
         self.store, self.dispatcher = parts.store, parts.dispatcher
         self.scribe, self.changes = parts.scribe, parts.changes
         self._troubles, self._ledger, self._attendance = parts.troubles, parts.ledger, parts.attendance
@@ -129,12 +133,28 @@ class Scheduler:
                 if self._pulse is not None:
                     await asyncio.to_thread(self._pulse.wait)  # it would end with us
                 return
+            if available and self._has_made_room:
+                return
             await self._clock.wait(self.wake if available else stop, self.pause_s() if available else TRY_AGAIN_S)
             self.wake.clear()
+
+    @property
+    def _has_made_room(self) -> bool:
+        """Whether the daemon was ordered to make room, and nothing runs, has just ended or is on its way to people."""
+        if self._renewal is None or self._renewal.then is None or self._events:
+            return False
+        is_quiet = self._tells is None or self._tells.is_idle
+        return is_quiet and not any(is_going(run) for run in self.dispatcher.active())
+
+    def hurry(self) -> None:
+        """What runs has no time left to end by itself."""
+        self._hurried = asyncio.create_task(self._engine.shutdown(0.0))
 
     async def end(self) -> None:
         """End what runs, record it, deliver what can be delivered, and leave."""
         await self._notifier.shutdown()
+        if going := sum(is_going(run) for run in self.dispatcher.active()):
+            self._tell("stopping", "", f"ends what runs ({going}); told to stop once more, it gives that no time")
         await self._engine.shutdown(self._grace_s)
         now, monotonic = self._clock.now(), self._clock.monotonic()
         try:
@@ -144,7 +164,7 @@ class Scheduler:
                 await self.scribe.deliver(self._around.pace(), now, monotonic, hurry=True)
             if self._tells is not None:
                 await self._tells.decide(now)
-            if self._tells_status:
+            if self._tells_status and (self._renewal is None or self._renewal.then is not Then.RESTART):
                 await self._status.stopped(now, monotonic)
         except (LedgerUnavailable, LedgerCorrupt) as error:
             self._tell("problem", "ledger", f"{error}; what ended now is found by the next daemon")
@@ -164,6 +184,8 @@ class Scheduler:
             moments.append(self._status.next_moment(now, monotonic))
         if self._tells is not None and (letter := self._tells.next_moment(now, monotonic)) is not None:
             moments.append(letter)
+        if self._renewal is not None and (look := self._renewal.next_moment(monotonic)) is not None:
+            moments.append(look)
         change = self.changes.next_moment() if self._may_claim and self._knows_notes else None
         moments += [moment for moment in (delivery, change) if moment is not None]
         return max(0.0, min(moments) - monotonic)
@@ -213,6 +235,7 @@ class Scheduler:
         await self._notice_time(now, monotonic)
         await self._ledger.check(now)
         await self._take_events()
+        self._make_room(monotonic)
         if self._attendance.gone:
             await self.dispatcher.turns.give_up_late(self._attendance.gone, self._attendance.why_gone, now)
         await self._follow(now)  # as the notes were when the runs ended
@@ -246,6 +269,13 @@ class Scheduler:
             await self._status.write_if_due(now, monotonic)
         await self._beat(now, monotonic)
         self._look_by = self._clock.now() + timedelta(seconds=self.pause_s())
+
+    def _make_room(self, monotonic: float) -> None:
+        """Nothing starts while the program is being replaced, or its restart was ordered."""
+        if self._renewal is not None:
+            self._renewal.look(monotonic)
+            self.dispatcher.turns.rests = self._renewal.waits_for
+            self._status.draining = self._renewal.told
 
     @property
     def _tells(self) -> Notifier | None:

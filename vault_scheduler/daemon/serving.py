@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from vault_scheduler.daemon.composition import scheduling
-from vault_scheduler.daemon.stop_signals import stopped_by_signals
+from vault_scheduler.daemon.renewal import ASKED, END_ASKED, Renewal, Then
+from vault_scheduler.daemon.scheduler import Scheduler
+from vault_scheduler.daemon.stop_signals import ordered_by_signals, stopped_by_signals
 from vault_scheduler.daemon.troubles import Tell, Troubles
 from vault_scheduler.errors import (
     LedgerCorrupt,
     LedgerUnavailable,
     LockHeld,
 )
+from vault_scheduler.machine.installation import Installation
 from vault_scheduler.machine.place import Place
 from vault_scheduler.platform.limits import give_back_memory, reason_of
 from vault_scheduler.platform.lock import VaultLock, holder
@@ -25,8 +29,8 @@ DAMAGED_AGAIN_S = 60.0
 """A ledger that is damaged once more so soon is so for a reason that a new one does not cure."""
 
 
-async def serve(place: Place, *, once: bool = False, tell: Tell, stop: asyncio.Event | None = None) -> int:
-    """Serve the vault until TERM, INT or HUP (or, with `once`, until nothing is due or running). The exit code.
+async def serve(place: Place, *, once: bool = False, tell: Tell, stop: asyncio.Event | None = None) -> Then:
+    """Serve the vault until TERM, INT or HUP (or, with `once`, until nothing is due or running); what comes then.
 
     Raises LockHeld if this machine serves the vault already, SettingsMissing, LedgerTooNew, ConfigInvalid.
     """
@@ -34,10 +38,10 @@ async def serve(place: Place, *, once: bool = False, tell: Tell, stop: asyncio.E
     give_back_memory()
     async with _locked(place, tell, patient=not once) as lock:
         serving = _Serving(place, lock, tell, stop)
-        with stopped_by_signals(stop):
+        with stopped_by_signals(stop, serving.hurry), ordered_by_signals({} if once else serving.orders):
             await (serving.once() if once else serving.whatever_happens())
-        tell("stopping", str(place.vault.root), "")
-    return 0
+        tell("restarts" if serving.then is Then.RESTART else "stopping", str(place.vault.root), "")
+    return serving.then
 
 
 class _Serving:
@@ -47,6 +51,26 @@ class _Serving:
         self._place, self._lock, self._tell, self._stop = place, lock, tell, stop
         self._troubles = Troubles(tell, lock.tell)
         self._supervisor = Supervisor.of(os.environ)
+        self._renewal = Renewal(Installation(), tell, self._troubles, self._show_draining)
+        self._scheduler: Scheduler | None = None
+        self.orders = {
+            signal.SIGUSR1: lambda: self._renewal.order(Then.RESTART, ASKED),
+            signal.SIGUSR2: lambda: self._renewal.order(Then.END, END_ASKED),
+        }
+
+    @property
+    def then(self) -> Then:
+        """What comes after the end: nothing, unless a restart was ordered and nobody told it to stop meanwhile."""
+        return self._renewal.then or Then.END
+
+    def hurry(self) -> None:
+        """Told to stop once more."""
+        if self._scheduler is not None:
+            self._scheduler.hurry()
+
+    def _show_draining(self, why: str) -> None:
+        self._lock.show_draining(why)
+        self._supervisor.status(why)
 
     async def once(self) -> None:
         """Until nothing is due or running."""
@@ -55,7 +79,7 @@ class _Serving:
     async def whatever_happens(self) -> None:
         """Until told to stop. A disk that damages every new ledger ends it, too."""
         clock, damaged_at = self._place.clock, float("-inf")
-        while not self._stop.is_set():
+        while not self._stop.is_set() and self._renewal.then is None:
             try:
                 await self._serve(until_idle=False)
             except LedgerUnavailable as error:
@@ -72,13 +96,21 @@ class _Serving:
     async def _serve(self, *, until_idle: bool) -> None:
         root = str(self._place.vault.root)
         async with scheduling(
-            self._place, self._tell, start_tasks=not until_idle, troubles=self._troubles, hold=self._hold
+            self._place,
+            self._tell,
+            start_tasks=not until_idle,
+            troubles=self._troubles,
+            hold=self._hold,
+            renewal=None if until_idle else self._renewal,
         ) as scheduler:
+            self._scheduler = scheduler
             self._troubles.end("ledger", "it can be used again")
             self._tell("watching", root, f"pid {os.getpid()}")
             self._supervisor.ready(f"watching {root}")
             await scheduler.serve(self._stop, until_idle=until_idle, alive=self._supervisor.alive)
-            self._supervisor.stopping()
+            if self._stop.is_set():
+                self._renewal.withdraw()
+            self._supervisor.restarting() if self.then is Then.RESTART else self._supervisor.stopping()
 
     def _hold(self) -> None:
         """The state folder and the lock are there, and the lock is ours. Raises LockHeld, LedgerUnavailable."""
@@ -98,7 +130,7 @@ async def _locked(place: Place, tell: Tell, *, patient: bool) -> AsyncIterator[V
 
     If `patient`, so is a state folder that cannot be written: a service that gave up would need a person.
     """
-    lock = VaultLock(place.lock_path, since=place.clock.now())
+    lock = VaultLock(place.lock_path, since=place.clock.now(), takes_orders=patient)
     never, waited_for = asyncio.Event(), ""
     while True:
         try:

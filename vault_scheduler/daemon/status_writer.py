@@ -61,6 +61,7 @@ class StatusWriter:
         self._troubles = troubles
         self._pen = pen
         self._host = host
+        self.draining = ""  # why nothing starts any more, if the daemon makes room for its successor
         self._told: object = None  # the subject of the last page
         self._stale = True
         self._written_at = float("-inf")  # awake seconds of the last try
@@ -96,7 +97,7 @@ class StatusWriter:
     @property
     def _subject(self) -> object:
         """Another one whenever there is something new to tell, runs aside."""
-        return self._around.problems_mark, self._troubles.now, self._roster.revisions
+        return self._around.problems_mark, self._troubles.now, self._roster.revisions, self.draining
 
     async def stopped(self, now: datetime, monotonic: float) -> None:
         """The last page of this daemon: nobody looks after the vault from now on."""
@@ -134,6 +135,7 @@ class StatusWriter:
             host=self._host,
             tasks=sum(1 for _ in self._roster),
             stopped=stopped,
+            draining=self.draining,
             vault_is_off=vault_off(settings, now),
             troubles=self._troubles.now,
             problems=[problem for problem in self._around.problems() if problem.is_error],

@@ -47,6 +47,7 @@ class Turns:
         self._life = life
         self._outcomes = outcomes
         self.serves: Callable[[Run], bool] = lambda run: True  # which runs are started; the others stay as they are
+        self.rests = ""  # what a run waits for whose turn it is, if nothing is to start at all
 
     async def start_what_may(self, settings: Settings, now: datetime) -> None:
         """Start each waiting run whose turn it is; write down what the others wait for."""
@@ -79,6 +80,8 @@ class Turns:
                 await self._outcomes.wait(
                     turn.run, turn.waits_for, None if turn.run.waiting_for == QUOTA else turn.run.not_before
                 )
+            elif self.rests:
+                await self._outcomes.wait(turn.run, self.rests, None)
             else:
                 await self._outcomes.alone(turn.run, self._start(turn.run, settings, now), now)
         return any(not turn.waits_for and turn.run.id not in self._life.active for turn in turns)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import threading
 
+from vault_scheduler.notifiers.discretion import discreet
+from vault_scheduler.notifiers.worker import ping
+
 EVERY_S = 60.0
 LIMIT_S = 10.0
 IN_A_ROW = 3
@@ -39,9 +42,6 @@ class Pulse:
             self._thread.join(LIMIT_S)
 
     def _ask(self, url: str) -> None:
-        from vault_scheduler.notifiers.discretion import discreet
-        from vault_scheduler.notifiers.worker import ping
-
         try:
             why = ping(url, "", LIMIT_S)
         except Exception as error:

@@ -35,6 +35,8 @@ class Holder:
     version: str = ""
     purpose: str = "daemon"  # daemon · run (a command line that executes one run)
     troubles: tuple[str, ...] = ()  # what keeps it from its work now
+    draining: str = ""  # why it starts nothing any more and will make room for another
+    takes_orders: bool = False  # whether USR1 and USR2 tell it to
 
     def __str__(self) -> str:
         who = f"process {self.pid}" if self.pid else "an unknown process"
@@ -45,11 +47,15 @@ class Holder:
 class VaultLock:
     """Context manager around the lock file; `acquire` raises LockHeld at once if somebody has it."""
 
-    def __init__(self, path: Path, *, since: datetime | None = None, purpose: str = "daemon") -> None:
+    def __init__(
+        self, path: Path, *, since: datetime | None = None, purpose: str = "daemon", takes_orders: bool = False
+    ) -> None:
         self.path = path
         self._since = since.isoformat(timespec="seconds") if since else ""
         self._purpose = purpose
+        self._takes_orders = takes_orders
         self._troubles: tuple[str, ...] = ()
+        self._draining = ""
         self._fd: int | None = None
 
     def acquire(self) -> None:
@@ -85,6 +91,11 @@ class VaultLock:
             with contextlib.suppress(OSError):
                 self._write_holder(self._fd)
 
+    def show_draining(self, why: str) -> None:
+        """Write down why nothing starts any more."""
+        self._draining = why
+        self.tell(self._troubles)
+
     def keep(self) -> None:
         """Take the lock again if somebody removed its file. Raises LockHeld if another process has it by now."""
         if not self.still_mine():
@@ -99,6 +110,8 @@ class VaultLock:
             version=__version__,
             purpose=self._purpose,
             troubles=self._troubles,
+            draining=self._draining,
+            takes_orders=self._takes_orders,
         )
         text = (json.dumps(asdict(me)) + "\n").encode()
         os.pwrite(fd, text, 0)  # written over the old text, then cut: a reader never finds the file empty

@@ -58,6 +58,7 @@ class Manager(Protocol):
     """The service manager of an operating system."""
 
     name: str
+    rereads: bool  # whether a service that ends by itself is started again as its file then says
 
     def path(self, label: str) -> Path:
         """Where the file of a service lies."""
@@ -69,6 +70,10 @@ class Manager(Protocol):
 
     def start(self, label: str) -> None:
         """Start it now and at every login. Raises ServiceFault."""
+        ...
+
+    def enable(self, label: str) -> None:
+        """Read its file and start it at every login; one that runs goes on. Raises ServiceFault."""
         ...
 
     def stop(self, label: str) -> None:
@@ -84,6 +89,7 @@ class Systemd:
     """User units of systemd."""
 
     name = "systemd"
+    rereads = True
 
     def path(self, label: str) -> Path:
         """`~/.config/systemd/user/vault-sched-<label>.service`."""
@@ -104,13 +110,15 @@ class Systemd:
                 "Type=notify",
                 "NotifyAccess=main",
                 f"ExecStart={' '.join(_exec_word(word) for word in service.argv)}",
+                "# Reloaded, it starts nothing more, lets what runs end in its own time, and restarts in place.",
+                'ExecReload=/bin/sh -c "kill -USR1 ${MAINPID}"',
                 *environment,
                 "# A daemon that makes no pass for so long hangs: it is killed and started anew.",
                 f"WatchdogSec={WATCHDOG_S}",
                 "Restart=always",
                 f"RestartSec={RESTART_S}",
                 f"TimeoutStartSec={START_S}",
-                "# The daemon ends its runs itself; what is left after it is killed.",
+                "# Stopped, the daemon gives its runs ten seconds to end; what is left after it is killed.",
                 "KillMode=mixed",
                 f"TimeoutStopSec={STOP_S}",
                 "",
@@ -121,10 +129,14 @@ class Systemd:
         )
 
     def start(self, label: str) -> None:
-        """Reload the units, then enable and restart this one: an upgrade is a restart."""
+        """Reload the units, then enable and restart this one."""
+        self.enable(label)
+        _call("systemctl", "--user", "restart", _unit(label))
+
+    def enable(self, label: str) -> None:
+        """Reload the units and enable this one."""
         _call("systemctl", "--user", "daemon-reload")
         _call("systemctl", "--user", "enable", _unit(label))
-        _call("systemctl", "--user", "restart", _unit(label))
 
     def stop(self, label: str) -> None:
         """Disable and stop it."""
@@ -174,6 +186,7 @@ class Launchd:
     """Launch agents of macOS."""
 
     name = "launchd"
+    rereads = False
 
     def path(self, label: str) -> Path:
         """`~/Library/LaunchAgents/vault-sched.<label>.plist`."""
@@ -199,6 +212,9 @@ class Launchd:
         """Load the agent anew."""
         _says("launchctl", "bootout", f"{_domain()}/{_agent(label)}")
         _call("launchctl", "bootstrap", _domain(), str(self.path(label)))
+
+    def enable(self, label: str) -> None:
+        """Nothing: an agent is loaded at every login, and what is loaded cannot be read anew."""
 
     def stop(self, label: str) -> None:
         """Unload it."""

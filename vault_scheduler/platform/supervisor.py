@@ -31,6 +31,14 @@ class Supervisor:
         """A pass has just been made; silence for `WatchdogSec` is what a hung daemon looks like."""
         self._say("WATCHDOG=1")
 
+    def restarting(self) -> None:
+        """This process becomes another daemon, which says when it is ready; it is not to be ended meanwhile."""
+        self._say("RELOADING=1", "STATUS=restarting in place")
+
+    def status(self, words: str) -> None:
+        """What there is to be said about it now."""
+        self._say(f"STATUS={words}")
+
     def stopping(self) -> None:
         """The end was asked for: what runs is being ended."""
         self._say("STOPPING=1", "STATUS=ending what runs")

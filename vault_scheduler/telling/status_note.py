@@ -58,6 +58,7 @@ class StatusFacts:
     host: str
     tasks: int
     stopped: bool = False  # the scheduler is about to end
+    draining: str = ""  # why nothing starts any more
     vault_is_off: str = ""  # why nothing runs in the whole vault
     troubles: Sequence[str] = ()
     problems: Sequence[Problem] = ()
@@ -135,7 +136,12 @@ def _verdict(facts: StatusFacts) -> str:
     alive = f"If it is later than **{until:%Y-%m-%d %H:%M}** ({facts.zone.key}), it is not running."
     kind, title = _mood(facts)
     tasks = "1 task" if facts.tasks == 1 else f"{facts.tasks} tasks"
-    return f"> [!{kind}] {title}\n> {tasks}, looked after on {host}. Written {when}.\n> {alive}"
+    lines = [f"> [!{kind}] {title}", f"> {tasks}, looked after on {host}. Written {when}.", f"> {alive}"]
+    return "\n".join([*lines, f"> ⏳ {_sentence(facts.draining)}"] if facts.draining else lines)
+
+
+def _sentence(text: str) -> str:
+    return f"{one_line(text[:1].upper() + text[1:], 400)}."
 
 
 def _mood(facts: StatusFacts) -> tuple[str, str]:
