@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
+from functools import lru_cache
 from typing import Any
 
 from vault_scheduler.task import Policies, Status, Task, TaskType
@@ -37,10 +38,15 @@ def resolve(task: Task, settings: Settings) -> Policies:
     What depends on the kind of task (`max_late` of one-shots, `pause_after` of claude) is settled here too,
     so that nobody else needs to know the defaults.
     """
-    policies = Policies(**{**settings.options, **task.options})
-    if policies.max_late is None:
-        late = timedelta(days=1) if task.schedule.is_one_shot else timedelta(hours=12)
-        policies = replace(policies, max_late=late)
-    if policies.pause_after is None:
-        policies = replace(policies, pause_after=5 if task.type is TaskType.CLAUDE else 0)
-    return policies
+    options = {**settings.options, **task.options}
+    if options.get("max_late") is None:
+        options["max_late"] = timedelta(days=1) if task.schedule.is_one_shot else timedelta(hours=12)
+    if options.get("pause_after") is None:
+        options["pause_after"] = 5 if task.type is TaskType.CLAUDE else 0
+    return _policies(tuple(options.items()))
+
+
+@lru_cache(maxsize=1024)
+def _policies(options: tuple[tuple[str, Any], ...]) -> Policies:
+    """Shared by all tasks for which the same holds: most of a vault's are like each other."""
+    return Policies(**dict(options))

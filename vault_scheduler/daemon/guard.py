@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -46,6 +47,19 @@ class Restricted:
     forget_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stored:
+    """What the file of approvals held when many definitions began to be judged at once."""
+
+    pins: Mapping[str, str]  # task → hash
+    holds: Collection[str]
+    pins_known: bool
+
+
+MANY = 100
+"""To judge so many definitions, the file of approvals is read as a whole instead of three times for each."""
+
+
 class Guard:
     """Judges definitions when they come into force, and starts when they cost money."""
 
@@ -68,6 +82,7 @@ class Guard:
         self._fresh: dict[str, Pin] = {}  # judged, not stored yet
         self._files: dict[str, tuple[Mapping[str, Stamp | None], str]] = {}  # task → files it names, its definition
         self._holds = {task: hold.why for task, hold in trust.holds().items()}
+        self._stored: _Stored | None = None
 
     def watch(self, active: Callable[[], list[Run]]) -> None:
         """Where to ask for the runs that have not ended: what they may still spend is reserved."""
@@ -93,8 +108,14 @@ class Guard:
         paths = named_files(task, self._vault)
         self._files[task.id] = ({path: self._stamp(path) for path in paths}, task.definition)
         definition = pin_hash(task.definition, self._read(paths))
-        pin = self._fresh.get(task.id) or self._trust.pin_of(task.id)
-        hold = self._trust.held(task.id)
+        if self._is_pinned(task.id, definition):
+            self._holds.pop(task.id, None)
+            return ""
+        stored = self._stored
+        pin = self._fresh.get(task.id)
+        if pin is None and (stored is None or task.id in stored.pins):
+            pin = self._trust.pin_of(task.id)
+        hold = self._trust.held(task.id) if stored is None or task.id in stored.holds else None
         is_changed = pin is not None and pin.hash != definition
         self._forget_old(seen_at)
         decision = verdict(
@@ -106,7 +127,7 @@ class Guard:
             held=hold.hash if hold else None,
             restricting=self._restricting(seen_at) or self._restricting(written_at or seen_at),
             at=seen_at,
-            pins_known=self._trust.pins_known(),
+            pins_known=self._trust.pins_known() if stored is None else stored.pins_known,
         )
         if isinstance(decision, Held):
             if hold is None or hold.hash != definition:
@@ -121,6 +142,26 @@ class Guard:
             self._trust.unhold(task.id)
         self._holds.pop(task.id, None)
         return ""
+
+    @contextmanager
+    def judging(self, count: int) -> Iterator[None]:
+        """So many definitions are going to be judged, by nobody else and at one moment."""
+        if count > MANY:
+            trust = self._trust
+            self._stored = _Stored(
+                pins=trust.pin_hashes(), holds=frozenset(trust.holds()), pins_known=trust.pins_known()
+            )
+        try:
+            yield
+        finally:
+            self._stored = None
+
+    def _is_pinned(self, task: str, definition: str) -> bool:
+        """Whether the file of approvals, read as a whole, has this pin and nothing else of the task."""
+        stored = self._stored
+        if stored is None or task in self._fresh or task in stored.holds:
+            return False
+        return stored.pins.get(task) == definition
 
     def store_pins(self) -> None:
         """Write down what has been pinned since; nothing that was judged may start before."""

@@ -114,11 +114,12 @@ class Revision:
             self._touched |= set(self._roster.aside)
             self._next_try = monotonic + ASIDE_S
         self._touched |= self._guard.approved()
-        while self._touched:
-            task = next(iter(self._touched))
-            with self._roster.alone(task):
-                self._reconsider(task, now, monotonic, may_claim)
-            self._touched.discard(task)
+        with self._guard.judging(len(self._touched)):
+            while self._touched:
+                task = next(iter(self._touched))
+                with self._roster.alone(task):
+                    self._reconsider(task, now, monotonic, may_claim)
+                self._touched.discard(task)
         await self._close_void_questions(monotonic)
         self._guard.store_pins()
         self._last_good.look(now)

@@ -117,6 +117,10 @@ class Trust:
         """All pins by task."""
         return {row["task"]: _pin(row) for row in self._file.rows("SELECT * FROM pins")}
 
+    def pin_hashes(self) -> dict[str, str]:
+        """What is pinned of each task."""
+        return {row[0]: row[1] for row in self._file.rows("SELECT task, hash FROM pins")}
+
     def pin_of(self, task: str) -> Pin | None:
         """The approved definition of a task."""
         row = self._file.one("SELECT * FROM pins WHERE task = ?", task)

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import islice
 from typing import Protocol
 from zoneinfo import ZoneInfo
@@ -69,10 +70,9 @@ class CronTrigger:
     hits: WallClock = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "cron", parse_cron(self.expression, self.hash_id))
-        object.__setattr__(self, "hits", wall_clock_of(self.cron))
-        if self.hits.next_after(PROBE) is None:
-            raise BadExpression("it names a date that no year has, so it would never fire", "Check day and month")
+        cron, hits = _understood(self.expression, self.hash_id if "h" in self.expression.lower() else "")
+        object.__setattr__(self, "cron", cron)
+        object.__setattr__(self, "hits", hits)
 
     @property
     def text(self) -> str:
@@ -138,6 +138,16 @@ class CronTrigger:
             moment = change[0]
             local = to_local(moment, self.zone) - SECOND  # the moment of the change may itself be a fire time
         return None
+
+
+@lru_cache(maxsize=4096)
+def _understood(expression: str, hash_id: str) -> tuple[CronExpression, WallClock]:
+    """Many tasks share an expression, and all of those share its hits."""
+    cron = parse_cron(expression, hash_id)
+    hits = wall_clock_of(cron)
+    if hits.next_after(PROBE) is None:
+        raise BadExpression("it names a date that no year has, so it would never fire", "Check day and month")
+    return cron, hits
 
 
 @dataclass(frozen=True, slots=True)

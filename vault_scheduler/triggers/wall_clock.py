@@ -37,7 +37,7 @@ class WallClock:
         minutes, hours = _values(minute, 60), _values(hour, 24)
         self._times = tuple(60 * hour + minute for hour in hours for minute in minutes)  # minutes since midnight
         self._every_day = days == EVERY_DAY
-        self._next_day = _next_day if self._every_day else _day_stepper(days, both_days)
+        self._next_day = _next_day if self._every_day else _day_stepper(tuple(days), both_days)
         self._known: tuple[datetime | None, bool] = (None, False)  # the day asked for last, and whether it matches
 
     def next_after(self, local: datetime) -> datetime | None:
@@ -94,8 +94,11 @@ def _next_day(after: datetime) -> datetime | None:
     return _midnight(after) + DAY
 
 
-def _day_stepper(days: list[str], both_days: bool) -> Callable[[datetime], datetime | None]:
+@lru_cache(maxsize=1024)
+def _day_stepper(days: tuple[str, ...], both_days: bool) -> Callable[[datetime], datetime | None]:
     """The next matching midnight after a naive time; None: there is none in fifty years, or the calendar ends.
+
+    Shared by all expressions that name the same days, and the last answers are kept: most are asked about one day.
 
     croniter is imported here and not above, for it costs 30 ms that `--help` should not pay.
     """
@@ -104,6 +107,7 @@ def _day_stepper(days: list[str], both_days: bool) -> Callable[[datetime], datet
     # Always naive: given zones, croniter fires fixed times twice in the repeated hour and invents some in gaps.
     stepper = croniter(" ".join(["0 0", *days]), datetime(2000, 1, 1), day_or=not both_days)  # noqa: DTZ001
 
+    @lru_cache(maxsize=16)
     def step(after: datetime) -> datetime | None:
         try:
             day: datetime = stepper.get_next(datetime, start_time=after, update_current=False)
