@@ -7,12 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from vault_scheduler.daemon.conversations import Questions, taken, unasked
-from vault_scheduler.daemon.dispatcher import Dispatcher
+from vault_scheduler.daemon.conversations import taken, unasked
+from vault_scheduler.daemon.core import Core
 from vault_scheduler.daemon.plans import Plans
-from vault_scheduler.daemon.roster import Roster, Tracked
-from vault_scheduler.daemon.scribe import Scribe
-from vault_scheduler.daemon.survey import Survey
+from vault_scheduler.daemon.roster import Tracked
 from vault_scheduler.ledger.rows import STARTED_AT
 from vault_scheduler.ledger.store import (
     ANSWER,
@@ -28,7 +26,6 @@ from vault_scheduler.ledger.store import (
     Claim,
     Question,
     Request,
-    Store,
     Unstarted,
 )
 from vault_scheduler.planning.answers import UNASKED
@@ -37,6 +34,7 @@ from vault_scheduler.planning.planner import (
     STILL_RUNNING,
     STILL_WAITS,
     FirePlan,
+    Range,
     Standing,
     State,
     plan_fire_times,
@@ -44,6 +42,7 @@ from vault_scheduler.planning.planner import (
 )
 from vault_scheduler.run import Outcome, Run, RunState, TriggerKind, counts_as_run, run_id, run_key
 from vault_scheduler.task import Overlap, Task, TaskType, Topic
+from vault_scheduler.triggers.schedule import Schedule
 
 CRASH_LOOP = timedelta(minutes=10)
 NOTED_LATE = "its note said so too late"
@@ -54,24 +53,10 @@ Answer = Mapping[str, str | list[str]]
 class Claims:
     """Puts what is to run into the tick's plans, and commits them."""
 
-    def __init__(
-        self,
-        *,
-        store: Store,
-        survey: Survey,
-        roster: Roster,
-        dispatcher: Dispatcher,
-        questions: Questions,
-        scribe: Scribe,
-        tell: Callable[[str, str, str], None],
-    ) -> None:
-        self._store = store
-        self._survey = survey
-        self._roster = roster
-        self._dispatcher = dispatcher
-        self._questions = questions
-        self._scribe = scribe
-        self._tell = tell
+    def __init__(self, core: Core) -> None:
+        self._store, self._survey, self._roster = core.store, core.survey, core.roster
+        self._dispatcher, self._questions = core.dispatcher, core.questions
+        self._scribe, self._tell = core.scribe, core.tell
         self.plans = Plans()
 
     async def commit(self) -> dict[str, Run]:
@@ -112,39 +97,37 @@ class Claims:
         row = self._roster.row(task_id)
         overlapping = self.is_busy(task_id)
         self._fire_late(task_id, tracked, now, overlapping=overlapping)
-        plan: FirePlan = plan_fire_times(
-            tracked.task.schedule,
-            watermark=row.watermark,
+        plan = self._plan(tracked, tracked.task.schedule, row.watermark, now, absence, overlapping=overlapping)
+        if plan.watermark == row.watermark:
+            return False
+        for fire_time in plan.claims:
+            self._claim(task_id, TriggerKind.AT, "", fire_time, now, {OVERLAPS: "1"} if overlapping else None)
+        for gap in plan.ranges:
+            self._record(tracked, gap, now, replaced=bool(plan.claims))
+        self._roster.keep(replace(row, watermark=plan.watermark), self.plans)
+        return bool(plan.claims)
+
+    def _plan(
+        self,
+        tracked: Tracked,
+        schedule: Schedule,
+        watermark: datetime,
+        now: datetime,
+        absence: Callable[[datetime], str],
+        *,
+        overlapping: bool,
+    ) -> FirePlan:
+        return plan_fire_times(
+            schedule,
+            watermark=watermark,
             now=now,
             standing=tracked.standing,
             policies=tracked.policies,
             overlapping=overlapping,
             absence=absence,
             room=self.room(tracked),
-            overlap_reason=self.overlap_reason(task_id),
+            overlap_reason=self.overlap_reason(tracked.task.id),
         )
-        if plan.watermark == row.watermark:
-            return False
-        for fire_time in plan.claims:
-            self._claim(task_id, TriggerKind.AT, "", fire_time, now, {OVERLAPS: "1"} if overlapping else None)
-        for gap in plan.ranges:
-            unstarted = Unstarted(
-                task=task_id,
-                path=tracked.task.path,
-                first=gap.first,
-                last=gap.last,
-                count=gap.count,
-                outcome=gap.outcome,
-                reason=gap.reason,
-                at=now,
-                deliveries=self._deliveries(tracked, gap.outcome, replaced=bool(plan.claims)),
-            )
-            self.plans.unstarted.append(unstarted)
-            self._tell(gap.outcome.value, task_id, f"{gap.count} × {gap.reason}" if gap.count > 1 else gap.reason)
-        if plan.ranges:
-            self._scribe.poke()
-        self._roster.keep(replace(row, watermark=plan.watermark), self.plans)
-        return bool(plan.claims)
 
     def skip(self, task_id: str, tracked: Tracked, reason: str, now: datetime) -> None:
         """Record what has come due since the last look and starts no more, because the task was switched off just then.
@@ -155,19 +138,25 @@ class Claims:
         due = tracked.task.schedule.due(max(row.watermark, now - ON_TIME), now, 1)
         if due is None:
             return
+        gap = Range(first=due.first, last=due.newest[-1], count=due.count, outcome=Outcome.SKIPPED, reason=reason)
+        self._record(tracked, gap, now)
+
+    def _record(self, tracked: Tracked, gap: Range, now: datetime, *, replaced: bool = False) -> None:
+        """Fire times that do not start get one row; `replaced`: a later one starts in their place."""
+        task = tracked.task
         unstarted = Unstarted(
-            task=task_id,
-            path=tracked.task.path,
-            first=due.first,
-            last=due.newest[-1],
-            count=due.count,
-            outcome=Outcome.SKIPPED,
-            reason=reason,
+            task=task.id,
+            path=task.path,
+            first=gap.first,
+            last=gap.last,
+            count=gap.count,
+            outcome=gap.outcome,
+            reason=gap.reason,
             at=now,
-            deliveries=self._deliveries(tracked, Outcome.SKIPPED),
+            deliveries=self._deliveries(tracked, gap.outcome, replaced=replaced),
         )
         self.plans.unstarted.append(unstarted)
-        self._tell(Outcome.SKIPPED.value, task_id, reason)
+        self._tell(gap.outcome.value, task.id, f"{gap.count} × {gap.reason}" if gap.count > 1 else gap.reason)
         self._scribe.poke()
 
     def _fire_late(self, task_id: str, tracked: Tracked, now: datetime, *, overlapping: bool) -> None:
@@ -175,17 +164,8 @@ class Claims:
         found = self._roster.take_late(task_id)
         if not found.late:
             return
-        plan = plan_fire_times(
-            found.schedule,
-            watermark=found.late[0] - timedelta(seconds=1),
-            now=now,
-            standing=tracked.standing,
-            policies=tracked.policies,
-            overlapping=overlapping,
-            absence=lambda _: NOTED_LATE,
-            room=self.room(tracked),
-            overlap_reason=self.overlap_reason(task_id),
-        )
+        before = found.late[0] - timedelta(seconds=1)
+        plan = self._plan(tracked, found.schedule, before, now, lambda _: NOTED_LATE, overlapping=overlapping)
         for fire_time in plan.claims:
             self._claim(task_id, TriggerKind.AT, "", fire_time, now, {OVERLAPS: "1"} if overlapping else None)
         for gap in plan.ranges:

@@ -6,13 +6,9 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from vault_scheduler.daemon.dispatcher import Dispatcher
-from vault_scheduler.daemon.roster import Roster, Tracked
-from vault_scheduler.daemon.scribe import Scribe
-from vault_scheduler.daemon.surroundings import NoteSurroundings
-from vault_scheduler.daemon.survey import Survey
+from vault_scheduler.daemon.core import Core
+from vault_scheduler.daemon.roster import Tracked
 from vault_scheduler.ledger.rows import ARMED_SINCE, UNWRITTEN
-from vault_scheduler.ledger.store import Store
 from vault_scheduler.planning.planner import USED_UP
 from vault_scheduler.run import Outcome, Run
 from vault_scheduler.task import Status
@@ -24,24 +20,10 @@ RECALLED = 1000
 class Endings:
     """Tells how runs ended, pauses tasks that keep failing, closes tasks that are done."""
 
-    def __init__(
-        self,
-        *,
-        store: Store,
-        survey: Survey,
-        roster: Roster,
-        dispatcher: Dispatcher,
-        scribe: Scribe,
-        around: NoteSurroundings,
-        tell: Callable[[str, str, str], None],
-    ) -> None:
-        self._store = store
-        self._survey = survey
-        self._roster = roster
-        self._dispatcher = dispatcher
-        self._scribe = scribe
-        self._around = around
-        self._tell = tell
+    def __init__(self, core: Core) -> None:
+        self._store, self._survey, self._roster = core.store, core.survey, core.roster
+        self._dispatcher, self._scribe = core.dispatcher, core.scribe
+        self._around, self._tell = core.around, core.tell
         self.has_paused: Callable[[str, str], None] = lambda task, why: None  # who else hears of it
         self._ended: list[Run] = []
         self._spent: set[str] = set()  # tasks for which nothing is left to fire

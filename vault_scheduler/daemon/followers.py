@@ -6,11 +6,10 @@ from collections.abc import Callable
 from datetime import datetime
 
 from vault_scheduler.daemon.claims import Claims
-from vault_scheduler.daemon.dispatcher import Dispatcher
-from vault_scheduler.daemon.roster import Roster, Tracked
-from vault_scheduler.daemon.scribe import Scribe
+from vault_scheduler.daemon.core import Core
+from vault_scheduler.daemon.roster import Tracked
 from vault_scheduler.ledger.rows import FOLLOWS_SINCE
-from vault_scheduler.ledger.store import OVERLAPS, PARENT, Store
+from vault_scheduler.ledger.store import OVERLAPS, PARENT
 from vault_scheduler.planning.chains import is_due, qualifies, why_not
 from vault_scheduler.run import Outcome, Run, TriggerKind
 
@@ -23,22 +22,9 @@ class Followers:
     Both are committed in one transaction, so that a crash makes neither two children nor none.
     """
 
-    def __init__(
-        self,
-        *,
-        store: Store,
-        roster: Roster,
-        dispatcher: Dispatcher,
-        claims: Claims,
-        scribe: Scribe,
-        tell: Callable[[str, str, str], None],
-    ) -> None:
-        self._store = store
-        self._roster = roster
-        self._dispatcher = dispatcher
+    def __init__(self, core: Core, claims: Claims) -> None:
+        self._store, self._roster, self._dispatcher = core.store, core.roster, core.dispatcher
         self._claims = claims
-        self._scribe = scribe
-        self._tell = tell
         self.pending = True  # runs may have ended that nobody followed; at the start: of former daemons
 
     async def claim(self, now: datetime, absence: Absence) -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from vault_scheduler.daemon.claims import Answer, Claims
-from vault_scheduler.daemon.roster import Roster
-from vault_scheduler.daemon.survey import Survey
+from vault_scheduler.daemon.core import Core
 from vault_scheduler.errors import LedgerUnavailable, VaultSchedError, internal
-from vault_scheduler.ledger.store import Request, Store
+from vault_scheduler.ledger.store import Request
 
 NEVER_GOOD = "the settings note has problems, so nothing starts; `vault-sched check` names them"
 NEW_NOTE_WITHIN = timedelta(seconds=30)
@@ -18,10 +17,8 @@ NEW_NOTE_WITHIN = timedelta(seconds=30)
 class Inbox:
     """What was asked for and not answered yet."""
 
-    def __init__(self, *, store: Store, survey: Survey, roster: Roster, claims: Claims) -> None:
-        self._store = store
-        self._survey = survey
-        self._roster = roster
+    def __init__(self, core: Core, claims: Claims) -> None:
+        self._store, self._survey, self._roster = core.store, core.survey, core.roster
         self._claims = claims
         self._open: list[Request] = []
 

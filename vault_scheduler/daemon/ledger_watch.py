@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from vault_scheduler.daemon.guard import Guard
-from vault_scheduler.daemon.surroundings import NoteSurroundings
-from vault_scheduler.daemon.troubles import Tell, Troubles
-from vault_scheduler.ledger.store import Store
+from vault_scheduler.daemon.core import Core
 
 RESTART = "Restart the daemon: it reads the one that is there."
 PUT_BACK = "All that the daemon holds open is put back in its place."
@@ -17,22 +14,10 @@ PUT_BACK = "All that the daemon holds open is put back in its place."
 class LedgerWatch:
     """Says why nothing may start, and puts back what was taken away."""
 
-    def __init__(
-        self,
-        *,
-        store: Store,
-        guard: Guard,
-        around: NoteSurroundings,
-        troubles: Troubles,
-        hold: Callable[[], None],
-        tell: Tell,
-    ) -> None:
-        self._store = store
-        self._guard = guard
-        self._around = around
-        self._troubles = troubles
+    def __init__(self, core: Core, hold: Callable[[], None]) -> None:
+        self._store, self._guard = core.store, core.guard
+        self._around, self._troubles, self._tell = core.around, core.troubles, core.tell
         self._hold = hold  # the vault, also if somebody removed the state folder
-        self._tell = tell
         self.fault = ""  # why nothing is started: the ledger is not the one that was opened
 
     async def check(self, now: datetime) -> None:

@@ -11,14 +11,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from vault_scheduler.daemon.guard import Guard
+from vault_scheduler.daemon.core import Core
 from vault_scheduler.daemon.outbox import OURS, Outbox
-from vault_scheduler.daemon.roster import Roster
-from vault_scheduler.daemon.surroundings import NoteSurroundings
-from vault_scheduler.daemon.survey import Survey
-from vault_scheduler.daemon.troubles import NO_LEDGER, Troubles
+from vault_scheduler.daemon.troubles import NO_LEDGER
 from vault_scheduler.errors import internal
-from vault_scheduler.ledger.store import Decision, Store
+from vault_scheduler.ledger.store import Decision
 from vault_scheduler.notifiers.base import Postman, Sent
 from vault_scheduler.planning.incidents import (
     LOGIN_SUBJECT,
@@ -59,31 +56,19 @@ class Notifier:
 
     def __init__(
         self,
-        *,
-        store: Store,
-        survey: Survey,
-        roster: Roster,
-        guard: Guard,
-        around: NoteSurroundings,
-        troubles: Troubles,
+        core: Core,
         postman: Postman,
+        *,
         vault_name: str,
-        host: str,
         mask: Callable[[str], str],
         log: Callable[[str, str], None],
     ) -> None:
-        self._store = store
-        self._survey = survey
-        self._roster = roster
-        self._guard = guard
-        self._around = around
-        self._troubles = troubles
-        self._postman = postman
-        self._vault_name = vault_name
-        self._host = host
-        self._mask = mask
-        self._log = log
-        self._outbox = Outbox(store, postman, ping_url=self._ping_url, troubles=troubles, give_up=log)
+        self._store, self._survey, self._roster = core.store, core.survey, core.roster
+        self._guard, self._around = core.guard, core.around
+        self._troubles, self._host = core.troubles, core.host
+        self._postman, self._vault_name = postman, vault_name
+        self._mask, self._log = mask, log
+        self._outbox = Outbox(core.store, postman, ping_url=self._ping_url, troubles=core.troubles, give_up=log)
         self._started: list[Run] = []
         self._paused: list[tuple[str, str]] = []  # tasks that paused themselves, and why
         self._began: float | None = None

@@ -9,6 +9,7 @@ from vault_scheduler.daemon.changes import Changes
 from vault_scheduler.daemon.claims import Claims
 from vault_scheduler.daemon.claude_runs import ClaudeRuns
 from vault_scheduler.daemon.conversations import Questions
+from vault_scheduler.daemon.core import Core
 from vault_scheduler.daemon.dispatcher import Dispatcher
 from vault_scheduler.daemon.endings import Endings
 from vault_scheduler.daemon.followers import Followers
@@ -51,16 +52,17 @@ class Parts:
         self.guard.watch(self.dispatcher.active)
         self.around = self._surroundings()
         self.scribe = self.around.scribe = Scribe(vault=outfit.vault, store=self.store, surroundings=self.around)
-        self.claims = self._claims()
-        self.followers = self._followers()
+        self.core = self._core()
+        self.claims = Claims(self.core)
+        self.followers = Followers(self.core, self.claims)
         self.changes = Changes(vault=outfit.vault, roster=self.roster, claims=self.claims, start_id=outfit.start_id)
         self.around.also_wrote = self.changes.wrote
-        self.inbox = Inbox(store=self.store, survey=self.survey, roster=self.roster, claims=self.claims)
-        self.endings = self._endings()
+        self.inbox = Inbox(self.core, self.claims)
+        self.endings = Endings(self.core)
         self.last_good = self._last_good()
         self.revision = self._revision()
-        self.status = self._status_writer()
-        self.ledger = self._ledger_watch()
+        self.status = StatusWriter(self.core, outfit.vault)
+        self.ledger = LedgerWatch(self.core, outfit.hold)
         self.notifier = self._notifier(postman)
         self.reports = self._run_reports()
 
@@ -107,38 +109,6 @@ class Parts:
             named_files=lambda: self.roster.named_files(vault),
         )
 
-    def _claims(self) -> Claims:
-        return Claims(
-            store=self.store,
-            survey=self.survey,
-            roster=self.roster,
-            dispatcher=self.dispatcher,
-            questions=self.questions,
-            scribe=self.scribe,
-            tell=self.outfit.tell,
-        )
-
-    def _followers(self) -> Followers:
-        return Followers(
-            store=self.store,
-            roster=self.roster,
-            dispatcher=self.dispatcher,
-            claims=self.claims,
-            scribe=self.scribe,
-            tell=self.outfit.tell,
-        )
-
-    def _endings(self) -> Endings:
-        return Endings(
-            store=self.store,
-            survey=self.survey,
-            roster=self.roster,
-            dispatcher=self.dispatcher,
-            scribe=self.scribe,
-            around=self.around,
-            tell=self.outfit.tell,
-        )
-
     # notes
 
     def _surroundings(self) -> NoteSurroundings:
@@ -161,64 +131,39 @@ class Parts:
             report=self.around.report,
         )
 
-    def _revision(self) -> Revision:
-        return Revision(
+    def _core(self) -> Core:
+        return Core(
             store=self.store,
             survey=self.survey,
             roster=self.roster,
             guard=self.guard,
-            attendance=self.attendance,
             dispatcher=self.dispatcher,
             questions=self.questions,
+            scribe=self.scribe,
+            around=self.around,
+            troubles=self.troubles,
+            tell=self.outfit.tell,
+            host=self.outfit.host,
+        )
+
+    def _revision(self) -> Revision:
+        return Revision(
+            self.core,
+            attendance=self.attendance,
             claims=self.claims,
             changes=self.changes,
             endings=self.endings,
-            scribe=self.scribe,
-            around=self.around,
             last_good=self.last_good,
-            tell=self.outfit.tell,
-            troubles=self.troubles,
-            host=self.outfit.host,
             only_requests=self.outfit.only_requests,
         )
 
     # what is told of them
 
-    def _status_writer(self) -> StatusWriter:
-        return StatusWriter(
-            vault=self.outfit.vault,
-            store=self.store,
-            survey=self.survey,
-            roster=self.roster,
-            dispatcher=self.dispatcher,
-            guard=self.guard,
-            around=self.around,
-            troubles=self.troubles,
-            pen=self.scribe.pen,
-            host=self.outfit.host,
-        )
-
-    def _ledger_watch(self) -> LedgerWatch:
-        return LedgerWatch(
-            store=self.store,
-            guard=self.guard,
-            around=self.around,
-            troubles=self.troubles,
-            hold=self.outfit.hold,
-            tell=self.outfit.tell,
-        )
-
     def _notifier(self, postman: Postman) -> Notifier:
         notifier = Notifier(
-            store=self.store,
-            survey=self.survey,
-            roster=self.roster,
-            guard=self.guard,
-            around=self.around,
-            troubles=self.troubles,
-            postman=postman,
+            self.core,
+            postman,
             vault_name=self.outfit.vault.root.name,
-            host=self.outfit.host,
             mask=self.outfit.mask,
             log=lambda who, what: self.around.log_fault(f"{who}: {what}", "", self.outfit.clock.now()),
         )
@@ -228,19 +173,14 @@ class Parts:
 
     def _run_reports(self) -> RunReports:
         return RunReports(
-            clock=self.outfit.clock,
-            roster=self.roster,
-            guard=self.guard,
-            questions=self.questions,
+            self.core,
+            self.outfit.clock,
             followers=self.followers,
             changes=self.changes,
             endings=self.endings,
             last_good=self.last_good,
-            scribe=self.scribe,
-            around=self.around,
             status=self.status,
             notifier=self.notifier,
-            tell=self.outfit.tell,
         )
 
 

@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from vault_scheduler.daemon.changes import Changes
 from vault_scheduler.daemon.claims import Claims
-from vault_scheduler.daemon.conversations import Questions
-from vault_scheduler.daemon.dispatcher import Dispatcher
+from vault_scheduler.daemon.core import Core
 from vault_scheduler.daemon.endings import Endings
-from vault_scheduler.daemon.guard import Guard
 from vault_scheduler.daemon.last_good import LastGood
-from vault_scheduler.daemon.roster import Roster, Tracked
-from vault_scheduler.daemon.scribe import Scribe
-from vault_scheduler.daemon.surroundings import NoteSurroundings
-from vault_scheduler.daemon.survey import Survey
-from vault_scheduler.daemon.troubles import Troubles
-from vault_scheduler.ledger.store import Store
+from vault_scheduler.daemon.roster import Tracked
 from vault_scheduler.planning.attendance import Attendance
 from vault_scheduler.planning.departures import FORGOTTEN_AFTER_S
 from vault_scheduler.planning.planner import DELETED
@@ -37,41 +30,21 @@ class Revision:
 
     def __init__(
         self,
+        core: Core,
         *,
-        store: Store,
-        survey: Survey,
-        roster: Roster,
-        guard: Guard,
         attendance: Attendance,
-        dispatcher: Dispatcher,
-        questions: Questions,
         claims: Claims,
         changes: Changes,
         endings: Endings,
-        scribe: Scribe,
-        around: NoteSurroundings,
         last_good: LastGood,
-        tell: Callable[[str, str, str], None],
-        troubles: Troubles,
-        host: str,
         only_requests: bool,
     ) -> None:
-        self._store = store
-        self._survey = survey
-        self._roster = roster
-        self._guard = guard
-        self._attendance = attendance
-        self._dispatcher = dispatcher
-        self._questions = questions
-        self._claims = claims
-        self._changes = changes
-        self._endings = endings
-        self._scribe = scribe
-        self._around = around
-        self._last_good = last_good
-        self._tell = tell
-        self._troubles = troubles
-        self._host = host
+        self._store, self._survey, self._roster = core.store, core.survey, core.roster
+        self._guard, self._dispatcher, self._questions = core.guard, core.dispatcher, core.questions
+        self._scribe, self._around, self._tell = core.scribe, core.around, core.tell
+        self._troubles, self._host = core.troubles, core.host
+        self._attendance, self._last_good = attendance, last_good
+        self._claims, self._changes, self._endings = claims, changes, endings
         self._only_requests = only_requests
         self._touched: set[str] = set()  # tasks to be reconsidered
         self._told_holds: dict[str, tuple[str, str]] = {}  # task id → definition and reason that were told

@@ -209,24 +209,10 @@ class Roster:
         task, source = entry.task, self._survey.notes.good_source(entry.path) or (row.source if row else "")
         held = self._guard.held(task_id)
         if entry.invalid_since is None:
-            quiet_s = min(self._survey.quiet_s(entry.path, monotonic), 1e9)
-            seen_at, written_at = now - timedelta(seconds=quiet_s), self._survey.modified_at(entry.path)
-            held = self._guard.judge(task, source, seen_at, written_at)
+            held = self._judged(task, source, now, monotonic)
         stands = self._stand(task, held, entry.invalid_since, now)
         self._notice_named(row, task, stands, now)
-        new_row = TaskRow(
-            task=task_id,
-            path=task.path,
-            fingerprint=task.trigger_fingerprint,
-            fires=stands.fires,
-            watermark=self._watermark(row, task, stands, now),
-            latched=bool(row and row.latched and task.run_now),
-            invalid_since=entry.invalid_since,
-            source=source,
-            seen_definition=task.definition,
-            started=0 if row is None or task.status is Status.DONE else row.started,
-            answered=row.answered if row is not None and row.answered in marks_of(task.answer) else "",
-        )
+        new_row = self._row_of(task, row, stands, source, entry.invalid_since, now)
         if row is not None and stands.fires and not row.fires:
             plans.meta[ARMED_SINCE + task_id] = now.isoformat()
         if task.after and is_set_going(row, new_row, stands):
@@ -238,6 +224,36 @@ class Roster:
         self._tracked[task_id] = tracked
         self.aside.pop(task_id, None)
         return tracked
+
+    def _judged(self, task: Task, source: str, now: datetime, monotonic: float) -> str:
+        """Why the definition, as it is now, is held; "" if it may run."""
+        quiet_s = min(self._survey.quiet_s(task.path, monotonic), 1e9)
+        seen_at, written_at = now - timedelta(seconds=quiet_s), self._survey.modified_at(task.path)
+        return self._guard.judge(task, source, seen_at, written_at)
+
+    def _row_of(
+        self,
+        task: Task,
+        row: TaskRow | None,
+        stands: Standing,
+        source: str,
+        invalid_since: datetime | None,
+        now: datetime,
+    ) -> TaskRow:
+        """What the ledger is to remember of the task, of which `row` is what it remembers now."""
+        return TaskRow(
+            task=task.id,
+            path=task.path,
+            fingerprint=task.trigger_fingerprint,
+            fires=stands.fires,
+            watermark=self._watermark(row, task, stands, now),
+            latched=bool(row and row.latched and task.run_now),
+            invalid_since=invalid_since,
+            source=source,
+            seen_definition=task.definition,
+            started=0 if row is None or task.status is Status.DONE else row.started,
+            answered=row.answered if row is not None and row.answered in marks_of(task.answer) else "",
+        )
 
     def _watermark(self, row: TaskRow | None, task: Task, stands: Standing, now: datetime) -> datetime:
         if row is None:

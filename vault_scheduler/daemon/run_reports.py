@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from vault_scheduler.clock import Clock
 from vault_scheduler.daemon.changes import Changes
-from vault_scheduler.daemon.conversations import Questions
+from vault_scheduler.daemon.core import Core
 from vault_scheduler.daemon.endings import Endings
 from vault_scheduler.daemon.followers import Followers
-from vault_scheduler.daemon.guard import Guard
 from vault_scheduler.daemon.last_good import LastGood
 from vault_scheduler.daemon.notifier import Notifier
-from vault_scheduler.daemon.roster import Roster
-from vault_scheduler.daemon.scribe import Scribe
 from vault_scheduler.daemon.status_writer import StatusWriter
-from vault_scheduler.daemon.surroundings import NoteSurroundings
-from vault_scheduler.daemon.troubles import Tell
 from vault_scheduler.planning.planner import is_going
 from vault_scheduler.run import Run, RunState
 
@@ -24,34 +19,21 @@ class RunReports:
 
     def __init__(
         self,
-        *,
+        core: Core,
         clock: Clock,
-        roster: Roster,
-        guard: Guard,
-        questions: Questions,
+        *,
         followers: Followers,
         changes: Changes,
         endings: Endings,
         last_good: LastGood,
-        scribe: Scribe,
-        around: NoteSurroundings,
         status: StatusWriter,
         notifier: Notifier,
-        tell: Tell,
     ) -> None:
+        self._roster, self._guard, self._questions = core.roster, core.guard, core.questions
+        self._scribe, self._around, self._tell = core.scribe, core.around, core.tell
         self._clock = clock
-        self._roster = roster
-        self._guard = guard
-        self._questions = questions
-        self._followers = followers
-        self._changes = changes
-        self._endings = endings
-        self._last_good = last_good
-        self._scribe = scribe
-        self._around = around
-        self._status = status
-        self._notifier = notifier
-        self._tell = tell
+        self._followers, self._changes, self._endings = followers, changes, endings
+        self._last_good, self._status, self._notifier = last_good, status, notifier
 
     def take(self, run: Run, what: str) -> None:
         """Something has happened to a run: it started, was found, withdrawn, waits or has ended."""

@@ -241,25 +241,38 @@ class Scheduler:
         await self._follow(now)  # as the notes were when the runs ended
         if self._claims.plans.followed:  # before a rename is seen, which the ledger is told at once
             await self._claims.commit()
-        self._revision.touch(await self._endings.follow_up(now))  # a task that is paused now starts nothing more
-        await self._revision.look(now, monotonic, may_claim=self._may_claim)
-        if paused := await self._endings.recall():
-            self._revision.touch(paused)
-            await self._revision.look(now, monotonic, may_claim=False)
+        await self._look(now, monotonic)
         if not self._ledger.fault:
-            await self._inbox.take(now)
-            await self._follow(now)
-            if self._may_claim:
-                await self._claim_start(now)
-                self._claim_due(now)
-                self._claim_changes(now, monotonic)
-            await self._claims.commit()
+            await self._claim(now, monotonic)
         if self._knows_notes:
             await self._stop_runs(now)
             if self._may_start:
                 await self._judge_files(now, monotonic)
                 await self.dispatcher.turns.start_what_may(self.survey.settings_note.in_force, now)
         self._revision.touch(await self._endings.follow_up(now))
+        await self._write_and_tell(now, monotonic)
+        await self._beat(now, monotonic)
+        self._look_by = self._clock.now() + timedelta(seconds=self.pause_s())
+
+    async def _look(self, now: datetime, monotonic: float) -> None:
+        """What the notes say counts from now on."""
+        self._revision.touch(await self._endings.follow_up(now))  # a task that is paused now starts nothing more
+        await self._revision.look(now, monotonic, may_claim=self._may_claim)
+        if paused := await self._endings.recall():
+            self._revision.touch(paused)
+            await self._revision.look(now, monotonic, may_claim=False)
+
+    async def _claim(self, now: datetime, monotonic: float) -> None:
+        """What is asked for, and what is due, becomes runs."""
+        await self._inbox.take(now)
+        await self._follow(now)
+        if self._may_claim:
+            await self._claim_start(now)
+            self._claim_due(now)
+            self._claim_changes(now, monotonic)
+        await self._claims.commit()
+
+    async def _write_and_tell(self, now: datetime, monotonic: float) -> None:
         if self._knows_notes:
             await self._endings.close_spent(now)
             await self.scribe.deliver(self._around.pace(), now, monotonic)
@@ -267,8 +280,6 @@ class Scheduler:
         await self._tell_people(now, monotonic)
         if self._tells_status:
             await self._status.write_if_due(now, monotonic)
-        await self._beat(now, monotonic)
-        self._look_by = self._clock.now() + timedelta(seconds=self.pause_s())
 
     def _make_room(self, monotonic: float) -> None:
         """Nothing starts while the program is being replaced, or its restart was ordered."""

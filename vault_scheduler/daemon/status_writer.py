@@ -7,15 +7,9 @@ from datetime import datetime, timedelta
 from itertools import islice
 from zoneinfo import ZoneInfo
 
-from vault_scheduler.daemon.dispatcher import Dispatcher
-from vault_scheduler.daemon.guard import Guard
-from vault_scheduler.daemon.pen import Pen
-from vault_scheduler.daemon.roster import Roster, Tracked
-from vault_scheduler.daemon.surroundings import NoteSurroundings
-from vault_scheduler.daemon.survey import Survey
-from vault_scheduler.daemon.troubles import Troubles
+from vault_scheduler.daemon.core import Core
+from vault_scheduler.daemon.roster import Tracked
 from vault_scheduler.errors import LedgerCorrupt, LedgerUnavailable, NoteChanged, NoteRefused, NoteUnreadable
-from vault_scheduler.ledger.store import Store
 from vault_scheduler.planning.planner import State, is_going, vault_off
 from vault_scheduler.telling.status_note import WRITTEN_AFTER, Ask, Coming, StatusFacts, is_ours, page
 from vault_scheduler.vault.vault import Vault
@@ -37,30 +31,12 @@ BARS_A_TASK = 8
 class StatusWriter:
     """Owns `status.md` of a vault that this machine runs."""
 
-    def __init__(
-        self,
-        *,
-        vault: Vault,
-        store: Store,
-        survey: Survey,
-        roster: Roster,
-        dispatcher: Dispatcher,
-        guard: Guard,
-        around: NoteSurroundings,
-        troubles: Troubles,
-        pen: Pen,
-        host: str,
-    ) -> None:
+    def __init__(self, core: Core, vault: Vault) -> None:
+        self._store, self._survey, self._roster = core.store, core.survey, core.roster
+        self._dispatcher, self._guard = core.dispatcher, core.guard
+        self._around, self._troubles = core.around, core.troubles
+        self._pen, self._host = core.scribe.pen, core.host
         self._path = vault.rel(vault.status_path)
-        self._store = store
-        self._survey = survey
-        self._roster = roster
-        self._dispatcher = dispatcher
-        self._guard = guard
-        self._around = around
-        self._troubles = troubles
-        self._pen = pen
-        self._host = host
         self.draining = ""  # why nothing starts any more, if the daemon makes room for its successor
         self._told: object = None  # the subject of the last page
         self._stale = True
