@@ -10,7 +10,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +22,9 @@ import pytest
 from typer.main import get_command
 
 from vault_scheduler.cli import cli
+from vault_scheduler.parsing.keys import KEYS
+from vault_scheduler.run import Outcome
+from vault_scheduler.task import TaskType
 from vault_scheduler.triggers.schedule import CronTrigger
 
 ROOT = Path(__file__).parents[2]
@@ -63,6 +66,14 @@ def blocks(page: Path | str) -> list[Block]:
 
 def notes(page: Path) -> dict[str, str]:
     return {block.note_path: block.text for block in blocks(page) if block.text.startswith("---") and block.note_path}
+
+
+def properties(note: str) -> dict[str, Any]:
+    return dict(frontmatter.loads(note).metadata)
+
+
+def secret_lines(page: Path) -> list[str]:
+    return [block.text for block in blocks(page) if re.fullmatch(r"[A-Z_]+=\w+\n", block.text)]
 
 
 def commands(page: Path | str, *, run: bool) -> list[str]:
@@ -118,6 +129,8 @@ def test_the_commands_of_a_how_to_run_in_their_order(page: Path, home: Path) -> 
     for line in commands(page, run=True):
         done = shell(home, line)
         assert done.returncode == 0, f"$ {line}\n{done.stdout}{done.stderr}"
+        if line.startswith("chmod 600"):  # the page goes on: write lines like these into it
+            (home / ".config/vault-sched/env").write_text("".join(secret_lines(page)))
 
 
 def test_each_note_of_the_how_tos_passes_the_check(home: Path) -> None:
@@ -127,6 +140,10 @@ def test_each_note_of_the_how_tos_passes_the_check(home: Path) -> None:
     for path, text in shown:
         (home / "notes" / path).parent.mkdir(parents=True, exist_ok=True)
         (home / "notes" / path).write_text(text, encoding="utf-8")
+    secrets = {name for _, text in shown for name in properties(text).get("secrets", ())}
+    (home / ".config/vault-sched").mkdir(parents=True)
+    (home / ".config/vault-sched/env").write_text("".join(f"{name}=4f1c9a7be2d05836\n" for name in sorted(secrets)))
+    (home / ".config/vault-sched/env").chmod(0o600)
     done = vault_sched(home, "check", "--json")
     assert json.loads(done.stdout) == []
 
@@ -175,14 +192,14 @@ def test_the_note_of_the_crontab_is_the_one_that_is_imported(home: Path) -> None
 # --- what others write, and what we write for it -----------------------------------------------------------
 
 
-def pairs(page: str) -> Iterator[tuple[dict[str, Any], Mapping[str, Any]]]:
+def pairs(page: str) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """Each JSON entry of a page, with the properties of the note that follows it."""
     entry: dict[str, Any] | None = None
     for block in blocks(f"docs/how-to/{page}.md"):
         if block.language == "json":
             entry = json.loads(block.text)
         elif block.note_path and entry is not None:
-            yield entry, frontmatter.loads(block.text).metadata
+            yield entry, properties(block.text)
             entry = None
 
 
@@ -235,7 +252,7 @@ def test_the_note_of_the_timer_says_what_its_units_say() -> None:
     for block in blocks(page):
         if block.language == "ini":
             unit.read_string(block.text)
-    (note,) = [frontmatter.loads(text).metadata for text in notes(ROOT / page).values()]
+    (note,) = [properties(text) for text in notes(ROOT / page).values()]
     assert note["cwd"] == unit["Service"]["WorkingDirectory"].replace("%h", "~")
     assert note["env"] == [unit["Service"]["Environment"]]
     assert f"{note['timeout']}in" == unit["Service"]["TimeoutStartSec"]
@@ -273,3 +290,13 @@ def elapses(event: str) -> list[datetime]:
     )
     told = re.findall(r"(?:Next elapse|Iter\. #\d+): \w+ ([\d-]+ [\d:]+) UTC", done.stdout)
     return [datetime.fromisoformat(moment).replace(tzinfo=UTC) for moment in told]
+
+
+def test_the_glossary_has_every_outcome_and_names_no_key_that_is_not_there() -> None:
+    """Each way a run can end has its line, and what stands there as a key is one."""
+    page = (ROOT / "docs/glossary.md").read_text(encoding="utf-8")
+    words = re.findall(r"^\| `?([^`|]+?)`? \|", page, re.MULTILINE)[1:]
+    assert len(set(words)) == len(words)
+    assert {outcome.value for outcome in Outcome} <= set(words)
+    named = set(re.findall(r"`([a-z_]+)`", page)) - {outcome.value for outcome in Outcome}
+    assert named <= {*KEYS, *TaskType, "dashboard"}, named

@@ -179,7 +179,10 @@ def test_the_tutorial_leads_to_a_briefing(tmp_path: Path) -> None:
     assert "yes" in said["vault-sched status"]
 
 
-@pytest.mark.parametrize("page", ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))])
+PAGES = ["README.md", "CONTRIBUTING.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_every_link_between_the_pages_leads_somewhere(page: str) -> None:
     """Files are there, and so are the headings that a link names."""
     text = re.sub(r"^(`{3,}).*?^\1$", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
@@ -193,10 +196,11 @@ def test_every_link_between_the_pages_leads_somewhere(page: str) -> None:
 
 
 def test_the_index_names_every_page() -> None:
-    """docs/README.md leads to each page beside it."""
+    """docs/README.md leads to each page beside and below it."""
     index = (ROOT / "docs/README.md").read_text(encoding="utf-8")
-    for path in (ROOT / "docs").glob("*.md"):
-        assert path.name == "README.md" or f"]({path.name})" in index, path.name
+    for path in (ROOT / "docs").rglob("*.md"):
+        name = path.relative_to(ROOT / "docs").as_posix()
+        assert name == "README.md" or f"]({name})" in index, name
 
 
 def test_the_installation_lines_name_this_project() -> None:

@@ -334,6 +334,24 @@ def test_names_of_notifiers_that_this_machine_does_not_have_are_pointed_out() ->
     assert parse_task(document, "00_system/tasks/x.md", ParseContext()).problems == ()
 
 
+def test_secrets_that_the_machine_does_not_have_are_pointed_out() -> None:
+    """A warning with the cure, on the machine that runs the task; elsewhere nobody can know."""
+    note_text = "---\ntype: command\ncommand: x\ncron: 0 7 * * *\nsecrets: [TOKEN, GITHUB_TOKN]\n---\n"
+    document = Document.parse(note_text.encode())
+    known = ParseContext(secrets=("GITHUB_TOKEN",))
+    assert [(item.message, item.fix, item.severity) for item in parse_task(document, "x.md", known).problems] == [
+        (
+            "there is no secret `TOKEN` in the env file",
+            "Write a line `TOKEN=…` into the machine's env file.",
+            "warning",
+        ),
+        ("there is no secret `GITHUB_TOKN` in the env file", "Did you mean GITHUB_TOKEN?", "warning"),
+    ]
+    assert parse_task(document, "x.md", ParseContext()).problems == ()
+    elsewhere = Document.parse(note_text.replace("cron", "host: laptop\ncron").encode())
+    assert parse_task(elsewhere, "x.md", known).problems == ()
+
+
 @pytest.mark.parametrize(
     "text", ["Just text.\n", "---\n---\nText.\n", "---\ntags: [doc]\nauthor: me\n---\n# About tasks\n"]
 )

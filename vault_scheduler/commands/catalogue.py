@@ -95,6 +95,7 @@ def parse_context(place: Place) -> ParseContext:
         system_folder=place.vault.system_folder,
         callable_check=lambda call, args: _callable_problem(place, call, args),
         notifiers=tuple(place.machine.notify),
+        secrets=tuple(place.machine.secrets) if place.settings_in_force.host in (None, place.machine.host) else None,
     )
 
 

@@ -233,7 +233,7 @@ Tick `run_now` to run it at once.
 
 ```sh
 echo "Changed in the last 24 hours:"
-find . -name '*.md' -not -path '*/.*' -not -path './{system}/*' -mtime -1 | sort | head -n 20
+find . -name '*.md' -not -path '*/.*' -not -path './{system}/*' -mtime -1 | sort | head -n 20 | grep . || echo "nothing"
 ```
 """
 

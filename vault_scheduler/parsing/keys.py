@@ -317,7 +317,7 @@ _HEAD = """\
 
 <!-- Generated from vault_scheduler/parsing/keys.py: edit there. -->
 
-The ones that people need: `type`, `cron` (or `every`, `at`), `status`, `run_now`, `output`, `max_usd`.
+The seven that people need: `type`, `cron` (or `every`, `at`), `status`, `run_now`, `output`, `max_usd`, `notify`.
 
 A key without a value is unset. A list of one counts as its element. Durations need a unit (`30s`, `15m`, `1h30m`,
 `2d`, `1w`). Times are local to the task's `timezone`. Keys marked ⚙ can stand in the settings note too, as the

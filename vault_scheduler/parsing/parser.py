@@ -16,7 +16,7 @@ from vault_scheduler.parsing.evidence_fields import read_expected
 from vault_scheduler.parsing.fields import Fields, key_lines
 from vault_scheduler.parsing.fixes import fix
 from vault_scheduler.parsing.keys import ALIASES, KEYS, POLICIES, TASK
-from vault_scheduler.parsing.policy_fields import read_policies, read_status, warn_of_strangers
+from vault_scheduler.parsing.policy_fields import read_policies, read_status, warn_of_missing_secrets, warn_of_strangers
 from vault_scheduler.parsing.schedule_fields import read_paused_until, read_when, read_zone
 from vault_scheduler.parsing.settings_parser import ParsedSettings, parse_settings, rebuild_settings
 from vault_scheduler.parsing.values import boolean, shown, spoken, text, whole_number, word
@@ -67,6 +67,7 @@ class ParseContext:
     system_folder: str = "00_system"
     callable_check: CallableCheck | None = None
     notifiers: Collection[str] = ()  # of this machine; none: nobody is told here, and any name may be known elsewhere
+    secrets: Collection[str] | None = None  # names in this machine's env file; None: another machine runs the vault
 
     @property
     def tasks_folder(self) -> str:
@@ -195,6 +196,8 @@ class _TaskReader:
         answer = fields.read("answer", spoken) or ""
         options = read_policies(fields, POLICIES, context.system_folder)
         warn_of_strangers(fields, options, context.notifiers)
+        if context.secrets is not None and host is None:
+            warn_of_missing_secrets(fields, options, context.secrets)
         task = None
         if kind and action and switches.status and not fields.failed:
             declared = self._declared()

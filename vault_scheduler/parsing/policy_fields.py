@@ -75,6 +75,15 @@ def warn_of_strangers(fields: Fields, options: Mapping[str, Any], notifiers: Col
             fields.warn("notify_to", f"there is no notifier `{name}` in config.toml", fix)
 
 
+def warn_of_missing_secrets(fields: Fields, options: Mapping[str, Any], known: Collection[str]) -> None:
+    """Point out names in `secrets` that the env file of this machine, which runs the task, does not have."""
+    for name in options.get("secrets") or ():
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            fix = f"Did you mean {near[0]}?" if near else f"Write a line `{name}=…` into the machine's env file"
+            fields.warn("secrets", f"there is no secret `{name}` in the env file", fix)
+
+
 def read_status(fields: Fields, statuses: Iterable[Status]) -> Status | None:
     """`status`, missing means active; `enabled: false` means paused. None if that cannot be read."""
     known = [str(status) for status in statuses]
