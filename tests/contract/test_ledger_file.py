@@ -6,7 +6,8 @@ import asyncio
 import shutil
 import sqlite3
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -71,6 +72,59 @@ async def test_a_newer_ledger_is_refused_with_the_version_that_wrote_it(path: Pa
         await opened(path)
     assert refusal.value.version == "7.3"
     assert path.read_bytes() == before
+
+
+def _older(path: Path) -> None:
+    """A ledger of the first schema, as the version that began with it wrote it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.executescript((Path(__file__).parent / "ledger-of-schema-1.sql").read_text())
+
+
+async def test_a_ledger_of_the_first_schema_is_brought_up_to_date_with_all_that_it_knows(path: Path) -> None:
+    """Runs, watermarks, latches, pending deliveries and requests go on; the file says who wrote it now."""
+    _older(path)
+    store = await opened(path, version="9.9")
+    assert store.notices == ()
+    assert not store.is_new
+    (waiting,) = await store.active()
+    assert (waiting.task, waiting.state, waiting.waiting_for) == ("report", RunState.WAITING, "retry")
+    assert [run.outcome for run in await store.history()] == [None, Outcome.SUCCESS, Outcome.MISSED]
+    rows = await store.task_rows()
+    assert rows["report"].watermark == T
+    assert rows["report"].latched
+    assert [delivery.target for delivery in await store.pending_deliveries()] == ["daily_log"]
+    assert await store.get_meta("written_by") == "9.9"
+    await store.set_meta("a", "b")
+    await store.close()
+    assert (await _schema(path)) == len(MIGRATIONS)
+
+
+async def test_who_only_looks_changes_no_schema(path: Path) -> None:
+    """A command of a new version must not give the ledger a schema that the daemon of the old one does not know."""
+    _older(path)
+    before = [*_statements(path)]
+    store = await SqliteStore.look(path, version="9.9")
+    assert await store.incidents() == []  # a table that came later
+    assert len(await store.history()) == 3
+    await store.close()
+    asking = await opened(path, serving=False)
+    await asking.add_request("cancel", "report", {}, T)
+    await asking.close()
+    assert [*_statements(path)] == before
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("SELECT verb FROM requests").fetchall() == [("cancel",)]
+
+
+async def _schema(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as db:
+        return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _statements(path: Path) -> Iterator[str]:
+    with closing(sqlite3.connect(path)) as db:
+        yield from (str(row[0]) for row in db.execute("SELECT sql FROM sqlite_master ORDER BY name"))
+        yield str(db.execute("PRAGMA user_version").fetchone()[0])
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def run(
 
 async def _read(ledger: Path, since: datetime) -> History:
     """Look at the ledger beside the daemon that writes it."""
-    store = await SqliteStore.open(ledger, version=__version__, owner="look", serving=False)
+    store = await SqliteStore.look(ledger, version=__version__)
     try:
         found: dict[str, Run] = {}
         before: datetime | None = None

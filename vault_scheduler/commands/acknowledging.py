@@ -31,7 +31,7 @@ async def open_incidents(place: Place) -> list[Open]:
 async def acknowledge(place: Place, subjects: Collection[str] | None) -> Sequence[Open]:
     """Silence what is open of these subjects (None: all) until it ends; what that was."""
     before = {each.incident.key: each for each in await open_incidents(place)}
-    async with ledger(place) as store:
+    async with ledger(place, to_write=True) as store:
         if store is None:
             return []
         done = await store.acknowledge(None if subjects is None else list(subjects), place.clock.now())

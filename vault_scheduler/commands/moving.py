@@ -32,7 +32,7 @@ async def take(place: Place) -> Taken:
     host = place.machine.host
     taken = Taken(host=host, before=place.settings_in_force.host or "", path=place.vault.rel(place.vault.settings_path))
     if taken.changed:
-        async with ledger(place) as store:
+        async with ledger(place, to_write=True) as store:
             if store is not None:
                 await store.take_over(place.clock.now())
         give_host(place, host)

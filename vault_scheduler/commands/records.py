@@ -46,14 +46,17 @@ def _since(path: Path, now: datetime) -> timedelta:
 
 
 @asynccontextmanager
-async def ledger(place: Place) -> AsyncIterator[SqliteStore | None]:
+async def ledger(place: Place, *, to_write: bool = False) -> AsyncIterator[SqliteStore | None]:
     """The ledger, beside a daemon that may be writing it; None if there is none. Raises as `SqliteStore.open`."""
     if not place.ledger_path.exists():
         yield None
         return
     from vault_scheduler.ledger.sqlite_store import SqliteStore
 
-    store = await SqliteStore.open(place.ledger_path, version=__version__, owner="look", serving=False)
+    if to_write:
+        store = await SqliteStore.open(place.ledger_path, version=__version__, owner="look", serving=False)
+    else:
+        store = await SqliteStore.look(place.ledger_path, version=__version__)
     try:
         yield store
     finally:

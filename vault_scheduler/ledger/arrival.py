@@ -53,7 +53,7 @@ def take_in(
     LedgerTooNew, LedgerCorrupt, LedgerUnavailable.
     """
     _refuse_strange(source)
-    SqliteFile.open(source, migrations, version=version, serving=False).close()
+    SqliteFile.renew(source, migrations, version=version)
     file = SqliteFile.open(target, migrations, version=version)
     try:
         if not _columns(source) >= _columns(target):

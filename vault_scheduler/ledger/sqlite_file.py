@@ -21,6 +21,7 @@ Migration = Callable[[sqlite3.Connection], None]
 MEMORY = ":memory:"
 _BUSY_TIMEOUT_S = 5.0
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_UNKNOWN = ("no such table", "no such column", "table ")
 _VAGUE = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
 
 
@@ -66,31 +67,53 @@ class SqliteFile:
         serving: bool = True,
         salvaged: Sequence[str] = (),
     ) -> SqliteFile:
-        """Open or create the file and bring its schema up to date.
+        """Open or create the file; its schema is brought up to date if `serving`.
 
         A damaged file is set aside, with its journal, and a new one begun, if `serving`; what can still be read of
         the tables that are to be `salvaged` (none: all of them) is in the new one. Who only looks must not move a
-        file that the daemon may hold open, and gets LedgerCorrupt. Raises LedgerTooNew, LedgerUnavailable.
+        file that the daemon may hold open, and gets LedgerCorrupt; nor give it a schema that this daemon, of an
+        older version, does not know. Raises LedgerTooNew, LedgerUnavailable.
         """
         notices: tuple[str, ...] = ()
         lost_at: datetime | None = None
         try:
             is_new = _create(path, migrations, version, serving)
             try:
-                db = _connect(path, migrations, version, examine=serving)
+                db = _connect(path, migrations, version, serving=serving)
             except LedgerCorrupt as damage:
                 if not serving:
                     raise
                 aside = _set_aside(Path(path))
                 lost_at = _last_written(aside)
                 is_new = _create(path, migrations, version, serving)
-                db = _connect(path, migrations, version, examine=serving)
+                db = _connect(path, migrations, version, serving=serving)
                 notices = (_damage_told(path, damage.reason, aside, _salvage(aside, db, salvaged)),)
         except OSError as error:
             raise LedgerUnavailable(str(path), error.strerror or str(error)) from error
         file = cls(path, db, notices, is_new)
         file.lost_at = lost_at
         return file
+
+    @classmethod
+    def look(cls, path: Path | str, migrations: Sequence[Migration], *, version: str) -> SqliteFile:
+        """The file for who only reads it; one of an older schema is read into memory, and brought up to date there.
+
+        Raises as `open`.
+        """
+        file = cls.open(path, migrations, version=version, serving=False)
+        if file._schema < len(migrations):
+            with translated(path), contextlib.closing(file._db) as older:
+                file._db = sqlite3.connect(MEMORY, isolation_level=None)
+                older.backup(file._db)
+                file._db.row_factory = sqlite3.Row
+                _migrate(file._db, migrations, version)
+        return file
+
+    @staticmethod
+    def renew(path: Path | str, migrations: Sequence[Migration], *, version: str) -> None:
+        """Bring the schema of a file up to date that nobody serves. Raises LedgerTooNew, LedgerCorrupt."""
+        with translated(path), contextlib.closing(_connect(path, migrations, version, serving=False)) as db:
+            _migrate(db, migrations, version)
 
     def close(self) -> None:
         """Close the connection; the journal is folded into the file."""
@@ -209,6 +232,8 @@ def translated(path: Path | str) -> Iterator[None]:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         kind = LedgerCorrupt if code in _DAMAGE else LedgerUnavailable
         why = shortage(Path(path).parent) if code in _VAGUE else ""
+        if str(error).startswith(_UNKNOWN):
+            why = "an older version wrote it; a daemon of this version brings it up to date when it starts"
         raise kind(str(path), f"{error} ({why})" if why else str(error)) from error
 
 
@@ -238,7 +263,7 @@ def _create(path: Path | str, migrations: Sequence[Migration], version: str, ser
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".new")
     os.close(handle)
     try:
-        _connect(name, migrations, version, examine=False).close()
+        _connect(name, migrations, version, serving=False).close()
         os.link(name, path)
     except FileExistsError:
         return False
@@ -263,17 +288,18 @@ def _clear_way(path: Path, serving: bool) -> bool:
     return True
 
 
-def _connect(path: Path | str, migrations: Sequence[Migration], version: str, *, examine: bool) -> sqlite3.Connection:
+def _connect(path: Path | str, migrations: Sequence[Migration], version: str, *, serving: bool) -> sqlite3.Connection:
     with translated(path):
         db = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
         try:
             db.row_factory = sqlite3.Row
             _refuse_newer(db, path, len(migrations))
-            if examine:  # 0.3 s for a gigabyte: too long for a command that only looks
+            if serving:  # 0.3 s for a gigabyte: too long for a command that only looks
                 _refuse_damaged(db, path)
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA fullfsync=1")  # macOS: fsync alone leaves the data in the drive's cache
-            _migrate(db, migrations, version)
+            if serving or _schema_of(db) == 0:
+                _migrate(db, migrations, version)
         except BaseException:
             db.close()
             raise

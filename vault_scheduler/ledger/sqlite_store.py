@@ -52,6 +52,11 @@ class SqliteStore(TaskTable, RunTable, DeliveryTable, RequestTable, Conversation
             mend(file)
         return cls(file, owner)
 
+    @classmethod
+    async def look(cls, path: Path | str, *, version: str) -> SqliteStore:
+        """The ledger as it is, for who only reads it: what is written here may be lost. Raises as `open`."""
+        return cls(SqliteFile.look(path, MIGRATIONS, version=version), "look")
+
     @property
     def notices(self) -> tuple[str, ...]:
         """See `Store.notices`."""
