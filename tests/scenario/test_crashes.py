@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vault_scheduler.commands import app
-from vault_scheduler.commands.render import task_list
+from vault_scheduler.commands.task_page import task_list
 from vault_scheduler.machine.config import Machine
 from vault_scheduler.machine.place import Place, read_settings
 from vault_scheduler.run import Outcome, Result

@@ -254,6 +254,8 @@ def test_what_starts_a_task_beside_the_clock_is_told(outcome: AfterOutcome, word
 
 def test_the_library_of_words_is_loaded_only_where_there_is_cron_to_tell() -> None:
     """`--help`, `list` and the daemon start without it."""
-    code = "import sys, vault_scheduler.commands.render, vault_scheduler.cli; print('cron_descriptor' in sys.modules)"
+    code = (
+        "import sys, vault_scheduler.commands.task_page, vault_scheduler.cli; print('cron_descriptor' in sys.modules)"
+    )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=50)
     assert found.stdout.strip() == "False"

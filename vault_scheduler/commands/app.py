@@ -1,4 +1,4 @@
-"""The verbs: each takes a place and plain arguments, does one thing, and returns plain data for `render`."""
+"""The verbs: each takes a place and plain arguments, does one thing, and returns plain data for a page."""
 
 from __future__ import annotations
 

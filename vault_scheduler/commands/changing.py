@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def edit(task: Annotated[str, typer.Argument(help="A task by name.")], vault: VaultOption = None) -> None:
     """Open a task's note in your editor. What you save is checked; what is wrong can be put right at once."""
-    from vault_scheduler.commands import render
+    from vault_scheduler.commands import problem_page
     from vault_scheduler.commands.view import notes
 
     place = writing_place(vault, "edit")
@@ -29,7 +29,7 @@ def edit(task: Annotated[str, typer.Argument(help="A task by name.")], vault: Va
     while True:
         _open_editor(place.vault.root / path)
         problems = _problems(place, path)
-        say(render.problem_line(problem) for problem in problems)
+        say(problem_page.problem_line(problem) for problem in problems)
         if not any(problem.is_error for problem in problems):
             quiet_s = place.settings_in_force.note_quiet.total_seconds()
             say([f"{path} is fine; it counts when it has been left alone for {quiet_s:g} s"])

@@ -1,61 +1,59 @@
-"""Aligned columns of plain text. Pure."""
+"""Aligned columns of text. A row that is wider than the terminal is broken where it is printed. Pure."""
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Sequence
-from textwrap import wrap
 
-from vault_scheduler.text.harmless import plain_line
+from vault_scheduler.commands.styled import Style, cut, harmless, joined, styled, width_of, wrapped
 
 GAP = "  "
+BELOW = 4
+"""Columns by which the rest of a row is indented that is too wide."""
 _NARROWEST = 12
-
-
-def width_of(text: str) -> int:
-    """Columns that a text takes in a terminal."""
-    if text.isascii():
-        return len(text)
-    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 0 if unicodedata.combining(c) else 1 for c in text)
-
-
-def cut(text: str, width: int) -> str:
-    """The text in at most so many columns, with an ellipsis where something is left out."""
-    if width_of(text) <= width:
-        return text
-    kept = ""
-    for char in text:
-        if width_of(kept + char) > width - 1:
-            break
-        kept += char
-    return kept.rstrip() + "…"
+_LONGEST = 500
 
 
 def table(rows: Sequence[Sequence[str]], *, width: int | None, elastic: int = -1, indent: int = 0) -> list[str]:
-    """Aligned columns; the elastic one gives way where a line would be wider than `width` (None: no limit)."""
+    """Aligned columns; the elastic one gives way where a line would be wider than `width` (None: no limit).
+
+    The last column never gives way: what it says goes on below. Neither does any where that would not be enough.
+    """
     if not rows:
         return []
-    clean = [[plain_line(cell, 500) for cell in row] for row in rows]
+    clean = [[harmless(cell, _LONGEST) for cell in row] for row in rows]
     widths = [max(map(width_of, column)) for column in zip(*clean, strict=True)]
     elastic %= len(widths)
-    if width is not None:
+    if width is not None and elastic != len(widths) - 1:
         over = sum(widths) + len(GAP) * (len(widths) - 1) + indent - width
-        widths[elastic] = max(min(widths[elastic], _NARROWEST), widths[elastic] - max(over, 0))
-    return [" " * indent + _line(row, widths, elastic) for row in clean]
+        if widths[elastic] - over >= _NARROWEST:
+            widths[elastic] -= max(over, 0)
+    return [_line(row, widths, elastic, indent) for row in clean]
 
 
-def _line(row: Sequence[str], widths: Sequence[int], elastic: int) -> str:
+def _line(row: Sequence[str], widths: Sequence[int], elastic: int, indent: int) -> str:
     cells = [cut(cell, widths[index]) if index == elastic else cell for index, cell in enumerate(row)]
-    padded = [cell + " " * (widths[index] - width_of(cell)) for index, cell in enumerate(cells)]
-    return GAP.join(padded).rstrip()
+    while len(cells) > 1 and not cells[-1]:
+        cells.pop()
+    padded = [joined([cell, " " * (widths[index] - width_of(cell))]) for index, cell in enumerate(cells[:-1])]
+    return joined([" " * indent, joined([*padded, cells[-1]], GAP)], hang=indent + BELOW)
+
+
+def heading(*names: str) -> tuple[str, ...]:
+    """The names of columns."""
+    return tuple(styled(name, Style.FAINT) for name in names)
 
 
 def facts(pairs: Iterable[tuple[str, str]], *, width: int | None) -> list[str]:
     """`name   value` lines; an empty value is left out, and one that is too long goes on in the next line."""
-    rows = [(name, plain_line(value, 500)) for name, value in pairs if value]
-    room = max(_NARROWEST, width - len(GAP) - max((len(name) for name, _ in rows), default=0)) if width else 500
-    lines = [(name if not number else "", part) for name, text in rows for number, part in enumerate(wrap(text, room))]
-    return table(lines, width=None)
+    rows = [(name, harmless(value, _LONGEST)) for name, value in pairs if value]
+    beside = max((width_of(name) for name, _ in rows), default=0) + len(GAP)
+    room = max(_NARROWEST, width - beside) if width else _LONGEST
+    lines = [(name if not n else "", part) for name, text in rows for n, part in enumerate(_parts(text, room))]
+    return table([(styled(name, Style.FAINT), part) for name, part in lines], width=None)
+
+
+def _parts(text: str, room: int) -> list[str]:
+    return wrapped(joined([text], hang=0), room)
 
 
 def plural(count: int, noun: str) -> str:

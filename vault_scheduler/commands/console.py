@@ -115,10 +115,11 @@ def refuse_in_run(verb: str, *, paused: bool = False) -> None:
         raise BadUsage(why)
 
 
-def say(lines: Iterable[str]) -> None:
-    """Print text."""
-    for line in lines:
-        print(line)
+def say(lines: Iterable[str], *, aside: bool = False) -> None:
+    """Print a page: in colour on a terminal, as plain text elsewhere. `aside`: on stderr."""
+    from vault_scheduler.commands import screen
+
+    screen.say(lines, sys.stderr if aside else sys.stdout)
 
 
 def say_json(shape: Any) -> None:
@@ -130,9 +131,14 @@ def say_json(shape: Any) -> None:
 
 def width() -> int | None:
     """The terminal's width; None where the output goes into a file or a pipe and nothing is to be cut."""
-    import shutil
+    from vault_scheduler.commands import screen
 
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() or os.environ.get("COLUMNS") else None
+    return screen.width()
+
+
+def is_terminal() -> bool:
+    """Whether a person sees the output at once."""
+    return sys.stdout.isatty()
 
 
 def finish(fine: bool) -> None:
@@ -155,4 +161,6 @@ def finished(work: Coroutine[Any, Any, T]) -> T:
 
 def complain(message: str) -> None:
     """One line (or some) on stderr."""
-    print(f"vault-sched: {message}", file=sys.stderr)
+    from vault_scheduler.commands import screen
+
+    screen.say(f"vault-sched: {message}".split("\n"), sys.stderr)

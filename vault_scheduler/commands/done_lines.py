@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from vault_scheduler.commands.moments import long_local, relative
-from vault_scheduler.commands.render import problem_line
+from vault_scheduler.commands.problem_page import problem_line
 from vault_scheduler.commands.schedule_words import schedule_text
+from vault_scheduler.commands.styled import OUTCOMES, Style, joined, of_outcome, styled
 from vault_scheduler.text.harmless import plain_line
 
-if TYPE_CHECKING:  # the verbs behind what is rendered: a command loads its own, not those of all the others
+if TYPE_CHECKING:  # the verbs behind what is told: a command loads its own, not those of all the others
     from vault_scheduler.commands.creation import Created, Initialised
     from vault_scheduler.commands.hindsight import Output
     from vault_scheduler.commands.moving import Taken
     from vault_scheduler.commands.switching import Switched
     from vault_scheduler.machine.place import Place
     from vault_scheduler.run import Outcome
+
+
+_EVENTS = {"problem": Style.CARE, "paused": Style.CARE, "started": Style.GOING, "waiting": Style.FAINT}
 
 
 def init_page(made: Initialised) -> list[str]:
@@ -76,8 +80,8 @@ def ran_line(task: str, run: str, outcome: Outcome | None, reason: str) -> str:
         return f"{task} is running: {run}. `vault-sched logs {run} --follow` shows its output"
     from vault_scheduler.telling.summary import SIGNS
 
-    parts = [f"{SIGNS[outcome]} {task}: {outcome.value}", plain_line(reason), run]
-    return " · ".join(part for part in parts if part)
+    ended = joined([f"{SIGNS[outcome]} {task}: ", of_outcome(outcome.value, outcome.value)])
+    return joined((part for part in (ended, plain_line(reason), styled(run, Style.FAINT)) if part), " · ")
 
 
 def no_output_line(found: Output) -> str:
@@ -97,8 +101,9 @@ def event_line(place: Place, event: str, subject: str, message: str, *, as_json:
     if as_json:
         shape = {"at": at.isoformat(timespec="milliseconds"), "event": event, "subject": subject, "message": message}
         return json.dumps(shape, ensure_ascii=False)
-    parts = [f"{at:%Y-%m-%d %H:%M:%S}", f"{event:<9}", plain_line(subject), plain_line(message, 500)]
-    return "  ".join(part for part in parts if part)
+    style = OUTCOMES.get(event) or _EVENTS.get(event)
+    parts = [f"{at:%Y-%m-%d %H:%M:%S}", styled(f"{event:<9}", style), plain_line(subject), plain_line(message, 500)]
+    return joined((part for part in parts if part), "  ")
 
 
 def refused_line(task: str, why: str) -> str:

@@ -9,10 +9,11 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from vault_scheduler.commands.columns import cut, facts, plural, table, width_of
+from vault_scheduler.commands.columns import facts, plural, table
 from vault_scheduler.commands.forecast import Prospect, Source
 from vault_scheduler.commands.outlook_words import change_lines
 from vault_scheduler.commands.schedule_words import cron_words, schedule_text
+from vault_scheduler.commands.styled import Style, cut, joined, of_outcome, styled, width_of
 from vault_scheduler.parsing.values import spelled
 from vault_scheduler.run import Outcome
 from vault_scheduler.settings import resolve
@@ -64,13 +65,15 @@ class Block:
 
 def forecast_page(found: Prospect, width: int | None) -> list[str]:
     """`forecast`."""
-    lines = [_title(found)]
+    lines = [styled(_title(found), Style.TITLE)]
     if not found.tasks and not found.resting:
         return [*lines, "No tasks yet. `vault-sched create NAME` writes one."]
     if found.off:
-        lines.append(f"Nothing starts now: {found.off}. `vault-sched resume --all` makes it active.")
+        off = f"Nothing starts now: {found.off}. `vault-sched resume --all` makes it active."
+        lines.append(styled(off, Style.CARE))
     elif not found.served:
-        lines.append("No daemon serves this vault: this is what `vault-sched daemon` would run.")
+        off = "No daemon serves this vault: this is what `vault-sched daemon` would run."
+        lines.append(styled(off, Style.CARE))
     throughout, others = _apart(found)
     blocks = [*_begun(found), *_throughout(throughout, found), *_days(others, found, besides=bool(throughout))]
     rows = [row for block in blocks for row in block.rows]
@@ -86,7 +89,7 @@ def _title(found: Prospect) -> str:
 
 def _heading(block: Block, width: int | None) -> str:
     room = max((width or 80) - width_of(block.heading), len(block.total) + 2)
-    return f"{block.heading}{block.total:>{room}}".rstrip()
+    return joined([styled(block.heading, Style.TITLE), styled(f"{block.total:>{room}}".rstrip(), Style.FAINT)])
 
 
 # what is going on already
@@ -241,7 +244,7 @@ def _fate(run: Foreseen) -> str:
     """What becomes of it if it does not run to its end; "" if it does."""
     if run.outcome is Outcome.SUCCESS:
         return ""
-    return f"{run.outcome.value}: {run.reason}"
+    return of_outcome(run.outcome.value, f"{run.outcome.value}: {run.reason}")
 
 
 def _waiting(runs: Sequence[Foreseen], found: Prospect) -> str:
@@ -355,7 +358,7 @@ def _names(names: Sequence[str]) -> str:
 
 def _times(count: int, what: str) -> str:
     """`12 × every 5 minutes`."""
-    return f"{count:,} × {what}".rstrip() if count > 1 else what
+    return joined([f"{count:,} ×", what], " " if what else "") if count > 1 else what
 
 
 def _many(count: int, noun: str) -> str:

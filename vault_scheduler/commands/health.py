@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from vault_scheduler.commands.styled import Style, joined, styled
 from vault_scheduler.text.harmless import plain_line
 
 LONGEST = 400
@@ -51,6 +52,7 @@ def fault(about: str, text: str, cure: str) -> Finding:
     return Finding(about=about, grade=Grade.FAULT, text=text, cure=cure)
 
 
+_STYLES = {Grade.FINE: Style.GOOD, Grade.NOTE: Style.FAINT, Grade.WARNING: Style.CARE, Grade.FAULT: Style.BAD}
 SIGNS = {Grade.FINE: "✓", Grade.NOTE: "·", Grade.WARNING: "!", Grade.FAULT: "✗"}
 
 
@@ -60,10 +62,23 @@ def page(findings: Sequence[Finding]) -> list[str]:
     wide = max((len(finding.about) for finding in findings), default=0)
     lines: list[str] = []
     for finding in sorted(findings, key=lambda found: order.index(found.grade)):
-        lines.append(f"{SIGNS[finding.grade]} {finding.about:<{wide}}  {plain_line(finding.text, LONGEST)}")
+        lines.append(_line(finding, wide))
         if finding.cure:
-            lines.append(f"{'':<{wide + 4}}→ {plain_line(finding.cure, LONGEST)}")
-    return [*lines, "", verdict(findings)]
+            cure = f"{'':<{wide + 4}}→ {plain_line(finding.cure, LONGEST)}"
+            lines.append(joined([cure], hang=wide + 6))
+    return [*lines, "", _in_style(findings)]
+
+
+def _line(finding: Finding, wide: int) -> str:
+    sign, text = SIGNS[finding.grade], plain_line(finding.text, LONGEST)
+    style = _STYLES[finding.grade]
+    said = styled(text, style if finding.grade in (Grade.WARNING, Grade.FAULT) else None)
+    return joined([styled(sign, style), f" {finding.about:<{wide}}  ", said], hang=wide + 4)
+
+
+def _in_style(findings: Sequence[Finding]) -> str:
+    worst = max((finding.grade for finding in findings), key=list(SIGNS).index, default=Grade.FINE)
+    return styled(verdict(findings), _STYLES[worst] if worst is not Grade.NOTE else Style.GOOD)
 
 
 def verdict(findings: Sequence[Finding]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from vault_scheduler.commands.view import View, known_task, look
@@ -14,6 +14,8 @@ from vault_scheduler.machine.place import Place
 from vault_scheduler.run import Run, RunState
 
 FOLLOW_S = 0.2
+RECENT = 20
+"""Runs of a task that its bar shows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,10 +25,14 @@ class History:
     runs: tuple[Run, ...]
     undelivered: frozenset[str]
     zones: Mapping[str, str]  # task id → its zone
+    recent: Mapping[str, tuple[Run, ...]] = field(default_factory=dict)  # the newest of each task, where asked for
 
 
-async def history(place: Place, name: str | None, *, failed: bool, limit: int) -> History:
-    """The runs of a task, or of all. Raises TaskNotFound where neither the notes nor the ledger know the name."""
+async def history(place: Place, name: str | None, *, failed: bool, limit: int, bars: bool = False) -> History:
+    """The runs of a task, or of all; `bars`: with the newest of each task that is among them.
+
+    Raises TaskNotFound where neither the notes nor the ledger know the name.
+    """
     async with look(place) as view:
         task = await known_task(view, name) if name else None
         if view.store is None:
@@ -34,7 +40,9 @@ async def history(place: Place, name: str | None, *, failed: bool, limit: int) -
         runs = await view.store.history(task=task, failed=failed, limit=limit, now=place.clock.now())
         pending = {delivery.run for delivery in await view.store.pending_deliveries()}
         zones = {item.task.id: item.task.timezone for item in view.catalogue.items if item.task}
-        return History(runs=tuple(runs), undelivered=frozenset(pending), zones=zones)
+        tasks = dict.fromkeys(run.task for run in runs) if bars else {}
+        recent = {task: tuple(await view.store.runs_of(task, RECENT)) for task in tasks}
+        return History(runs=tuple(runs), undelivered=frozenset(pending), zones=zones, recent=recent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

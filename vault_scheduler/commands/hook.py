@@ -132,7 +132,7 @@ def _judged(place: Place, path: str) -> Answer:
     """What is wrong with the note that was written; else what will become of it."""
     import asyncio
 
-    from vault_scheduler.commands.render import problem_line
+    from vault_scheduler.commands.problem_page import problem_line
 
     catalogue = asyncio.run(_catalogue(place))
     found = [problem for problem in catalogue.problems if problem.path == path]

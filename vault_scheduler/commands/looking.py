@@ -16,6 +16,7 @@ from vault_scheduler.commands.console import (
     ZoneOption,
     finish,
     finished,
+    is_terminal,
     open_place,
     refuse_in_run,
     say,
@@ -32,26 +33,26 @@ NEXT_SHOWN = 5
 
 def list_(vault: VaultOption = None, json: JsonOption = False) -> None:
     """All tasks: how they stand, next and last run."""
-    from vault_scheduler.commands import app, render, shapes
+    from vault_scheduler.commands import app, shapes, task_page
 
     place = open_place(vault)
     catalogue, listed = finished(app.list_tasks(place))
     if json:
         say_json(shapes.list_shape(listed, place))
     else:
-        say(render.task_list(catalogue, listed, place, place.clock.now(), width()))
+        say(task_page.task_list(catalogue, listed, place, place.clock.now(), width()))
 
 
 def show(task: str, vault: VaultOption = None, json: JsonOption = False) -> None:
     """One task: what, when, and its last runs."""
-    from vault_scheduler.commands import app, render, shapes
+    from vault_scheduler.commands import app, shapes, task_page
 
     place = open_place(vault)
     shown = finished(app.show(place, task))
     if json:
         say_json(shapes.show_shape(shown, place))
     else:
-        say(render.task_page(shown, place, place.clock.now(), width()))
+        say(task_page.task_page(shown, place, place.clock.now(), width()))
 
 
 def next_(
@@ -123,7 +124,7 @@ class _Window:
 
 
 def _next_of_cron(expression: str, timezone: str | None, window: _Window, vault: Path | None, *, json: bool) -> None:
-    from vault_scheduler.commands import render, shapes
+    from vault_scheduler.commands import next_page, shapes
     from vault_scheduler.commands.outlook import of_cron
     from vault_scheduler.triggers.zones import load_zone
 
@@ -132,13 +133,13 @@ def _next_of_cron(expression: str, timezone: str | None, window: _Window, vault:
     if json:
         say_json(shapes.next_of_cron_shape(expression, found))
     else:
-        say(render.cron_page(expression, found, window.shown_now))
+        say(next_page.cron_page(expression, found, window.shown_now))
 
 
 def _next_of_notes(task: str | None, timezone: str | None, window: _Window, vault: Path | None, *, json: bool) -> None:
     from zoneinfo import ZoneInfo
 
-    from vault_scheduler.commands import app, render, shapes
+    from vault_scheduler.commands import app, next_page, shapes
     from vault_scheduler.commands.view import notes
     from vault_scheduler.triggers.zones import load_zone
 
@@ -148,11 +149,11 @@ def _next_of_notes(task: str | None, timezone: str | None, window: _Window, vaul
     if item is not None:
         found = app.next_of_task(item, *window.read(zone), zone)
         say_json(shapes.next_of_task_shape(item, found)) if json else say(
-            render.next_page(item, found, window.shown_now)
+            next_page.next_page(item, found, window.shown_now)
         )
         return
     ahead = finished(app.next_of_vault(place, ZoneInfo(zone), *window.read(zone)))
-    say_json(shapes.next_of_all_shape(ahead)) if json else say(render.vault_page(ahead, place, window.shown_now))
+    say_json(shapes.next_of_all_shape(ahead)) if json else say(next_page.vault_page(ahead, place, window.shown_now))
 
 
 def _zone_here(vault: Path | None) -> str:
@@ -178,7 +179,7 @@ def check(
     json: JsonOption = False,
 ) -> None:
     """Problems of the notes. Each is printed as `file:line: message`; exit code 1 if there are any."""
-    from vault_scheduler.commands import checking, render, shapes
+    from vault_scheduler.commands import checking, problem_page, shapes
 
     if hook:
         from vault_scheduler.commands.hook import main
@@ -192,8 +193,8 @@ def check(
     if json:
         say_json(shapes.check_shape(checked))
     else:
-        say(render.check_page(checked))
-        print(render.check_sum(checked), file=sys.stderr)
+        say(problem_page.check_page(checked))
+        say([problem_page.check_sum(checked)], aside=True)
     finish(not checked.problems)
 
 
@@ -214,14 +215,14 @@ def history(
     json: JsonOption = False,
 ) -> None:
     """Runs, newest first. Fire times that did not start are among them."""
-    from vault_scheduler.commands import hindsight, render, shapes
+    from vault_scheduler.commands import hindsight, history_page, shapes
 
     place = open_place(vault)
-    found = finished(hindsight.history(place, task, failed=failed, limit=number))
+    found = finished(hindsight.history(place, task, failed=failed, limit=number, bars=not json and is_terminal()))
     if json:
         say_json(shapes.history_shape(found, place))
     else:
-        say(render.history_page(found, place, failed=failed, width=width()))
+        say(history_page.history_page(found, place, failed=failed, width=width()))
 
 
 def logs(
@@ -286,12 +287,12 @@ class _Screen:
 
 def status(vault: VaultOption = None, json: JsonOption = False) -> None:
     """Whether the daemon lives, and what is wrong. Exit code 1 if it does not, or if something is."""
-    from vault_scheduler.commands import app, render, shapes
+    from vault_scheduler.commands import app, shapes, status_page
 
     place = open_place(vault)
     report = finished(app.status(place))
     if json:
         say_json(shapes.status_shape(report, place))
     else:
-        say(render.status_page(report, place, place.clock.now(), width()))
+        say(status_page.status_page(report, place, place.clock.now(), width()))
     finish(report.is_fine)

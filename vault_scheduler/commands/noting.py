@@ -245,14 +245,14 @@ def approve(
     json: JsonOption = False,
 ) -> None:
     """Show what is held; approve it by name. Without names, what is held and what it would run is listed."""
-    from vault_scheduler.commands import app, render, shapes
+    from vault_scheduler.commands import app, shapes, waiting_page
     from vault_scheduler.commands.approving import approve as approve_these
 
     place = open_place(vault)
     found = finished(app.held(place))
     if not tasks and not all_:
         waiting = found.waiting
-        say_json([shapes.waiting_shape(each) for each in waiting]) if json else say(render.held_page(waiting))
+        say_json([shapes.waiting_shape(each) for each in waiting]) if json else say(waiting_page.held_page(waiting))
         return
     refuse_in_run("approve")
     if tasks and all_:
@@ -264,7 +264,7 @@ def approve(
         for name in names.keys() - {each.task.id for each in chosen}:
             print(f"{name} is not held")
     approve_these(place, found.waiting, chosen, has_history=found.has_history)
-    say(render.approved_page(chosen))
+    say(waiting_page.approved_page(chosen))
 
 
 def ack(
@@ -274,14 +274,14 @@ def ack(
     json: JsonOption = False,
 ) -> None:
     """Silence what you know of already. Until it has ended; without names, what is open is listed."""
-    from vault_scheduler.commands import acknowledging, render, shapes
+    from vault_scheduler.commands import acknowledging, shapes, waiting_page
     from vault_scheduler.commands.view import notes
 
     place = open_place(vault)
     if not tasks and not all_:
         found = finished(acknowledging.open_incidents(place))
         say_json([shapes.incident_shape(each, place) for each in found]) if json else say(
-            render.incidents_page(found, place)
+            waiting_page.incidents_page(found, place)
         )
         return
     refuse_in_run("ack")
@@ -292,7 +292,7 @@ def ack(
         items = [notes(place).find(name) for name in tasks]
         subjects = {subject for item in items for subject in (item.name, item.path)}
     done = finished(acknowledging.acknowledge(place, subjects))
-    say_json([shapes.incident_shape(each, place) for each in done]) if json else say(render.silenced_page(done))
+    say_json([shapes.incident_shape(each, place) for each in done]) if json else say(waiting_page.silenced_page(done))
 
 
 def restore(

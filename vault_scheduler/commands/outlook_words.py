@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from vault_scheduler.commands.columns import table
 from vault_scheduler.commands.moments import long_local, offset, relative
 from vault_scheduler.commands.outlook import ClockChange, Consequence, Effect, Outlook
+from vault_scheduler.commands.styled import Style, styled
 from vault_scheduler.parsing.values import spelled
 
 MOST_TOLD = 4
@@ -34,7 +35,8 @@ def change_lines(change: ClockChange, shown: ZoneInfo) -> list[str]:
     lines = [f"  ↳ {change_words(change, shown)}"]
     told = [f"{_of(each)}{words}" for each in change.consequences for words in consequence_words(each, change)]
     lines += [f"    {words}" for words in told[:MOST_TOLD]]
-    return [*lines, f"    and {len(told) - MOST_TOLD} more like these"] if len(told) > MOST_TOLD else lines
+    lines += [f"    and {len(told) - MOST_TOLD} more like these"] if len(told) > MOST_TOLD else []
+    return [styled(line, Style.CARE if told else Style.FAINT) for line in lines]
 
 
 def _of(consequence: Consequence) -> str:
@@ -91,4 +93,4 @@ def _shift(shift: timedelta) -> str:
 
 def fire_cells(at: datetime, zone: ZoneInfo, now: datetime | None) -> tuple[str, ...]:
     """A fire time with its offset, and how far off it is from `now`."""
-    return (long_local(at, zone), relative(at, now)) if now else (long_local(at, zone),)
+    return (long_local(at, zone), styled(relative(at, now), Style.FAINT)) if now else (long_local(at, zone),)

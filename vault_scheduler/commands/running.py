@@ -39,6 +39,7 @@ def daemon(
     from vault_scheduler.daemon.stop_signals import ignore_orders
 
     ignore_orders()
+    from vault_scheduler.commands import screen
     from vault_scheduler.commands.done_lines import event_line
     from vault_scheduler.commands.log_stream import LogStream
     from vault_scheduler.daemon import serving
@@ -47,7 +48,8 @@ def daemon(
 
     place = writing_place(vault, "daemon")
     line = partial(event_line, place, as_json=log_format is LogFormat.JSON)
-    log = LogStream(sys.stdout.fileno(), sys.stdout.encoding, line)
+    shown = screen.painted if screen.has_colour(sys.stdout) else str
+    log = LogStream(sys.stdout.fileno(), sys.stdout.encoding, lambda *event: shown(line(*event)))
     with log.flowing():
         then = finished(serving.serve(place, once=once, tell=log.tell))
     if then is Then.RESTART:
@@ -72,7 +74,7 @@ def run(
     if answer.refused:
         complain(refused_line(item.name, answer.refused))
         finish(False)
-    print(ran_line(item.name, answer.run, answer.outcome, answer.reason))
+    say([ran_line(item.name, answer.run, answer.outcome, answer.reason)])
     finish(answer.outcome is None or answer.outcome.value == "success")
 
 

@@ -7,10 +7,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from vault_scheduler.commands.columns import cut, plural, table, width_of
+from vault_scheduler.commands.columns import plural, table
 from vault_scheduler.commands.creation import Draft
 from vault_scheduler.commands.done_lines import ran_line, refused_line
 from vault_scheduler.commands.moments import iso, length, long_local, read_moment, read_until, relative
+from vault_scheduler.commands.styled import cut, width_of
 from vault_scheduler.errors import BadValue
 from vault_scheduler.notes.note import Document
 from vault_scheduler.run import Outcome

@@ -1,0 +1,57 @@
+"""`next`: the fire times of an expression, a task, the whole vault. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from vault_scheduler.commands.columns import table
+from vault_scheduler.commands.moments import long_local
+from vault_scheduler.commands.outlook_words import fire_cells, outlook_lines, with_changes
+from vault_scheduler.commands.schedule_words import cron_words, schedule_words
+from vault_scheduler.commands.styled import Style, joined, styled
+from vault_scheduler.commands.task_words import in_state, state_words, vault_pause
+from vault_scheduler.triggers.cron import depends_on_task, parse_cron
+
+if TYPE_CHECKING:
+    from vault_scheduler.commands.catalogue import Item
+    from vault_scheduler.commands.outlook import Outlook, VaultOutlook
+    from vault_scheduler.machine.place import Place
+
+_HASHED = "  H stands for another time in each task; `vault-sched next TASK` tells that of a task"
+
+
+def cron_page(expression: str, found: Outlook, now: datetime | None) -> list[str]:
+    """`next --cron`."""
+    cron = parse_cron(expression)
+    title = styled(expression.strip(), Style.TITLE)
+    title = joined((part for part in (title, cron_words(cron), found.zone.key) if part), " · ")
+    return [title, *outlook_lines(found, now), *([_HASHED] if depends_on_task(cron) else [])]
+
+
+def next_page(item: Item, found: Outlook, now: datetime | None) -> list[str]:
+    """`next TASK`."""
+    words = "; ".join(schedule_words(item.task)) if item.task else ""
+    title = joined([styled(item.name, Style.TITLE), f" · {words} · {found.zone.key}"])
+    lines = [title, *outlook_lines(found, now)]
+    if not found.fire_times and item.task and item.task.reacts:
+        lines[-1] += " by the clock"
+    if item.standing.resumes:
+        then = ": these fire after the pause" if found.fire_times else ""
+        until = f"It is paused until {long_local(item.standing.resumes, found.zone)}{then}."
+        lines.append(styled(until, Style.CARE))
+    elif not item.standing.armed:
+        lines.append(in_state(item, f"It is {state_words(item)}: nothing starts by itself."))
+    return lines
+
+
+def vault_page(found: VaultOutlook, place: Place, since: datetime | None) -> list[str]:
+    """`next` without a task. `since`: the moment that "in 3 h" counts from."""
+    now = place.clock.now()
+    if not found.fires:
+        pause = vault_pause(place, found.settings, now)
+        return [*pause, "Nothing is due: no task is armed. `vault-sched list` shows how they stand."]
+    rows = table([(*fire_cells(at, found.zone, since), name) for at, name in found.fires], width=None, indent=2)
+    told = [(at, row) for (at, _), row in zip(found.fires, rows, strict=True)]
+    lines = [found.zone.key, *with_changes(told, found.changes, found.zone)]
+    return [*lines, *vault_pause(place, found.settings, now, then="these fire after the pause")]
