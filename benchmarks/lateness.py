@@ -1,84 +1,111 @@
-"""Lateness: from the fire time to the first instruction of the command, with the real daemon as a child process.
+"""Lateness: from the fire time to the first thing that the command does, with the real daemon as a child process.
 
-Run it with `make bench` or `python benchmarks/lateness.py [TASKS]`. Beside it, in the same run, the floor: what it
-takes this machine to start the same command at all. Prints medians and p99 in milliseconds.
+Run it with `make bench` or `python benchmarks/lateness.py --seconds S`. One fire time a second, spread over 100 and
+1,000 active tasks; the command prints the time, which is all that it does. In the same seconds APScheduler does the
+same with the same command, half a second later, and the floor is measured a quarter of a second after that: to start
+the command at all, at once.
 """
 
 from __future__ import annotations
 
-import os
-import statistics
+import argparse
+import json
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-SECONDS = 25
-PERIOD_S = 10
+from support.daemon import Daemon
+from support.figures import Figure, Finding, Growth, median, percentile
+from support.program import run
+from support.vaults import make_vault
+
+DATE = shutil.which("date") or "/bin/date"
+COMMAND = [DATE, "+%s%N"]
+PEER = Path(__file__).parent / "support" / "apscheduler_peer.py"
 NOTE = """---
 type: command
-command: "date +%s%N >> {out}"
-every: {period}s
-start: 2026-01-01T00:00:{second:02d}
-log: none
+command: [{program}, "+%s%N"]
+every: {count}s
+start: 2026-01-01T00:{minute:02d}:{second:02d}
 ---
 """
 
 
-def make_vault(root: Path, count: int, out: Path) -> None:
-    """A vault with `count` tasks whose fire times are spread over the period."""
-    tasks = root / "00_system" / "tasks"
-    tasks.mkdir(parents=True)
-    settings = root / "00_system" / "scheduler.md"
-    settings.write_text("---\nstatus: active\ntimezone: UTC\nmax_parallel: 100\n---\n", encoding="utf-8")
-    hour_ago = time.time() - 3600
-    for number in range(count):
-        note = tasks / f"task {number}.md"
-        note.write_text(NOTE.format(out=out, period=PERIOD_S, second=number % PERIOD_S), encoding="utf-8")
-        os.utime(note, (hour_ago, hour_ago))
-    os.utime(settings, (hour_ago, hour_ago))
+def note(number: int, count: int) -> str:
+    """A task whose turn comes once in `count` seconds."""
+    return NOTE.format(program=DATE, count=count, minute=number // 60, second=number % 60)
 
 
-def percentile(values: list[float], share: float) -> float:
-    """The value below which `share` of the sorted values lie."""
-    return sorted(values)[min(len(values) - 1, int(len(values) * share))]
+def sleep_to(share: float) -> None:
+    """Until the clock shows this share of a second."""
+    time.sleep((share - time.time()) % 1.0)
 
 
-def floor(out: Path, rounds: int = 100) -> list[float]:
-    """Milliseconds from asking for the process to its first instruction, one after the other."""
+def floor(until: float) -> list[float]:
+    """Milliseconds from asking for the process to its first word, once a second."""
     times = []
-    for _ in range(rounds):
+    while time.time() < until:
+        sleep_to(0.75)
         begin = time.time_ns()
-        subprocess.run(["/bin/sh", "-c", f"date +%s%N > {out}"], check=True, start_new_session=True)
-        times.append((int(out.read_text()) - begin) / 1e6)
+        said = subprocess.run(COMMAND, check=True, stdout=subprocess.PIPE, start_new_session=True).stdout
+        times.append((int(said) - begin) / 1e6)
     return times
 
 
-def daemon(root: Path, home: Path, out: Path) -> list[float]:
-    """Milliseconds after the full second at which each run of the daemon's tasks began."""
-    environ = {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8"}
-    command = [sys.executable, "-m", "vault_scheduler", "daemon", "--vault", str(root)]
-    with subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL) as process:
-        time.sleep(SECONDS)
-        process.terminate()
-    return [int(line) % 1_000_000_000 / 1e6 for line in out.read_text().splitlines()]
+@contextmanager
+def peer(count: int, out: Path) -> Iterator[None]:
+    """APScheduler with as many jobs, each due half a second after one of ours."""
+    with (
+        out.open("wb") as file,
+        subprocess.Popen([sys.executable, str(PEER), str(count), *COMMAND], stdout=file) as aps,
+    ):
+        try:
+            yield
+        finally:
+            aps.terminate()
 
 
-def main() -> None:
-    """Measure and print."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 50
+def lateness(count: int, seconds: float) -> tuple[list[float], list[float], list[float]]:
+    """Milliseconds of ours, of APScheduler's, of the floor."""
     with tempfile.TemporaryDirectory() as folder:
-        base = Path(folder)
-        make_vault(base / "vault", count, base / "starts")
-        ours = daemon(base / "vault", base, base / "starts")
-        lowest = floor(base / "floor")
-    ours_ms, floor_ms = statistics.median(ours), statistics.median(lowest)
-    print(
-        f"lateness of {len(ours)} runs of {count} tasks: {ours_ms:.1f} ms median, {percentile(ours, 0.99):.1f} ms p99"
-        f" · floor {floor_ms:.1f} ms median · ratio {ours_ms / floor_ms:.1f}"
-    )
+        daemon, theirs = Daemon(Path(folder)), Path(folder, "theirs")
+        make_vault(daemon.vault, count, lambda number: note(number, count))
+        with daemon.running(), peer(count, theirs):
+            time.sleep(5)  # both have started all that they start
+            begin = time.time()
+            lowest = floor(begin + seconds)
+            time.sleep(1)
+            rows = daemon.ask("SELECT fire_time, result FROM runs WHERE fire_time > ? AND result NOT NULL", begin)
+        ours = [int(json.loads(result)["text"]) / 1e6 - 1000 * fire_time for fire_time, result in rows]
+        stamps = [int(line) for line in theirs.read_text().splitlines()]
+        return ours, [(stamp / 1e6 - 500) % 1000 for stamp in stamps if stamp / 1e9 > begin], lowest
+
+
+def measure(options: argparse.Namespace) -> Iterator[Finding]:
+    """Median and p99 for each number of tasks."""
+    points, floors = [], []
+    for count in (10, 100, 1000, 3600) if options.full else (100, 1000):
+        ours, theirs, lowest = lateness(count, options.seconds * (5 if options.full else 1))
+        points.append((count, median(ours)))
+        floors.append((count, median(lowest)))
+        for name, of, target in (("median", median, 2.0), ("p99", percentile, 5.0)):
+            yield Figure(
+                group="lateness",
+                name=f"{count:,} active tasks, {name} of {len(ours)}",
+                value=of(ours),
+                target=target,
+                floor=of(lowest),
+                floor_is="starting the same command at once",
+                peer=of(theirs),
+                peer_is="APScheduler 3.11",
+            )
+    yield Growth(group="lateness", name="median", unit="ms", points=tuple(points), floor=tuple(floors))
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, measure, seconds=60.0)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -23,6 +25,7 @@ def run(description: str, measure: Callable[[argparse.Namespace], Iterable[Findi
     for name, default in flags.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the daemon that was started ends with us
     findings = []
     for found in measure(options):
         print(found.line(), flush=True)

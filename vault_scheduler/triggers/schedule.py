@@ -250,9 +250,12 @@ class Schedule:
         day) or over 1,000 fire times (several triggers) is a lower bound, and `exact` is False.
         """
         after, upto = self._from(after), self._to(upto)
-        first = next(self.fires(after, upto), None)
-        if first is None:
+        first = self.next_after(after)
+        if first is None or first > upto:
             return None
+        second = self.next_after(first)
+        if second is None or second > upto:  # as nearly always: one at a time
+            return Due(first=first, count=1, newest=(first,)[:newest])
         count, exact = self._count(after, upto)
         return Due(first=first, count=count, newest=tuple(self._newest(after, upto, newest)), exact=exact)
 
