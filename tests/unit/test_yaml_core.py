@@ -7,7 +7,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault_scheduler.notes.yaml_core import YamlProblem, compose_mapping, load, quoted, scalar
+from vault_scheduler.notes.yaml_core import compose_mapping, load
+from vault_scheduler.notes.yaml_errors import YamlProblem
+from vault_scheduler.notes.yaml_writing import quoted, scalar
 
 MEANINGS = [
     ("off", "off"),  # YAML 1.1 says False

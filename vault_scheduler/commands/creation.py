@@ -15,7 +15,8 @@ from vault_scheduler.machine.config import Machine, machine_timezone
 from vault_scheduler.machine.place import Place, read_settings
 from vault_scheduler.notes.body import prompt as prompt_of
 from vault_scheduler.notes.note import Document
-from vault_scheduler.notes.yaml_core import YamlProblem, load
+from vault_scheduler.notes.yaml_core import load
+from vault_scheduler.notes.yaml_errors import YamlProblem
 from vault_scheduler.parsing.keys import ALIASES, KEYS
 from vault_scheduler.parsing.parser import parse_task
 from vault_scheduler.parsing.values import quoted

@@ -11,7 +11,8 @@ from datetime import date, datetime
 from vault_scheduler.daemon.pen import Pace
 from vault_scheduler.errors import BadValue
 from vault_scheduler.vault.daily_note import DailyNotes, find_daily_notes, new_note
-from vault_scheduler.vault.vault import Stamp, Vault
+from vault_scheduler.vault.sweep import Stamp
+from vault_scheduler.vault.vault import Vault
 
 LOOK_S = 30.0
 """How often a note that is not there yet is looked for: with the sweep, so that an idle machine wakes no more often."""

@@ -30,7 +30,8 @@ from vault_scheduler.planning.planner import is_going
 from vault_scheduler.run import Run
 from vault_scheduler.settings import Settings
 from vault_scheduler.task import ClaudeAction, CommandAction, PythonAction, Task
-from vault_scheduler.vault.vault import Stamp, Vault
+from vault_scheduler.vault.sweep import Stamp
+from vault_scheduler.vault.vault import Vault
 
 _REMEMBERED = timedelta(hours=2)
 """An edit is judged once its note has been left alone (`note_quiet`, at most an hour); so long after it has ended, or

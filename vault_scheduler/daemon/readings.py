@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 
 from vault_scheduler.platform.replace import digest
 from vault_scheduler.vault.sightings import Believed, Sightings
-from vault_scheduler.vault.vault import Stamp, Vault, Written
+from vault_scheduler.vault.sweep import Stamp
+from vault_scheduler.vault.vault import Vault, Written
 
 SWEEP_S = 30.0
 """The folder is looked over this often, because watchers miss events."""

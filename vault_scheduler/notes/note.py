@@ -10,15 +10,9 @@ import frontmatter
 
 from vault_scheduler.errors import NoteRefused
 from vault_scheduler.notes.headings import Heading, Outline, Section, find_section, outline
-from vault_scheduler.notes.yaml_core import (
-    Entry,
-    FrontmatterHandler,
-    MappingSpans,
-    YamlProblem,
-    compose_mapping,
-    quoted,
-    scalar,
-)
+from vault_scheduler.notes.yaml_core import Entry, FrontmatterHandler, MappingSpans, compose_mapping
+from vault_scheduler.notes.yaml_errors import YamlProblem
+from vault_scheduler.notes.yaml_writing import quoted, scalar
 
 _BOM = b"\xef\xbb\xbf"
 _OPENING = re.compile(rb"---[ \t]*(\r?\n|\Z)")

@@ -14,6 +14,8 @@ from typing import Any
 import yaml
 from frontmatter.default_handlers import YAMLHandler
 
+from vault_scheduler.notes.yaml_errors import YamlProblem, explain
+
 try:
     from yaml import CSafeLoader as _Base
 except ImportError:  # PyYAML built without libyaml
@@ -35,17 +37,6 @@ _MAP = "tag:yaml.org,2002:map"
 _NOT_BREAKS = "\u0085\u2028\u2029\ufeff"
 _HIDDEN = re.compile(f"[{_NOT_BREAKS}\ud800-\udfff]")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x84\x86-\x9f\ufffe\uffff]")
-
-
-class YamlProblem(ValueError):
-    """YAML that is not plainly valid: what, on which line (0-based in the text), for which key, and the fix."""
-
-    def __init__(self, message: str, line: int = 0, key: str = "", fix: str = "") -> None:
-        self.message = message
-        self.line = line
-        self.key = key
-        self.fix = fix
-        super().__init__(message)
 
 
 class CoreLoader(_Base):
@@ -95,7 +86,7 @@ def load(text: str) -> object:
     try:
         node = loader.get_single_node()
     except yaml.YAMLError as error:
-        raise _explain(error, text) from None
+        raise explain(error, text) from None
     finally:
         loader.dispose()
     return None if node is None else _Construction(restore).value(node, 0)
@@ -134,7 +125,7 @@ def _refuse_deep(text: str) -> None:
             if depth > MAX_DEPTH:
                 raise _too_deep(event.start_mark.line)
     except yaml.YAMLError as error:
-        raise _explain(error, text) from None
+        raise explain(error, text) from None
 
 
 def _is(event: Any, kind: type[yaml.Event]) -> bool:
@@ -253,53 +244,6 @@ def _duplicate(key: str, first: int, second: int) -> YamlProblem:
     )
 
 
-_KEY_LINE = re.compile(r"([A-Za-z_][\w -]*):[ \t]+(\S.*?)(?:[ \t]+#.*)?[ \t\r]*$")
-_ITEM_LINE = re.compile(r"([ \t]*-[ \t]+)([^\s\"'\[{|>].*?)(?:[ \t]+#.*)?[ \t\r]*$")
-_LIST_KEY = re.compile(r"([A-Za-z_][\w-]*):[ \t\r]*$")
-_START_MATTERS = ("while scanning a quoted scalar", "while parsing a flow sequence", "while parsing a flow mapping")
-
-
-def _explain(error: yaml.YAMLError, text: str) -> YamlProblem:
-    """A parser's error as a problem on the line that a person has to change, with the line to write if it is known."""
-    mark = getattr(error, "problem_mark", None)
-    context = getattr(error, "context", None) or ""
-    if context in _START_MATTERS:
-        mark = getattr(error, "context_mark", None) or mark
-    line = mark.line if mark else 0
-    lines = text.split("\n")
-    source = lines[line] if line < len(lines) else ""
-    message = str(getattr(error, "problem", None) or error).split("\n")[0]
-    if "\t" in source[: len(source) - len(source.lstrip())]:
-        return YamlProblem("a tab indents the line", line, "", "Indent with spaces")
-    if item := _ITEM_LINE.match(source):
-        key = next((above[1] for above in map(_LIST_KEY.match, reversed(lines[:line])) if above), "")
-        why = _why_quotes(item[2]) or f"YAML: {message}"
-        return YamlProblem(why, line, key, f"Quote the value: {item[1].lstrip()}{quoted(item[2])}")
-    return _explain_line(f"YAML: {message}", line, source)
-
-
-def _explain_line(message: str, line: int, source: str) -> YamlProblem:
-    found = _KEY_LINE.match(source)
-    if found is None:
-        return YamlProblem(message, line, "", "Write one `key: value` per line")
-    key, value = found[1], found[2]
-    if value[0] in "\"'":
-        return YamlProblem(message, line, key, "Close the quote on the same line, and put nothing after it")
-    if value[0] in "[{" and not value.startswith("{{"):
-        return YamlProblem(message, line, key, "Close the bracket, or put quotes around the value")
-    return YamlProblem(_why_quotes(value) or message, line, key, f"Quote the value: {key}: {quoted(value)}")
-
-
-def _why_quotes(value: str) -> str:
-    """In other words than the parser's: "did not find expected alphabetic or numeric character" helps nobody."""
-    if value[0] in "*&!%@`?|>":
-        return f"YAML needs quotes around a value that starts with {value[0]!r}"
-    return 'YAML needs quotes around a value with ": " in it' if ": " in f"{value} " else ""
-
-
-# --- spans -----------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One top-level `key: value` in the text: character offsets of both, value_end without trailing blank lines."""
@@ -330,7 +274,7 @@ def compose_mapping(text: str) -> MappingSpans | None:
     try:
         return _spans(hidden, restore)
     except yaml.YAMLError as error:
-        raise _explain(error, text) from None
+        raise explain(error, text) from None
 
 
 def _spans(text: str, restore: Callable[[str], str]) -> MappingSpans | None:
@@ -374,38 +318,3 @@ def _node_span(events: Iterator[Any]) -> tuple[int, int]:
         if depth == 0:
             return first.start_mark.index, end
         event = next(events)
-
-
-# --- writing one value -----------------------------------------------------------------------------------
-
-_DATE = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d)?\Z")
-_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*(?: [A-Za-z0-9_./(][A-Za-z0-9_./()-]*)*\Z")
-_WORDS = frozenset(["y", "n", "yes", "no", "on", "off", "true", "false", "null", "none", "nan", "inf"])
-_ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
-_MUST_ESCAPE = re.compile('["\\\\\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]')
-
-
-def quoted(value: str) -> str:
-    """The text in double quotes, on one line, valid in YAML 1.1, 1.2 and JSON; undecodable bytes become U+FFFD."""
-    value = re.sub("[\ud800-\udfff]", "\ufffd", value)
-    return '"' + _MUST_ESCAPE.sub(lambda m: _ESCAPES.get(m[0]) or f"\\u{ord(m[0]):04x}", value) + '"'
-
-
-def scalar(value: str | bool | int | None, *, old: str = "", flow: bool = False) -> str:
-    """The source of a value that YAML 1.1 and 1.2 readers take for it, in the quote style of the `old` source."""
-    if value is None:
-        return "null" if flow else ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return str(value)
-    if old.startswith("'") and not _MUST_ESCAPE.search(value.replace('"', "").replace("\\", "")):
-        return "'" + value.replace("'", "''") + "'"
-    if flow or old.startswith('"') or not _is_plain(value):
-        return quoted(value)
-    return value
-
-
-def _is_plain(value: str) -> bool:
-    """Whether it may stand without quotes: words, and dates in the form that Obsidian's property editor writes."""
-    return bool(_DATE.match(value)) or bool(_PLAIN.match(value) and value.lower() not in _WORDS)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 
 from vault_scheduler.notes.note import Document
-from vault_scheduler.notes.yaml_core import YamlProblem, load, quoted
+from vault_scheduler.notes.yaml_core import load
+from vault_scheduler.notes.yaml_errors import YamlProblem
+from vault_scheduler.notes.yaml_writing import quoted
 from vault_scheduler.parsing.keys import ALIASES, KEYS
 from vault_scheduler.parsing.values import CLOSING_QUOTES, OPENING_QUOTES
 

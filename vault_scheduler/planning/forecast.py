@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from vault_scheduler.planning.budget import affordable
@@ -18,11 +18,8 @@ from vault_scheduler.planning.foreseen import Expected, Forecast, Foreseen, Unde
 from vault_scheduler.planning.planner import (
     DELETED,
     Agenda,
-    Candidate,
     Limits,
-    Range,
     Standing,
-    State,
     is_going,
     plan_fire_times,
     standing,
@@ -30,9 +27,10 @@ from vault_scheduler.planning.planner import (
     take_turns,
     vault_off,
 )
-from vault_scheduler.run import Outcome, Run, RunState, TriggerKind, counts_as_run, fire_key, run_id, run_key
+from vault_scheduler.planning.simulated import Active, Tracked, goes_on, unstarted
+from vault_scheduler.run import Outcome, Run, RunState, TriggerKind, counts_as_run, fire_key, run_key
 from vault_scheduler.settings import Settings, resolve
-from vault_scheduler.task import ClaudeAction, Policies, Task
+from vault_scheduler.task import ClaudeAction, Task
 
 MOST_EFFORT = 1_000_000
 """Where a simulation stops: about 100,000 fire times, fewer where many runs wait at once."""
@@ -68,65 +66,6 @@ def forecast(
     return simulation.play(now, effort)
 
 
-@dataclass(slots=True, kw_only=True)
-class _Tracked:
-    """A task in the simulation: the counterpart of the daemon's."""
-
-    task: Task
-    takes: timedelta
-    held: str
-    policies: Policies
-    watermark: datetime
-    started: int
-    standing: Standing
-    fire_time: datetime | None = None  # the next one after the watermark
-
-    @property
-    def is_used_up(self) -> bool:
-        return self.task.max_runs is not None and self.started >= self.task.max_runs
-
-
-@dataclass(slots=True, kw_only=True)
-class _Active:
-    """A run that has not ended."""
-
-    candidate: Candidate
-    was_claimed: bool = False  # before the forecast
-    parent: str = ""
-    ends_at: datetime | None = None  # None: it waits
-    outcome: Outcome = Outcome.SUCCESS  # how it ends then
-    reason: str = ""
-    waits_for: str = ""
-    waits_since: datetime | None = None
-    waited: Counter[str] = field(default_factory=Counter)  # seconds for each of what it waited for
-
-    @property
-    def run(self) -> Run:
-        return self.candidate.run
-
-    def wait(self, waits_for: str, now: datetime) -> None:
-        """From now on it waits for this ("": for nothing any more)."""
-        if self.waits_for and self.waits_since is not None:
-            self.waited[self.waits_for] += round((now - self.waits_since).total_seconds())
-        self.waits_for, self.waits_since = waits_for, now
-
-    def foreseen(self, outcome: Outcome, reason: str = "") -> Foreseen:
-        longest = self.waited.most_common(1)
-        return Foreseen(
-            task=self.run.task,
-            trigger=self.run.trigger,
-            fire_time=self.run.fire_time,
-            outcome=outcome,
-            reason=reason,
-            run=self.run.id if self.was_claimed else "",
-            parent=self.parent,
-            starts_at=self.run.started_at,
-            ends_at=self.ends_at,
-            waits_for=self.waits_for or (longest[0][0] if longest and longest[0][1] else ""),
-            waits=timedelta(seconds=self.waited.total()),
-        )
-
-
 class _Simulation:
     """The daemon's tick, from one moment at which something happens to the next."""
 
@@ -144,9 +83,9 @@ class _Simulation:
         self._followers = followers
         self._spent = spent
         self._limits = Limits(max_parallel=settings.max_parallel, max_claude=settings.max_claude)
-        self._tracked: dict[str, _Tracked] = {}
+        self._tracked: dict[str, Tracked] = {}
         self._agenda = Agenda()
-        self._active: dict[str, _Active] = {}
+        self._active: dict[str, Active] = {}
         self._waiting: set[str] = set()
         self._of_task: Counter[str] = Counter()  # runs that have not ended
         self._ends: list[tuple[datetime, str]] = []
@@ -156,7 +95,7 @@ class _Simulation:
 
     def track(self, each: Expected, now: datetime) -> None:
         """This task is one of the vault's."""
-        tracked = _Tracked(
+        tracked = Tracked(
             task=each.task,
             takes=each.takes,
             held=each.held,
@@ -171,12 +110,12 @@ class _Simulation:
     def take_over(self, each: Underway, now: datetime) -> None:
         """This run has been claimed: it goes on, waits on, or (the task is off by now) ends unstarted."""
         run = each.candidate.run
-        active = _Active(
+        active = Active(
             candidate=each.candidate, was_claimed=True, ends_at=each.ends_at, outcome=each.outcome, reason=each.reason
         )
         tracked = self._tracked.get(run.task)
         is_off = bool(vault_off(self._settings, now))
-        if each.ends_at is None and (tracked is None or not _goes_on(run, tracked.standing, is_off)):
+        if each.ends_at is None and (tracked is None or not goes_on(run, tracked.standing, is_off)):
             blocked = tracked is not None and tracked.standing.state.blocks
             reason = tracked.standing.reason if tracked else DELETED
             self._foreseen.append(active.foreseen(Outcome.BLOCKED if blocked else Outcome.SKIPPED, reason))
@@ -228,7 +167,7 @@ class _Simulation:
                 self._end(active, active.outcome, active.reason)
         return ended
 
-    def _end(self, active: _Active, outcome: Outcome, reason: str = "") -> None:
+    def _end(self, active: Active, outcome: Outcome, reason: str = "") -> None:
         self._foreseen.append(active.foreseen(outcome, reason))
         self._waiting.discard(active.run.id)
         del self._active[active.run.id]
@@ -241,7 +180,7 @@ class _Simulation:
             if tracked is not None and tracked.is_used_up:
                 self._schedule_look(tracked)
 
-    def _schedule_look(self, tracked: _Tracked) -> None:
+    def _schedule_look(self, tracked: Tracked) -> None:
         moments = [tracked.standing.until] if tracked.standing.until else []
         fires = tracked.standing.armed and not tracked.is_used_up
         tracked.fire_time = tracked.task.schedule.next_after(tracked.watermark) if fires else None
@@ -259,7 +198,7 @@ class _Simulation:
                 self._fire(tracked, now)
             self._schedule_look(tracked)
 
-    def _fire(self, tracked: _Tracked, now: datetime) -> None:
+    def _fire(self, tracked: Tracked, now: datetime) -> None:
         task, overlapping = tracked.task, self._of_task[tracked.task.id] > 0
         # Nothing lies between the watermark and a fire time that is now: to look there again would only take long.
         is_now = tracked.fire_time == now
@@ -273,12 +212,12 @@ class _Simulation:
             absence=lambda _: _NOT_RUNNING,
             room=self._room(tracked),
         )
-        self._foreseen += [_unstarted(task.id, gap) for gap in plan.ranges]
+        self._foreseen += [unstarted(task.id, gap) for gap in plan.ranges]
         for fire_time in plan.claims:
             self._claim(tracked, TriggerKind.AT, fire_key(task.id, fire_time), fire_time, now, overlaps=overlapping)
         tracked.watermark = max(plan.watermark, tracked.watermark)
 
-    def _room(self, tracked: _Tracked) -> int | None:
+    def _room(self, tracked: Tracked) -> int | None:
         if tracked.task.max_runs is None:
             return None
         runs = (active.run for active in self._active.values() if active.run.task == tracked.task.id)
@@ -294,7 +233,7 @@ class _Simulation:
         for parent, child in pairs:
             self._follow(parent, self._tracked[child], now, overlapping=child in busy)
 
-    def _follow(self, parent: Run, child: _Tracked, now: datetime, *, overlapping: bool) -> None:
+    def _follow(self, parent: Run, child: Tracked, now: datetime, *, overlapping: bool) -> None:
         task, stands = child.task, child.standing
         starts = stands.armed and not child.is_used_up and qualifies(task.after_outcome, parent.outcome)
         if not starts or not is_due(task, now, stands.since):
@@ -315,7 +254,7 @@ class _Simulation:
 
     def _claim(
         self,
-        tracked: _Tracked,
+        tracked: Tracked,
         kind: TriggerKind,
         key: str,
         fire_time: datetime,
@@ -323,30 +262,12 @@ class _Simulation:
         *,
         overlaps: bool,
         parent: str = "",
-    ) -> _Active:
-        fire_time = fire_time.replace(microsecond=0)  # as the ledger keeps it
-        run = Run(
-            id=run_id(key, fire_time),
-            key=key,
-            task=tracked.task.id,
-            path=tracked.task.path,
-            trigger=kind,
-            fire_time=fire_time,
-            claimed_at=now,
-            reserved_usd=_cap(tracked.task),
-        )
-        candidate = Candidate(
-            run=run,
-            type=tracked.task.type,
-            overlap=tracked.policies.overlap,
-            group=tracked.policies.group,
-            overlaps=overlaps,
-        )
-        active = _Active(candidate=candidate, parent=parent)
+    ) -> Active:
+        active = Active(candidate=tracked.candidate(kind, key, fire_time, now, overlaps=overlaps), parent=parent)
         self._add(active)
         return active
 
-    def _add(self, active: _Active) -> None:
+    def _add(self, active: Active) -> None:
         self._active[active.run.id] = active
         self._of_task[active.run.task] += 1
         if not is_going(active.run):
@@ -374,7 +295,7 @@ class _Simulation:
             self._end(active, Outcome.CANCELLED, SUPERSEDED)
         return bool(stopped or refused) and bool(self._waiting)
 
-    def _start_if_affordable(self, active: _Active, now: datetime) -> bool:
+    def _start_if_affordable(self, active: Active, now: datetime) -> bool:
         refusal = self._refusal(active.run, now) if active.run.reserved_usd else ""
         if refusal:
             self._end(active, Outcome.SKIPPED, refusal)
@@ -401,7 +322,7 @@ class _Simulation:
             or ""
         )
 
-    def _start(self, active: _Active, now: datetime) -> None:
+    def _start(self, active: Active, now: datetime) -> None:
         run, tracked = active.run, self._tracked[active.run.task]
         if run.never_started and counts_as_run(run.trigger):
             tracked.started += 1
@@ -410,25 +331,3 @@ class _Simulation:
         active.ends_at = now + tracked.takes
         self._waiting.discard(run.id)
         heapq.heappush(self._ends, (active.ends_at, run.id))
-
-
-def _cap(task: Task) -> float:
-    return task.action.max_usd if isinstance(task.action, ClaudeAction) else 0.0
-
-
-def _goes_on(run: Run, stands: Standing, vault_is_off: bool) -> bool:
-    """Whether a run that waits is not given up as pointless: run-now works on a paused task, in an active vault."""
-    asked_for = run.trigger is TriggerKind.REQUEST and stands.state in (State.PAUSED, State.DONE)
-    return stands.armed or (asked_for and not vault_is_off)
-
-
-def _unstarted(task: str, gap: Range) -> Foreseen:
-    return Foreseen(
-        task=task,
-        trigger=TriggerKind.AT,
-        fire_time=gap.first,
-        outcome=gap.outcome,
-        reason=gap.reason,
-        last_fire_time=gap.last if gap.count > 1 else None,
-        count=gap.count,
-    )

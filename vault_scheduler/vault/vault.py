@@ -1,7 +1,6 @@
 """The vault on disk: where things are, which notes are tasks, reading and editing notes.
 
-Paths inside the vault are given as text, relative to it, with forward slashes and in Unicode form NFC; the same name
-may be spelt otherwise on disk (macOS and some sync programs store NFD).
+Paths inside the vault are given as text, as `spelling` has them.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-import unicodedata
 from collections.abc import Iterator, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -21,35 +19,12 @@ from vault_scheduler.platform.late_writes import Settled, restore_leftover, sett
 from vault_scheduler.platform.replace import Change, Replaced, digest, read_regular, replace_file
 from vault_scheduler.platform.temp_files import LeftoverKind, clean, create_file
 from vault_scheduler.vault.ignored import is_conflict_copy, reason_to_skip
+from vault_scheduler.vault.spelling import lies_in, normal, spelt_on_disk
+from vault_scheduler.vault.sweep import LEAVES_THE_VAULT, Stamp, Sweep, Sweeper
 
-LEAVES_THE_VAULT = "it is a link that leaves the vault"
 MAX_NOTE_BYTES = 8 * 2**20
 MAX_TASK_BYTES = 2**20  # the daemon reads these between two fire times: the worst of this size takes it a second
 LEFT_BEHIND_S = 60.0  # a younger temp may belong to an edit that is going on
-
-
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """What `stat` says of a file: equal stamps mean that it need not be read again. Times in nanoseconds."""
-
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-    inode: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sweep:
-    """One look at the tasks folder."""
-
-    notes: dict[str, Stamp]
-    skipped: dict[str, str]  # markdown files that are never scheduled, and why
-    unreadable: tuple[str, ...] = ()  # folders that could not be listed: what is below them is not gone, but unknown
-    there: bool = True  # False: the vault is away (unmounted, not synced yet), and nothing in it counts as gone
-
-    def knows(self, rel: str) -> bool:
-        """Whether the absence of a path from `notes` means that the note is gone."""
-        return self.there and not any(rel.startswith(f"{folder}/") for folder in self.unreadable)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,9 +113,9 @@ class Vault:
         devices = self._look_at_devices()
         if devices is None:
             return Sweep(notes={}, skipped={}, there=False)
-        if not _lies_in(os.path.realpath(self.tasks_folder), self._root_prefix):
+        if not lies_in(os.path.realpath(self.tasks_folder), self._root_prefix):
             return Sweep(notes={}, skipped={self._tasks_rel: LEAVES_THE_VAULT}, there=False)
-        sweep = _Sweeper(self._root_prefix).sweep(self.tasks_folder, self._tasks_rel)
+        sweep = Sweeper(self._root_prefix).sweep(self.tasks_folder, self._tasks_rel)
         is_other = self._devices is not None and devices != self._devices
         if self._look_at_devices() != devices or (is_other and self._known.isdisjoint(sweep.notes)):
             return Sweep(notes={}, skipped={}, there=False)
@@ -260,8 +235,8 @@ class Vault:
         """Where a vault-relative path really is. Raises NoteUnreadable if that is outside the vault."""
         if "\0" in rel:
             raise NoteUnreadable(rel, "no file can have this name")
-        real = os.path.realpath(_spelt_on_disk(self._root_prefix, normal(rel)))
-        if not _lies_in(real, self._root_prefix) or ".." in rel.split("/"):
+        real = os.path.realpath(spelt_on_disk(self._root_prefix, normal(rel)))
+        if not lies_in(real, self._root_prefix) or ".." in rel.split("/"):
             raise NoteUnreadable(rel, "it lies outside the vault")
         return Path(real)
 
@@ -280,11 +255,6 @@ def _written(rel: str, replaced: Replaced) -> Written:
     return Written(path=rel, before_hash=replaced.before_hash, after_hash=replaced.after_hash, replaced=replaced)
 
 
-def normal(rel: str) -> str:
-    """Unicode form NFC, in which paths are compared."""
-    return rel if rel.isascii() else unicodedata.normalize("NFC", rel)
-
-
 def find_vault(start: Path, system_folder: str = "00_system") -> Path:
     """The vault at or above `start`, itself or in `./vault`: a folder that holds the system folder with `tasks`.
 
@@ -296,116 +266,3 @@ def find_vault(start: Path, system_folder: str = "00_system") -> Path:
             if (candidate / system_folder / "tasks").is_dir():
                 return candidate
     raise VaultNotFound(str(start), system_folder)
-
-
-def _lies_in(real: str, prefix: str) -> bool:
-    return real.startswith(prefix)
-
-
-def _spelt_on_disk(prefix: str, rel: str) -> str:
-    """The path of `rel`, each part spelt as it is on disk if it is there in another Unicode form."""
-    path = prefix + rel
-    if rel.isascii() or os.path.lexists(path):
-        return path
-    folder = Path(prefix)
-    for part in rel.split("/"):
-        folder = folder / (part if os.path.lexists(folder / part) else _other_spelling(folder, part))
-    return str(folder)
-
-
-def _other_spelling(folder: Path, name: str) -> str:
-    try:
-        with os.scandir(folder) as entries:
-            return next((entry.name for entry in entries if normal(entry.name) == name), name)
-    except OSError:
-        return name
-
-
-class _Sweeper:
-    """The state of one sweep."""
-
-    def __init__(self, root_prefix: str) -> None:
-        self._root_prefix = root_prefix
-        self._notes: dict[str, Stamp] = {}
-        self._skipped: dict[str, str] = {}
-        self._unreadable: list[str] = []
-        self._visited: set[tuple[int, int]] = set()
-        self._links: list[tuple[Path, str]] = []
-
-    def sweep(self, folder: Path, rel: str) -> Sweep:
-        self._folder(folder, rel)
-        while self._links:  # after everything real, so that a note is listed under its own path
-            self._folder(*self._links.pop(0))
-        return Sweep(notes=self._notes, skipped=self._skipped, unreadable=tuple(self._unreadable))
-
-    def _folder(self, folder: Path, rel: str) -> None:
-        pending = [(folder, rel)]
-        while pending:
-            folder, rel = pending.pop()
-            try:
-                found = folder.stat()
-                if (found.st_dev, found.st_ino) in self._visited:
-                    continue
-                self._visited.add((found.st_dev, found.st_ino))
-                with os.scandir(folder) as entries:
-                    pending += self._entries(entries, rel)
-            except OSError:
-                self._unreadable.append(rel)
-
-    def _entries(self, entries: Iterator[os.DirEntry[str]], rel: str) -> list[tuple[Path, str]]:
-        """Take the notes of one folder; return its subfolders."""
-        folders = []
-        for entry in entries:
-            name = entry.name
-            if name[0] == ".":
-                continue
-            path = f"{rel}/{normal(name)}"
-            if entry.is_dir(follow_symlinks=False):
-                if self._wanted(path, name, is_file=False):
-                    folders.append((Path(entry.path), path))
-            elif entry.is_symlink():
-                self._link(entry, path)
-            elif name[-3:].lower() == ".md" and self._wanted(path, name, is_file=True):
-                with contextlib.suppress(FileNotFoundError):  # removed since it was listed
-                    self._note(path, name, entry.stat(follow_symlinks=False))
-        return folders
-
-    def _wanted(self, path: str, name: str, *, is_file: bool) -> bool:
-        reason = reason_to_skip(name, is_file)
-        if reason is not None:
-            self._skipped[printable(path)] = reason
-        return reason is None
-
-    def _note(self, path: str, name: str, found: os.stat_result) -> None:
-        if not stat.S_ISREG(found.st_mode):
-            self._skipped[path] = "it is not a regular file"
-            return
-        if path in self._notes:
-            self._skipped[path] = "another note has the same name in another Unicode form"
-            if name != normal(name):
-                return
-        self._notes[path] = Stamp(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
-
-    def _link(self, entry: os.DirEntry[str], path: str) -> None:
-        is_folder = entry.is_dir()
-        if not is_folder and entry.name[-3:].lower() != ".md":
-            return
-        if not self._wanted(path, entry.name, is_file=not is_folder):
-            return
-        if not _lies_in(os.path.realpath(entry.path), self._root_prefix):
-            self._skipped[path] = LEAVES_THE_VAULT
-        elif is_folder:
-            self._links.append((Path(entry.path), path))
-        else:
-            self._linked_note(entry, path)
-
-    def _linked_note(self, entry: os.DirEntry[str], path: str) -> None:
-        try:
-            self._note(path, entry.name, entry.stat())
-        except OSError:
-            self._skipped[path] = "it is a link to a file that is not there"
-
-
-def printable(path: str) -> str:
-    """A path that can be stored and shown, whatever bytes its name holds."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
