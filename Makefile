@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 # pytest keeps what it makes of the assertions of the tests; to make it anew takes each worker some seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check bench sweep torture format requirements wheel-test clean live
+.PHONY: demo test check bench sweep torture format requirements wheel-test clean live systemd
 
 $(STAMP): requirements/dev.txt pyproject.toml
 	@test -x $(BIN)/python || python3 -m venv $(VENV)
@@ -28,6 +28,10 @@ test: $(STAMP)
 # One Claude task against the real API, for some cents; the key is taken from the environment.
 live: $(STAMP)
 	$(BIN)/python -m pytest -q -rs -m live tests/live
+
+# The service under a real systemd, which need not run on this machine: root, namespaces, half a minute.
+systemd: $(STAMP)
+	tests/systemd/in_a_manager $(BIN)/python -m pytest -q -rs -m systemd tests/systemd
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
