@@ -336,8 +336,8 @@ def test_what_could_not_be_committed_is_not_planned_twice(world: World) -> None:
     ("policy", "expected"),
     [
         ("", "11:00 success"),
-        ("max_late: 30m", "11:00 missed 1: not running"),
-        ("catch_up: skip", "11:00 missed 1: not running"),
+        ("max_late: 30m", "11:00 missed 1: the scheduler was off"),
+        ("catch_up: skip", "11:00 missed 1: the scheduler was off"),
         ("catch_up: all\nmax_late: 30m", "11:00 success"),
     ],
 )

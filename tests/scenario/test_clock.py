@@ -195,9 +195,9 @@ def test_machine_that_starts_with_a_clock_ahead(world: World) -> None:
     world.start()
     world.advance_to("10:30")
     world.down_until("14:30")
-    assert world.history() == ["11:00-14:00 missed 4: not running"]
+    assert world.history() == ["11:00-14:00 missed 4: the scheduler was off"]
     world.suspend(-2 * 3600)  # 12:30
-    assert world.history() == ["11:00-12:00 missed 2: not running"]
+    assert world.history() == ["11:00-12:00 missed 2: the scheduler was off"]
     world.advance_to("15:01")
     assert world.history()[1:] == ["13:00 success", "14:00 success", "15:00 success"]
     assert world.log().count("missed") == 1

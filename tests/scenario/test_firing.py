@@ -85,7 +85,7 @@ def test_restart_catches_up_unless_the_trigger_was_edited(world: World, edited: 
         world.edit("a", "0 * * * *", "30 * * * *")
     world.clock.advance(3 * 3600)
     world.start()
-    assert world.history() == ([] if edited else ["11:00-12:00 missed 2: not running", "13:00 success"])
+    assert world.history() == ([] if edited else ["11:00-12:00 missed 2: the scheduler was off", "13:00 success"])
     world.advance_to("13:59")
     assert world.history()[-1:] == (["13:30 success"] if edited else ["13:00 success"])
 
@@ -139,7 +139,7 @@ def test_downtime_says_that_nothing_was_running(world: World) -> None:
     world.command("a", 'cron: "0 * * * *"\ncatch_up: skip')
     world.start()
     world.down_until("2026-11-22 10:30")
-    assert world.history() == ["11:00-10:00 missed 48: not running"]
+    assert world.history() == ["11:00-10:00 missed 48: the scheduler was off"]
 
 
 def test_at_most_a_hundred_are_made_up_for(world: World) -> None:
@@ -234,7 +234,7 @@ def test_note_of_a_phone_arrives_late(world: World) -> None:
     world.command("a", "at: 2026-11-20T09:30", age_s=3 * 3600)
     world.command("b", "at: 2026-11-20T09:30\nmax_late: 10m", age_s=3 * 3600)
     world.advance(60)
-    assert world.history() == ["09:30 success", "09:30 missed 1: not running"]
+    assert world.history() == ["09:30 success", "09:30 missed 1: the scheduler was off"]
 
 
 def test_time_long_past_is_a_problem_and_no_run(world: World) -> None:

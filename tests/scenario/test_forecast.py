@@ -304,7 +304,7 @@ def test_what_the_daemon_missed_comes_first(world: World) -> None:
     told = page(world, timedelta(minutes=30)).splitlines()
     assert told[3:6] == [
         "Late",
-        "  Fri 2026-11-20 10:20  strict  5 × missed: not running",
+        "  Fri 2026-11-20 10:20  strict  5 × missed: the scheduler was off",
         "  Fri 2026-11-20 10:30  daily   starts at once",
     ]
 

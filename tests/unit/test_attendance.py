@@ -17,7 +17,7 @@ def test_reasons_of_an_absence() -> None:
     """Not running before the start, asleep during a suspend, away with the vault, stopped awake, else too busy."""
     there = Attendance()
     assert not there.notice(NOW, 0)
-    assert there.absence(after(-1)) == "not running"
+    assert there.absence(after(-1)) == "the scheduler was off"
     assert not there.notice(after(30), 30)
     assert there.absence(after(20)) == "too busy"
     assert not there.notice(after(3600), 40)

@@ -25,6 +25,11 @@ def test_files_are_named_after_the_day() -> None:
     assert file_name(DAY, "", 2) == "2026-11-22-part2.md"
 
 
+def test_a_new_log_names_the_day_in_words() -> None:
+    """The file's name, which Obsidian shows as a title, has the date already."""
+    assert new_file(DAY) == b"# Sunday, 22 November 2026\n\n"
+
+
 def test_a_line_is_added_once_and_replaced_in_place() -> None:
     """A range that grows, or a delivery after a crash, changes its own line."""
     data = put_lines(new_file(DAY), {**line("r-1"), **line("r-2")})

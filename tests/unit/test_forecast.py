@@ -223,10 +223,10 @@ DAILY = task("a", "0 9 * * *")
     ("late", "expected"),
     [
         (DAILY, ["09:00 a 10:00-10:01"]),
-        (task("a", "0 9 * * *", catch_up=CatchUp.SKIP), ["09:00 a missed: not running"]),
+        (task("a", "0 9 * * *", catch_up=CatchUp.SKIP), ["09:00 a missed: the scheduler was off"]),
         (task("a", "0,20,40 9 * * *", catch_up=CatchUp.ALL),
          ["09:00 a 10:00-10:01", "09:20 a 10:01-10:02 [overlap 1]", "09:40 a 10:02-10:03 [overlap 2]"]),
-        (task("a", "0,20,40 9 * * *"), ["09:00 a missed: not running (2)", "09:40 a 10:00-10:01"]),
+        (task("a", "0,20,40 9 * * *"), ["09:00 a missed: the scheduler was off (2)", "09:40 a 10:00-10:01"]),
     ],
 )  # fmt: skip
 def test_what_went_by_unseen_comes_first(late: Task, expected: list[str]) -> None:

@@ -7,7 +7,15 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from vault_scheduler.notes.note import Document
-from vault_scheduler.text.harmless import clean, fenced, harmless_markdown, head_and_tail, one_line, plain_line
+from vault_scheduler.text.harmless import (
+    clean,
+    fenced,
+    harmless_markdown,
+    head_and_tail,
+    message_line,
+    one_line,
+    plain_line,
+)
 
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
@@ -210,6 +218,44 @@ def test_one_line_holds_no_markdown(text: str) -> None:
         "bullet_list_open", "bullet_list_close", "list_item_open", "list_item_close",
         "paragraph_open", "paragraph_close", "inline", "text", "text_special",
     }  # fmt: skip
+
+
+@given(HOSTILE)
+@settings(max_examples=300, deadline=None)
+def test_a_message_holds_text_and_code_that_does_nothing(text: str) -> None:
+    """Our messages quote what stands in notes: of their markdown nothing is left but inert code spans."""
+    line = message_line(text)
+    assert "\n" not in line
+    tokens = flat(f"- 07:00 {line} end")
+    assert {t.type for t in tokens} <= {
+        "bullet_list_open", "bullet_list_close", "list_item_open", "list_item_close",
+        "paragraph_open", "paragraph_close", "inline", "text", "text_special", "code_inline",
+    }  # fmt: skip
+    code = [t.content.lstrip() for t in tokens if t.type == "code_inline"]
+    assert [each for each in code if each.startswith(("=", "$")) or "%%" in each or "<%" in each] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("cron: `*/5 * * * *` is *not* quoted", "cron: `*/5 * * * *` is \\*not\\* quoted"),
+        ("`a` and `b`", "`a` and `b`"),
+        ("`= this.file`, `$= x`, ` `, `a %% b`", "\\`\\= this.file\\`, \\`\\$\\= x\\`, \\` \\`, \\`a \\%\\% b\\`"),
+        ("half `open", "half \\`open"),
+    ],
+)
+def test_a_message_shows_as_code_what_it_quotes(text: str, line: str) -> None:
+    """Unless a plugin would run it."""
+    assert message_line(text) == line
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [("[[Kitchen]]: done", True), ("- [[a|b]]: c", True), ("[[a]]:: b", False), ("[a]: https://x.test", False)],
+)
+def test_a_colon_behind_a_wikilink_is_one(text: str, same: bool) -> None:
+    """It defines no link, as it would behind another label; two of them are a field of Dataview."""
+    assert (harmless_markdown(text) == text) is same
 
 
 def test_lines_are_cut_to_their_limit() -> None:

@@ -221,6 +221,20 @@ def test_a_log_line_is_one_line_with_the_first_words_of_the_result() -> None:
     assert "\n" not in log_line(hostile, BERLIN)
 
 
+def test_a_log_line_tells_links_as_they_are_read() -> None:
+    """The line has one link, to the task; what the answer links is told by name."""
+    text = "See [[Projects/Site|the site]], [[Notes/Bread]] and [the docs](https://x.test/a?b)."
+    linked = Result(outcome=Outcome.SUCCESS, text=text, markdown=True)
+    assert "· See the site, Bread and the docs. ^r-" in log_line(replace(RUN, result=linked), BERLIN)
+
+
+def test_a_question_is_asked() -> None:
+    """Not merely `blocked`, as where nobody is logged in."""
+    asks = Result(outcome=Outcome.BLOCKED, question="Which one?")
+    run = replace(RUN, outcome=Outcome.BLOCKED, reason="Which one?", result=asks)
+    assert facts_of(run) == ("41 s", "asks: Which one?")
+
+
 def test_a_log_line_tells_markdown_without_its_emphasis() -> None:
     """A daily log is read as prose; half a pair of asterisks would be noise."""
     bold = Result(outcome=Outcome.SUCCESS, text="**3 of 4** notes, *mostly* `short_ones`", markdown=True)

@@ -22,9 +22,9 @@ LOOKED_AT = 200  # tasks whose next fire times are asked for
 NEXT = 10
 DAY = timedelta(hours=24)
 FAILED_WITHIN = timedelta(days=7)
-FAILURES = 10
-BARS = 40
-BARS_A_TASK = 8
+FAILURES = 200  # looked at; those that are alike are one line
+BARS = 120
+BARS_A_TASK = 24
 """A task that fires more often in a day is named below the chart, not drawn."""
 
 

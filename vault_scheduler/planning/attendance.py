@@ -20,7 +20,7 @@ class Attendance:
     def __init__(self) -> None:
         self._last: tuple[datetime, float] | None = None
         self._back_since: datetime | None = None
-        self._why = "not running"
+        self._why = "the scheduler was off"
         self._away = False
         self._ahead: tuple[float, timedelta] | None = None  # the start, or the newest jump forward, and how far
         self.went_ahead = False  # at the newest look: what is settled from here on may be settled by a false clock

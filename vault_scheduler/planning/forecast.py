@@ -36,7 +36,7 @@ MOST_EFFORT = 1_000_000
 """Where a simulation stops: about 100,000 fire times, fewer where many runs wait at once."""
 _EFFORT_OF_A_MOMENT = 8
 _INSTANT = timedelta(microseconds=1)
-_NOT_RUNNING = "not running"
+_NOT_RUNNING = "the scheduler was off"
 SUPERSEDED = "a later fire time takes its place"
 
 

@@ -158,7 +158,7 @@ def plan_fire_times(
     """Rule 4 up to the claim, for one task: collapse by `catch_up`, judge `max_late` once, then overlap.
 
     `overlapping`: a run of this task has not ended, as `overlap_reason` says. `room`: how many runs `max_runs` leaves.
-    `absence` tells why a fire time may have gone by unseen ("asleep", "not running"): the reason of what is missed.
+    `absence` tells why a fire time may have gone by unseen ("asleep"): the reason of what is missed.
     The fire times of one catch-up never overlap each other: they wait their turn.
     """
     due = schedule.due(watermark, now, CATCH_UP_LIMIT + 1)

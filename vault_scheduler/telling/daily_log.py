@@ -25,8 +25,8 @@ def file_name(day: date, foreign_host: str = "", part: int = 1) -> str:
 
 
 def new_file(day: date) -> bytes:
-    """A daily log with nothing in it yet."""
-    return f"# {day.isoformat()}\n\n".encode()
+    """A daily log with nothing in it yet. Obsidian shows the name of the note above its text: the heading says more."""
+    return f"# {day:%A}, {day.day} {day:%B} {day.year}\n\n".encode()
 
 
 def block_ids(data: bytes) -> set[str]:

@@ -6,13 +6,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from unicodedata import east_asian_width
 from zoneinfo import ZoneInfo
 
 from vault_scheduler.notes.note import Document
 from vault_scheduler.run import Outcome, Run
 from vault_scheduler.task import Problem
 from vault_scheduler.telling.summary import SIGNS, facts_of, link_to, problem_line
-from vault_scheduler.text.harmless import one_line
+from vault_scheduler.text.harmless import message_line, one_line
 
 WRITTEN_AFTER = timedelta(hours=1)
 """It is written at least this often (rule 6)."""
@@ -22,6 +23,11 @@ MAKER = "vault-sched"
 """`generated_by` of our own note: one without it is somebody's, and is left alone."""
 
 _SHOWN = 20  # problems, runs, questions of a kind
+_FAILURES = 10
+_LABEL = 20  # columns
+_FRAME = "24 hours"
+_UNSEEN = "\u200b"
+"""The label of a bar, which Mermaid wants to have: its row says whose it is, the axis when, and words would overlap."""
 _NOT_IN_LABELS = re.compile(r"[^\w .()+-]+")
 # A label that begins with one of these would be read as a statement of the diagram.
 _STATEMENTS = re.compile(
@@ -141,7 +147,7 @@ def _verdict(facts: StatusFacts) -> str:
 
 
 def _sentence(text: str) -> str:
-    return f"{one_line(text[:1].upper() + text[1:], 400)}."
+    return f"{message_line(text[:1].upper() + text[1:], 400)}."
 
 
 def _mood(facts: StatusFacts) -> tuple[str, str]:
@@ -155,11 +161,11 @@ def _mood(facts: StatusFacts) -> tuple[str, str]:
 
 
 def _needs(facts: StatusFacts) -> list[str]:
-    lines = [f"- ⛔ {one_line(trouble, 400)}" for trouble in facts.troubles]
+    lines = [f"- ⛔ {message_line(trouble, 400)}" for trouble in facts.troubles]
     lines += [
         f"- ❓ {link_to(ask.path, short=True)} asks: {one_line(ask.text, 400)}" for ask in facts.questions[:_SHOWN]
     ]
-    lines += [f"- ✋ {link_to(ask.path, short=True)} · {one_line(ask.text, 400)}" for ask in facts.held[:_SHOWN]]
+    lines += [f"- ✋ {link_to(ask.path, short=True)} · {message_line(ask.text, 400)}" for ask in facts.held[:_SHOWN]]
     lines += [f"- {_problem(problem)}" for problem in facts.problems[:_SHOWN]]
     hidden = sum(max(0, len(kind) - _SHOWN) for kind in (facts.questions, facts.held, facts.problems))
     return [*lines, f"- … and {hidden} more: `vault-sched check`"] if hidden else lines
@@ -196,11 +202,23 @@ def _when(moment: datetime, zone: ZoneInfo) -> str:
 
 
 def _failures(facts: StatusFacts) -> list[str]:
-    return [
-        f"- {_when(run.ended_at or run.fire_time, facts.zone)} {SIGNS[run.outcome or Outcome.FAILURE]} "
-        f"{' · '.join([link_to(run.path, short=True), *facts_of(run)])}"
-        for run in facts.failures
-    ]
+    """One line for each way in which a task failed, newest first: a task that fails every minute hides no other."""
+    alike: dict[tuple[str, Outcome | None, str], list[Run]] = {}
+    for run in facts.failures:
+        alike.setdefault((run.path, run.outcome, run.reason), []).append(run)
+    return [_failure(runs, facts.zone) for runs in list(alike.values())[:_FAILURES]]
+
+
+def _failure(runs: Sequence[Run], zone: ZoneInfo) -> str:
+    run = runs[0]
+    parts = [link_to(run.path, short=True), *facts_of(run)]
+    if len(runs) > 1:
+        parts.append(f"{len(runs)} × since {_when(_end(runs[-1]), zone)}")
+    return f"- {_when(_end(run), zone)} {SIGNS[run.outcome or Outcome.FAILURE]} {' · '.join(parts)}"
+
+
+def _end(run: Run) -> datetime:
+    return run.ended_at or run.fire_time
 
 
 def _money(facts: StatusFacts) -> list[str]:
@@ -211,13 +229,13 @@ def _money(facts: StatusFacts) -> list[str]:
 
 
 def _chart(facts: StatusFacts) -> list[str]:
-    """A Mermaid Gantt chart: one bar per run that is expected."""
+    """A Mermaid Gantt chart: a row for each task, in it a bar for each run that is expected."""
     lines: list[str] = []
     if facts.bars:
-        lines += ["```mermaid", "gantt", "    dateFormat YYYY-MM-DD HH:mm", "    axisFormat %H:%M"]
-        for kind in dict.fromkeys(bar.kind for bar in facts.bars):
-            lines.append(f"    section {kind}")
-            lines += [f"    {_bar(bar, facts.zone)}" for bar in facts.bars if bar.kind == kind]
+        rows = _rows(facts.bars)
+        lines += ["```mermaid", *_head(max(map(_columns, [*rows, _FRAME]))), *_frame(facts)]
+        for name, bars in rows.items():
+            lines += [f"    section {name}", *(f"    {_bar(bar, facts.zone)}" for bar in bars)]
         lines.append("```")
     if facts.frequent:
         often = ", ".join(link_to(path, short=True) for path in facts.frequent[:_SHOWN])
@@ -225,13 +243,43 @@ def _chart(facts: StatusFacts) -> list[str]:
     return lines
 
 
+def _head(columns: int) -> list[str]:
+    """How it is drawn: a task's bars in one row, names beside them, few enough hours for the width of a phone."""
+    padding = 20 + round(6.5 * columns)  # pixels; the letters of Mermaid are 11 high
+    settings = ["---", "displayMode: compact", "config:", "  gantt:", f"    leftPadding: {padding}", "---"]
+    return [*settings, "gantt", "    dateFormat YYYY-MM-DD HH:mm", "    axisFormat %H:%M", "    tickInterval 6hour"]
+
+
+def _frame(facts: StatusFacts) -> list[str]:
+    """The first row, a grey bar from now to this time tomorrow: without it the chart ends where its runs do."""
+    return [f"    section {_FRAME}", f"    {_UNSEEN} :done, {facts.now.astimezone(facts.zone):%Y-%m-%d %H:%M}, 1440m"]
+
+
+def _rows(bars: Sequence[Coming]) -> dict[str, list[Coming]]:
+    """The bars by the name of their row; tasks of one name in several folders have the folder before it."""
+    paths: dict[str, set[str]] = {}
+    for bar in bars:
+        paths.setdefault(_label(bar.path), set()).add(bar.path)
+    rows: dict[str, list[Coming]] = {}
+    for bar in bars:
+        name = _label(bar.path)
+        rows.setdefault(name if len(paths[name]) == 1 else _label(bar.path, folders=1), []).append(bar)
+    return rows
+
+
 def _bar(bar: Coming, zone: ZoneInfo) -> str:
-    minutes = max(5, round(bar.expected_s / 60))  # what is thinner cannot be seen
-    return f"{_label(bar.path)} :{bar.fire_time.astimezone(zone):%Y-%m-%d %H:%M}, {minutes}m"
+    minutes = max(10, round(bar.expected_s / 60))  # what is thinner cannot be seen
+    return f"{_UNSEEN} :{bar.fire_time.astimezone(zone):%Y-%m-%d %H:%M}, {minutes}m"
 
 
-def _label(path: str) -> str:
-    """The note's name in characters that mean nothing in a diagram."""
-    name = path.rsplit("/", 1)[-1].removesuffix(".md")
-    label = " ".join(_NOT_IN_LABELS.sub(" ", name).split())[:40] or "task"
+def _label(path: str, folders: int = 0) -> str:
+    """The note's name in characters that mean nothing in a diagram, at most as wide as a phone has room for."""
+    name = " ".join(path.removesuffix(".md").rsplit("/", folders + 1)[-folders - 1 :])
+    label = " ".join(_NOT_IN_LABELS.sub(" ", name).split()) or "task"
+    while _columns(label) > _LABEL:
+        label = f"{label.rstrip('…')[:-1].rstrip()}…"
     return f"({label})" if _STATEMENTS.match(label) else label
+
+
+def _columns(text: str) -> int:
+    return sum(2 if east_asian_width(character) in "WF" else 1 for character in text)

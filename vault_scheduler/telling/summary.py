@@ -10,7 +10,15 @@ from zoneinfo import ZoneInfo
 from vault_scheduler.notes import run_blocks
 from vault_scheduler.notes.runs_section import RunEntry
 from vault_scheduler.run import Outcome, Result, Run, TriggerKind
-from vault_scheduler.text.harmless import clean, fenced, harmless_markdown, head_and_tail, one_line, plain_line
+from vault_scheduler.text.harmless import (
+    clean,
+    fenced,
+    harmless_markdown,
+    head_and_tail,
+    message_line,
+    one_line,
+    plain_line,
+)
 
 TEXT_LIMIT = 2000
 """Characters of output that a note shows, head and tail."""
@@ -21,6 +29,9 @@ _WHOLE_REASON = 600
 _MOST_NOTES = 20
 _MOST_DENIALS = 10
 _EMPHASIS = re.compile(r"\*\*|__|`|(?<!\w)[*_](?=\S)|(?<=\S)[*_](?!\w)")
+_LINK = re.compile(
+    r"(?<!!)(?:\[\[(?P<target>[^\[\]|\n]+)(?:\|(?P<alias>[^\[\]\n]+))?\]\]|\[(?P<text>[^\[\]\n]+)\]\(https?://[^\s()]+\))"
+)
 _FIRST_LINE = 160
 _ACTS_IN_LINK = re.compile(r"[<>`%$^|#\[\]\\\x00-\x1f\x7f-\x9f\u2028\u2029]|::")
 _IN_TITLES = str.maketrans("[]<>|#`", "()()--'")
@@ -85,7 +96,8 @@ def _reason(run: Run, limit: int, line: _Line) -> str:
     reason = line(run.reason, limit)
     if run.outcome in (Outcome.SUCCESS, Outcome.FAILURE, None):
         return reason
-    return f"{run.outcome.value}: {reason}" if reason else run.outcome.value
+    is_question = run.outcome is Outcome.BLOCKED and run.result is not None and bool(run.result.question)
+    return f"{'asks' if is_question else run.outcome.value}: {reason}" if reason else run.outcome.value
 
 
 def when_words(run: Run, zone: ZoneInfo) -> str:
@@ -176,10 +188,15 @@ def output_text(run: Run) -> str:
 
 
 def _telling_line(text: str, markdown: bool) -> list[str]:
-    """The first line that has words in it: not a rule, a fence or a bracket. Markdown without its emphasis."""
-    plain = _EMPHASIS.sub("", text) if markdown else text
+    """The first line that has words in it: not a rule, a fence or a bracket. Markdown as it is read."""
+    plain = _EMPHASIS.sub("", _LINK.sub(_shown_of_link, text)) if markdown else text
     lines = (line.strip().lstrip("#>*- ") for line in plain.split("\n"))
     return [one_line(line, _FIRST_LINE) for line in lines if any(map(str.isalnum, line))][:1]
+
+
+def _shown_of_link(link: re.Match[str]) -> str:
+    """What a reader sees of a link: a line of the log has one link, to its task."""
+    return link["text"] or link["alias"] or link["target"].rsplit("/", 1)[-1]
 
 
 def link_to(path: str, *, short: bool = False) -> str:
@@ -210,9 +227,9 @@ def entry_of(run: Run, zone: ZoneInfo) -> RunEntry:
 
 
 def problem_line(path: str, line: int, text: str) -> str:
-    """`⚠ [[tasks/bad|bad]] line 3: cron: …` for the daily log."""
+    """`⚠ [[tasks/bad|bad]] line 3: cron: …` for the daily log and the status note."""
     where = f" line {line}" if line > 1 else ""
-    return f"⚠ {link_to(path, short=True)}{where}: {one_line(text, 400)}"
+    return f"⚠ {link_to(path, short=True)}{where}: {message_line(text, 400)}"
 
 
 def log_line(run: Run, zone: ZoneInfo) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from vault_scheduler.text.masking import Masker
 
-__all__ = ["Masker", "clean", "fenced", "harmless_markdown", "head_and_tail", "one_line", "plain_line"]
+__all__ = ["Masker", "clean", "fenced", "harmless_markdown", "head_and_tail", "message_line", "one_line", "plain_line"]
 
 _ANSI = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # colours, cursor
@@ -63,8 +63,24 @@ def plain_line(text: str, limit: int = 200) -> str:
 
 def one_line(text: str, limit: int = 200) -> str:
     """One line in which no markdown acts, for reasons and list lines; `limit` counts visible characters."""
-    line = plain_line(text, limit)
-    return _ANY_MARK.sub(r"\\\g<0>", _break_everywhere(line))
+    return _escaped(_break_everywhere(plain_line(text, limit)))
+
+
+def message_line(text: str, limit: int = 200) -> str:
+    """As `one_line`, for our own messages: what they put between backticks is shown as code, unless it would act."""
+    parts = _CODE.split(_break_everywhere(plain_line(text, limit)))
+    return "".join(_code(part) if number % 2 else _escaped(part) for number, part in enumerate(parts))
+
+
+_CODE = re.compile("`([^`]+)`")
+
+
+def _code(text: str) -> str:
+    return _escaped(f"`{text}`") if _ACTIVE_CODE.match(text) or "%%" in text or not text.strip() else f"`{text}`"
+
+
+def _escaped(line: str) -> str:
+    return _ANY_MARK.sub(r"\\\g<0>", line)
 
 
 _ANY_MARK = re.compile(r"[\\`*_\[\]<>$%^=~|#!]|(?<=:):|^[-+](?=\s|$|[-+])|(?<=^\d)[.)]")
@@ -266,7 +282,7 @@ class _Inline:
             character == "$"
             or (character == "<" and (following.isalpha() or following in ("/", "!", "?")))
             or (character == "%" and last == "%")
-            or (character == ":" and last == "]")
+            or (character == ":" and last == "]" and (following == ":" or not self._is_behind_a_link()))
             or (character == "(" and last == "]" and not self._is_safe_target(at + 1))
         ):
             return "\\" + character
@@ -276,6 +292,10 @@ class _Inline:
         """Whether a link leads to the web, to a mail address or to a path; `file:` and `obsidian:` would act."""
         target = _LINK_TARGET.match(self.line, at)
         return target is not None and self.line[target.end() : target.end() + 1] in ("", " ", "\t", ")")
+
+    def _is_behind_a_link(self) -> bool:
+        """A wikilink, and no label that a `:` would make the definition of a link."""
+        return self.given[-1].startswith("[[")
 
     def _last(self) -> str:
         return self.given[-1][-1:] if self.given else ""
