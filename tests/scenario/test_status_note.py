@@ -60,6 +60,33 @@ def test_the_first_page_does_not_wait_for_ever(watched: World) -> None:
     assert "If it is later than" in status(watched)
 
 
+def test_a_run_of_seconds_does_not_stand_on_the_page_as_going_on_for_minutes(watched: World) -> None:
+    """A page waits half a minute for what runs to end: who looks at it next reads how it went."""
+    watched.command("a", 'cron: "0 12 1 1 *"')
+    watched.script = lambda _: None  # it goes on until it is ended
+    watched.start()
+    watched.advance(301)
+    watched.request("run", "a")
+    watched.advance(20)
+    before = prop(watched, "written")
+    watched.engine.finish("a", Result(outcome=Outcome.FAILURE, reason="exit 3"))
+    watched.settle()
+    assert before < prop(watched, "written")
+    assert "▶" not in status(watched)
+    assert "❌ [[00_system/tasks/a|a]]" in status(watched)
+
+
+def test_what_runs_longer_stands_on_the_page_half_a_minute_after_it_began(watched: World) -> None:
+    """The page does not wait for the end of a long run."""
+    watched.command("a", 'cron: "0 12 1 1 *"')
+    watched.script = lambda _: None
+    watched.start()
+    watched.advance(301)
+    watched.request("run", "a")
+    watched.advance(31)
+    assert "- ▶ [[00_system/tasks/a|a]] since Fri 2026-11-20 10:05" in status(watched)
+
+
 def test_is_renewed_hourly_although_nothing_happens(watched: World) -> None:
     """Silence would be a death: the page is written at least once an hour, and no more often than that."""
     watched.command("a", 'cron: "0 12 1 1 *"')

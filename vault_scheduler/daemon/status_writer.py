@@ -15,8 +15,8 @@ from vault_scheduler.telling.status_note import WRITTEN_AFTER, Ask, Coming, Stat
 from vault_scheduler.vault.vault import Vault
 
 AT_MOST_EVERY_S = 300.0
-FIRST_WITHIN_S = 30.0
-"""For so long at most the first page of a daemon waits for notes that were changed just before it started."""
+RIPE_WITHIN_S = 30.0
+"""For so long at most a page waits for runs to end, and the first one for notes that were changed just before."""
 AGAIN_S = 15.0  # after a page that could not be written
 LOOKED_AT = 200  # tasks whose next fire times are asked for
 NEXT = 10
@@ -42,7 +42,7 @@ class StatusWriter:
         self._stale = True
         self._written_at = float("-inf")  # awake seconds of the last try
         self._good_until: datetime | None = None
-        self._first_by: float | None = None  # awake seconds
+        self._ripe_by: float | None = None  # awake seconds
 
     def poke(self) -> None:
         """A run has begun or ended, or a definition has changed."""
@@ -50,10 +50,13 @@ class StatusWriter:
 
     def next_moment(self, now: datetime, monotonic: float) -> float:
         """The awake second at which the page is to be written."""
-        if self._waits_for_notes(monotonic):
-            return self._first_by or monotonic
         hourly = monotonic + ((self._good_until or now) - now).total_seconds()
-        return max(self._written_at + AT_MOST_EVERY_S, monotonic if self._stale else hourly)
+        due = max(self._written_at + AT_MOST_EVERY_S, monotonic if self._stale else hourly)
+        if due > monotonic or not self._is_unripe:
+            return due
+        if self._ripe_by is None:
+            self._ripe_by = monotonic + RIPE_WITHIN_S
+        return max(monotonic, self._ripe_by)
 
     async def write_if_due(self, now: datetime, monotonic: float) -> None:
         """Write the page if something has changed, or an hour has passed; never more often than every 5 minutes."""
@@ -62,13 +65,11 @@ class StatusWriter:
         if self.next_moment(now, monotonic) <= monotonic:
             await self._write(now, monotonic)
 
-    def _waits_for_notes(self, monotonic: float) -> bool:
-        """Whether the first page would tell of too few tasks, and the next one could not mend it for 5 minutes."""
-        if self._written_at > float("-inf") or not self._survey.unsettled:
-            return False
-        if self._first_by is None:
-            self._first_by = monotonic + FIRST_WITHIN_S
-        return monotonic < self._first_by
+    @property
+    def _is_unripe(self) -> bool:
+        """Whether a page of this moment would soon be wrong, and the next one could not mend it for 5 minutes."""
+        is_first = self._written_at == float("-inf")
+        return (is_first and self._survey.unsettled) or any(map(is_going, self._dispatcher.active()))
 
     @property
     def _subject(self) -> object:
@@ -82,6 +83,7 @@ class StatusWriter:
     async def _write(self, now: datetime, monotonic: float, *, stopped: bool = False) -> None:
         settings = self._survey.settings_note.in_force
         self._stale, self._written_at, self._good_until = False, monotonic, now + WRITTEN_AFTER
+        self._ripe_by = None
         self._told = self._subject
         if settings.host not in (None, self._host):
             return  # the machine that owns the vault tells how it is
