@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from vault_scheduler.commands.styled import Style, cut, harmless, joined, styled, width_of, wrapped
+from vault_scheduler.commands.styled import Style, cut, harmless, joined, piece, styled, width_of, wrapped
 
 GAP = "  "
 BELOW = 4
 """Columns by which the rest of a row is indented that is too wide."""
 _NARROWEST = 12
+_NOTHING = ("", "–")
 _LONGEST = 500
 
 
@@ -27,15 +28,27 @@ def table(rows: Sequence[Sequence[str]], *, width: int | None, elastic: int = -1
         over = sum(widths) + len(GAP) * (len(widths) - 1) + indent - width
         if widths[elastic] - over >= _NARROWEST:
             widths[elastic] -= max(over, 0)
-    return [_line(row, widths, elastic, indent) for row in clean]
+    cells = [[cut(cell, widths[i]) if i == elastic else cell for i, cell in enumerate(row)] for row in clean]
+    return [_line(row, widths, width, indent) for row in cells]
 
 
-def _line(row: Sequence[str], widths: Sequence[int], elastic: int, indent: int) -> str:
-    cells = [cut(cell, widths[index]) if index == elastic else cell for index, cell in enumerate(row)]
-    while len(cells) > 1 and not cells[-1]:
-        cells.pop()
-    padded = [joined([cell, " " * (widths[index] - width_of(cell))]) for index, cell in enumerate(cells[:-1])]
-    return joined([" " * indent, joined([*padded, cells[-1]], GAP)], hang=indent + BELOW)
+def _line(row: Sequence[str], widths: Sequence[int], width: int | None, indent: int) -> str:
+    padded = [joined([cell, " " * (widths[index] - width_of(cell))]) for index, cell in enumerate(row[:-1])]
+    line = _row([*padded, row[-1]], indent)
+    if width is None or len(wrapped(line, width)) == 1:
+        return line
+    line = _row([*padded, row[-1]][: _told(row)], indent)
+    return line if len(wrapped(line, width)) < 3 else _row(row[: _told(row)], indent)
+
+
+def _row(cells: Sequence[str], indent: int) -> str:
+    line = joined([" " * indent, joined(cells, GAP)], hang=indent + BELOW)
+    return piece(line, 0, len(line.rstrip()), hang=indent + BELOW)
+
+
+def _told(row: Sequence[str]) -> int:
+    """How many cells there are up to the last that says something."""
+    return max((number for number, cell in enumerate(row, 1) if cell not in _NOTHING), default=1)
 
 
 def heading(*names: str) -> tuple[str, ...]:

@@ -90,11 +90,11 @@ def joined(parts: Iterable[str], between: str = "", hang: int = -1) -> str:
     return Styled(text, marks, hang) if marks or hang >= 0 else text
 
 
-def piece(text: str, start: int, end: int) -> str:
+def piece(text: str, start: int, end: int, hang: int = -1) -> str:
     """`text[start:end]` with its marks."""
     marks = ((max(a, start) - start, min(b, end) - start, style) for a, b, style in marks_of(text))
     kept = text[start:end]
-    return Styled(kept, marks) if isinstance(text, Styled) else kept
+    return Styled(kept, marks, hang) if isinstance(text, Styled) else kept
 
 
 def harmless(text: str, limit: int | None = None) -> str:
@@ -164,13 +164,21 @@ def _broken(line: str, width: int, hang: int) -> Iterator[str]:
 
 
 def _end(line: str, start: int, width: int) -> int:
-    """Where to break: between columns, else between words, else in a word that is longer than a line."""
+    """Where to break: between columns, else between words.
+
+    A word that is longer than a line stays whole: the terminal breaks it, and who copies a path or a command gets it.
+    """
     end = max(_fitting(line, start, width), start + 1)
-    if end == len(line) or line[end] == " ":
+    if end == len(line) or line[end : end + 2] == "  ":
         return end
     begin = start + len(line[start:end]) - len(line[start:end].lstrip(" "))  # an indent is no place to break at
     gap = line.rfind("  ", begin, end)
     if gap > begin + (end - begin) // 3:
         return gap
+    if line[end] == " ":
+        return end
     space = line.rfind(" ", begin, end)
-    return space if space > begin else end
+    if space > begin:
+        return space
+    after = line.find(" ", end)
+    return after if after >= 0 else len(line)
