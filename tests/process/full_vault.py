@@ -9,11 +9,14 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from vault_scheduler.ledger.good_notes import GoodNote, GoodNotes
 from vault_scheduler.ledger.sqlite_store import SqliteStore
-from vault_scheduler.ledger.store import NOTE, Batch, Claim, TaskRow, Unstarted
+from vault_scheduler.ledger.store import NOTE, Batch, Claim, Decision, TaskRow, Unstarted
 from vault_scheduler.ledger.trust import Trust
+from vault_scheduler.planning.incidents import Incident, Origin
 from vault_scheduler.platform.paths import vault_label
 from vault_scheduler.run import Outcome, Result, Run, TriggerKind, fire_key, run_id
+from vault_scheduler.task import Topic
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 HOUR = timedelta(hours=1)
@@ -45,7 +48,7 @@ def fill(folder: Path) -> None:
     (system / "tasks" / "work").mkdir(parents=True)
     (system / "scheduler.md").write_text("---\nstatus: active\nhost: here\ntimezone: Europe/Berlin\n---\n")
     for name, text in NOTES.items():
-        path = system / "tasks" / f"{name.replace('/red]', 'red]')}.md"
+        path = system / "tasks" / f"{name.replace('[/', '[')}.md"
         path.write_text(text, "utf-8")
         os.utime(path, ((NOW - HOUR).timestamp(), (NOW - HOUR).timestamp()))
     state = folder / "state" / "vault-sched" / vault_label(folder / "vault")
@@ -54,6 +57,12 @@ def fill(folder: Path) -> None:
     trust = Trust.open(state / "approvals.db", version="test")
     trust.add_spend("r-1", 1, "briefing", NOW.date(), 0.11)
     trust.close()
+    notes = GoodNotes.open(state / "notes.db", version="test")
+    kept = [
+        GoodNote(task=t, path=_path(t), definition="h", kept_at=NOW, data=b"x") for t in ("briefing", "thrown-away")
+    ]
+    notes.keep(kept)
+    notes.close()
 
 
 async def _with_ledger(path: Path, work: Callable[[SqliteStore], Awaitable[None]]) -> None:
@@ -85,6 +94,8 @@ async def _runs(store: SqliteStore) -> None:
     await _ended(store, a_run("briefing", NOW - 5 * HOUR), asks, ())
     await _unstarted(store, "work/sync", Outcome.MISSED, "asleep", 4)
     await _unstarted(store, "resting", Outcome.SKIPPED, "\x1b[31m[bold]odd[/bold]\x07", 1)
+    failing = Incident(origin=Origin.RUN, subject="work/sync", signature="exit 3", topic=Topic.FAILURE, since=NOW)
+    await store.decide(Decision(keep=(failing,)), NOW)
     going, waits = a_run("work/sync", NOW - timedelta(minutes=2)), a_run("日本語のタスク", NOW)
     await store.save(Batch(claims=(Claim(run=going), Claim(run=waits))))
     await store.begin_attempt(going.id, 1, NOW - timedelta(minutes=2))
