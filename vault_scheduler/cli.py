@@ -24,7 +24,6 @@ cli = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
 
 INTERNAL = 70
@@ -74,7 +73,7 @@ GROUPS["state"] = (
 for _name, _command in COMMANDS.items():
     cli.command(_name, cls=Command)(_command)
 for _name, (_help, _commands) in GROUPS.items():
-    _group = typer.Typer(cls=Group, help=_help, no_args_is_help=True, rich_markup_mode=None)
+    _group = typer.Typer(cls=Group, help=_help, no_args_is_help=True, rich_markup_mode=None, add_completion=False)
     for _verb, _command in _commands.items():
         _group.command(_verb, cls=Command)(_command)
     cli.add_typer(_group, name=_name)

@@ -53,7 +53,7 @@ def fill(folder: Path) -> None:
         os.utime(path, ((NOW - HOUR).timestamp(), (NOW - HOUR).timestamp()))
     state = folder / "state" / "vault-sched" / vault_label(folder / "vault")
     state.mkdir(parents=True)
-    asyncio.run(_with_ledger(state / "ledger.db", _runs))
+    asyncio.run(with_ledger(state / "ledger.db", _runs))
     trust = Trust.open(state / "approvals.db", version="test")
     trust.add_spend("r-1", 1, "briefing", NOW.date(), 0.11)
     trust.close()
@@ -65,7 +65,7 @@ def fill(folder: Path) -> None:
     notes.close()
 
 
-async def _with_ledger(path: Path, work: Callable[[SqliteStore], Awaitable[None]]) -> None:
+async def with_ledger(path: Path, work: Callable[[SqliteStore], Awaitable[object]]) -> None:
     store = await SqliteStore.open(path, version="test", owner="test")
     try:
         await work(store)

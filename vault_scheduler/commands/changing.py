@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vault_scheduler.commands.console import VaultOption, complain, finish, finished, say, writing_place
+from vault_scheduler.commands.console import VaultOption, complain, finish, finished, say, task_argument, writing_place
 from vault_scheduler.errors import BadUsage, Refused
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vault_scheduler.task import Problem
 
 
-def edit(task: Annotated[str, typer.Argument(help="A task by name.")], vault: VaultOption = None) -> None:
+def edit(task: Annotated[str, task_argument()], vault: VaultOption = None) -> None:
     """Open a task's note in your editor. What you save is checked; what is wrong can be put right at once."""
     from vault_scheduler.commands import problem_page
     from vault_scheduler.commands.view import notes
@@ -56,7 +56,7 @@ def _problems(place: Place, path: str) -> list[Problem]:
     return list(finished(checking.check(place, [path])).problems)
 
 
-def delete(tasks: Annotated[list[str], typer.Argument(help="Tasks by name.")], vault: VaultOption = None) -> None:
+def delete(tasks: Annotated[list[str], task_argument("Tasks by name.")], vault: VaultOption = None) -> None:
     """Move tasks' notes into the vault's trash. What waits of them is skipped, what runs goes on."""
     from vault_scheduler.commands.trash import throw_away
     from vault_scheduler.commands.view import notes

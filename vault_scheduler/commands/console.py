@@ -24,6 +24,30 @@ VaultOption = Annotated[
     Path | None,
     typer.Option("--vault", help="The vault; else VAULT_SCHED_VAULT, else the one you stand in.", metavar="PATH"),
 ]
+
+
+def _task_names(ctx: typer.Context, incomplete: str) -> list[str]:
+    from vault_scheduler.commands import completion
+
+    return completion.tasks(ctx, incomplete)
+
+
+def _run_ids(ctx: typer.Context, incomplete: str) -> list[str]:
+    from vault_scheduler.commands import completion
+
+    return completion.runs_and_tasks(ctx, incomplete)
+
+
+def task_argument(told: str = "A task by name.", **more: Any) -> Any:
+    """An argument that names a task; shells complete it."""
+    return typer.Argument(help=told, autocompletion=_task_names, **more)
+
+
+def run_argument(told: str, metavar: str) -> Any:
+    """An argument that names a run or a task; shells complete both."""
+    return typer.Argument(help=told, metavar=metavar, autocompletion=_run_ids)
+
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON with stable keys.")]
 ZoneOption = Annotated[str | None, typer.Option("--timezone", help="IANA zone, like Europe/Berlin.", metavar="ZONE")]
 

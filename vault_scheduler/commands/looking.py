@@ -19,8 +19,10 @@ from vault_scheduler.commands.console import (
     is_terminal,
     open_place,
     refuse_in_run,
+    run_argument,
     say,
     say_json,
+    task_argument,
     width,
 )
 from vault_scheduler.errors import BadUsage, VaultSchedError
@@ -43,7 +45,7 @@ def list_(vault: VaultOption = None, json: JsonOption = False) -> None:
         say(task_page.task_list(catalogue, listed, place, place.clock.now(), width()))
 
 
-def show(task: str, vault: VaultOption = None, json: JsonOption = False) -> None:
+def show(task: Annotated[str, task_argument()], vault: VaultOption = None, json: JsonOption = False) -> None:
     """One task: what, when, and its last runs."""
     from vault_scheduler.commands import app, shapes, task_page
 
@@ -56,7 +58,7 @@ def show(task: str, vault: VaultOption = None, json: JsonOption = False) -> None
 
 
 def next_(
-    task: Annotated[str | None, typer.Argument(help="A task; without it and --cron, the whole vault.")] = None,
+    task: Annotated[str | None, task_argument("A task; without it and --cron, the whole vault.")] = None,
     cron: Annotated[str | None, typer.Option(help="An expression instead of a task.", metavar="EXPR")] = None,
     timezone: ZoneOption = None,
     from_: Annotated[str | None, typer.Option("--from", help="Strictly after this moment.", metavar="ISO")] = None,
@@ -208,7 +210,7 @@ def _start_of(paths: list[str] | None) -> Path:
 
 
 def history(
-    task: Annotated[str | None, typer.Argument(help="A task; without it, all.")] = None,
+    task: Annotated[str | None, task_argument("A task; without it, all.")] = None,
     failed: Annotated[bool, typer.Option("--failed", help="Only failure, timeout and abandoned.")] = False,
     number: Annotated[int, typer.Option("-n", min=1, max=100_000, help="How many.")] = 20,
     vault: VaultOption = None,
@@ -226,7 +228,7 @@ def history(
 
 
 def logs(
-    run: Annotated[str, typer.Argument(help="A run's id, or a task: its newest run.", metavar="RUN|TASK")],
+    run: Annotated[str, run_argument("A run's id, or a task: its newest run.", "RUN|TASK")],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
     vault: VaultOption = None,
 ) -> None:

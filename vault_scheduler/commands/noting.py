@@ -21,6 +21,7 @@ from vault_scheduler.commands.console import (
     refuse_in_run,
     say,
     say_json,
+    task_argument,
     writing_place,
 )
 from vault_scheduler.errors import BadUsage
@@ -188,7 +189,7 @@ def _text(given: str | None) -> str:
     return sys.stdin.read().strip() if given == "-" else (given or "").strip()
 
 
-TasksArgument = Annotated[list[str] | None, typer.Argument(help="Tasks by name.", metavar="TASK...")]
+TasksArgument = Annotated[list[str] | None, task_argument("Tasks by name.", metavar="TASK...")]
 
 
 def _named_items(catalogue: Catalogue, tasks: list[str] | None, everything: bool) -> list[Item | None]:
@@ -296,7 +297,7 @@ def ack(
 
 
 def restore(
-    task: Annotated[str | None, typer.Argument(help="A task; without it, what can be restored.")] = None,
+    task: Annotated[str | None, task_argument("A task; without it, what can be restored.")] = None,
     list_: Annotated[bool, typer.Option("--list", help="Only list what is kept.")] = False,
     number: Annotated[
         int | None, typer.Option("--number", min=1, max=1000, help="Which text of the list; else the last good one.")

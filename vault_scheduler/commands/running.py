@@ -15,7 +15,9 @@ from vault_scheduler.commands.console import (
     complain,
     finish,
     finished,
+    run_argument,
     say,
+    task_argument,
     writing_place,
 )
 
@@ -57,7 +59,7 @@ def daemon(
 
 
 def run(
-    task: str,
+    task: Annotated[str, task_argument()],
     wait: Annotated[bool, typer.Option("--wait", help="Until it has ended; exit code 1 if it failed.")] = False,
     vault: VaultOption = None,
 ) -> None:
@@ -89,7 +91,7 @@ def _problems_of(place: Place, path: str) -> Callable[[str, str, str], None]:
 
 
 def cancel(
-    task: Annotated[str, typer.Argument(help="A task, or the id of a run.", metavar="TASK|RUN")],
+    task: Annotated[str, run_argument("A task, or the id of a run.", "TASK|RUN")],
     vault: VaultOption = None,
 ) -> None:
     """End what runs or waits of a task, or a run."""
