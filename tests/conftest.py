@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import gc
 
+from hypothesis import settings
+
+settings.register_profile("busy machine", deadline=None)  # how long an example takes says nothing there
+settings.load_profile("busy machine")
+
 
 def pytest_collection() -> None:
     """While the tests are read nothing becomes garbage that is worth the search for it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,8 +20,9 @@ T = datetime(2026, 11, 22, 7, 0, tzinfo=UTC)
 
 
 @pytest.fixture
-def notes(tmp_path: Path) -> GoodNotes:
-    return GoodNotes.open(tmp_path / "notes.db", version="test")
+def notes(tmp_path: Path) -> Iterator[GoodNotes]:
+    with closing(GoodNotes.open(tmp_path / "notes.db", version="test")) as opened:
+        yield opened
 
 
 def good(definition: str, after_h: int, run: str = "", task: str = "a") -> GoodNote:
@@ -72,8 +75,8 @@ def test_a_file_that_was_taken_away_is_put_back(notes: GoodNotes, tmp_path: Path
         path.unlink()
     notes.mend()
     notes.keep([good("two", 2)])
-    notes.close()
-    assert len(GoodNotes.open(tmp_path / "notes.db").versions("a")) == 2
+    with closing(GoodNotes.open(tmp_path / "notes.db")) as again:
+        assert len(again.versions("a")) == 2
 
 
 def test_it_follows_a_rename(notes: GoodNotes) -> None:

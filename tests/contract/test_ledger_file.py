@@ -64,7 +64,7 @@ async def test_a_newer_ledger_is_refused_with_the_version_that_wrote_it(path: Pa
     """An older program must not write into a schema that it does not know."""
     store = await opened(path, version="7.3")
     await store.close()
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         db.execute(f"PRAGMA user_version={len(MIGRATIONS) + 1}")
     db.close()
     before = path.read_bytes()
@@ -212,7 +212,7 @@ async def test_the_journal_of_a_deleted_ledger_is_not_played_into_the_new_one(pa
 async def test_a_ledger_that_a_newer_version_took_over_is_noticed(path: Path) -> None:
     """A daemon that is older than the schema by now has to stop."""
     store = await opened(path)
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         db.execute(f"PRAGMA user_version={len(MIGRATIONS) + 1}")
     db.close()
     assert await store.check() == "newer"
@@ -244,7 +244,7 @@ async def test_two_processes_cannot_claim_one_key(path: Path) -> None:
     run = Run(id=run_id(key, T), key=key, task="a", path="a.md", trigger=TriggerKind.AT, fire_time=T, claimed_at=T)
     batch = Batch(claims=(Claim(run=run),))
     assert (len(await first.save(batch)), len(await second.save(batch))) == (1, 0)
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         assert db.execute("SELECT owner FROM runs").fetchall() == [("d1",)]
     db.close()
     await first.close()
@@ -410,7 +410,7 @@ async def test_runs_whose_definition_was_lost_end_and_are_told(path: Path) -> No
     going = (await store.active())[1].id
     await store.begin_attempt(going, 1, T)
     await store.close()
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         db.execute("DELETE FROM snapshots WHERE hash = 'h0'")
         db.execute("DELETE FROM attempts")
     db.close()
@@ -426,7 +426,7 @@ async def test_runs_whose_definition_was_lost_end_and_are_told(path: Path) -> No
 async def test_rows_that_cannot_be_ours_are_dropped(path: Path) -> None:
     """A page may hold anything: what does not read as a run is no run, and what belonged to it goes, too."""
     await (await filled(path, 3)).close()
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         db.execute("UPDATE runs SET state = 'rubbish' WHERE seq = 1")
         db.execute("UPDATE runs SET extra = '{' WHERE seq = 2")
         db.execute("UPDATE tasks SET watermark = 'long ago'")

@@ -10,6 +10,7 @@ import stat
 import sys
 import zipfile
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -89,7 +90,7 @@ def take(world: World, carried: Path, monkeypatch: pytest.MonkeyPatch) -> Callab
 
 
 def rows(world: World, file: str, query: str) -> list[tuple[Any, ...]]:
-    with sqlite3.connect(world.state / file) as database:
+    with closing(sqlite3.connect(world.state / file)) as database, database:
         return list(database.execute(query))
 
 
@@ -116,7 +117,7 @@ def test_approvals_come_along_only_if_asked_for(world: World, carried: Path) -> 
         files = {name: archive.read(name) for name in archive.namelist()}
     database = carried.with_name("approvals.db")
     database.write_bytes(files["approvals.db"])
-    with sqlite3.connect(database) as approvals:
+    with closing(sqlite3.connect(database)) as approvals, approvals:
         approvals.execute("INSERT INTO holds VALUES ('b', 'x', 0, 'more rights', '')")
         approvals.execute("INSERT INTO spend VALUES ('r-1', 1, 'b', '2026-11-20', 0.5)")
     files["approvals.db"] = database.read_bytes()
@@ -187,7 +188,7 @@ def change_ledger(carried: Path, *statements: str) -> None:
         files = {name: archive.read(name) for name in archive.namelist()}
     database = carried.with_name("ledger.db")
     database.write_bytes(files["ledger.db"])
-    with sqlite3.connect(database) as ledger:
+    with closing(sqlite3.connect(database)) as ledger, ledger:
         for statement in statements:
             ledger.execute(statement)
     ledger.close()

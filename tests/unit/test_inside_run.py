@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -58,7 +59,7 @@ def test_no_run_approves_anything(verb: str) -> None:
 
 def ledger(folder: Path, definition: object, state: str = "running") -> dict[str, str]:
     """A state folder whose ledger knows the run; the environment of the run."""
-    with sqlite3.connect(folder / "ledger.db") as database:
+    with closing(sqlite3.connect(folder / "ledger.db")) as database, database:
         database.execute("CREATE TABLE snapshots (hash, definition)")
         database.execute("CREATE TABLE runs (id, snapshot, state)")
         database.execute("INSERT INTO snapshots VALUES ('s', ?)", [json.dumps(definition)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d)?\Z")
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*(?: [A-Za-z0-9_./(][A-Za-z0-9_./()-]*)*\Z")
@@ -34,4 +35,12 @@ def scalar(value: str | bool | int | None, *, old: str = "", flow: bool = False)
 
 def _is_plain(value: str) -> bool:
     """Whether it may stand without quotes: words, and dates in the form that Obsidian's property editor writes."""
-    return bool(_DATE.match(value)) or bool(_PLAIN.match(value) and value.lower() not in _WORDS)
+    return _is_date(value) or bool(_PLAIN.match(value) and value.lower() not in _WORDS)
+
+
+def _is_date(value: str) -> bool:
+    """Whether it is a date, with a time or without; readers of YAML 1.1 refuse a note with an impossible one."""
+    try:
+        return bool(_DATE.match(value)) and bool(datetime.fromisoformat(value))
+    except ValueError:
+        return False
