@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pytest
 
 import vault_scheduler
+from tests.process.loaded_program import run_command
 
 if TYPE_CHECKING:
     from tests.process.github_server import GitHubServer
@@ -129,15 +130,7 @@ class World:
 
     def sched(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """A command of `vault-sched`, as a person would give it."""
-        return subprocess.run(
-            [sys.executable, "-m", "vault_scheduler", *arguments, "--vault", str(self.vault)],
-            env=self.env,
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        return run_command((*arguments, "--vault", str(self.vault)), self.env, self.folder)
 
     # notes
 

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.process.conftest import wait_until
+from tests.process.loaded_program import run_command
 
 if TYPE_CHECKING:
     from tests.process.github_server import GitHubServer
@@ -47,8 +47,7 @@ class Copy:
             os.utime(path, (time.time() - 7 * 86_400,) * 2)
 
     def sched(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "vault_scheduler", "--vault", str(self.vault), *arguments]
-        return subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=50)
+        return run_command(("--vault", str(self.vault), *arguments), self.environment, self.vault)
 
     def result_of(self, name: str) -> str:
         """Run the task, and return the newest run in its note, without the marks of the quote."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from watchdog.observers.api import EventQueue, ObservedWatch
 from watchdog.utils import BaseThread
 
 from vault_scheduler.platform.filesystem import filesystem_type, silent_type
@@ -325,6 +326,18 @@ def test_polls_where_the_file_system_tells_nothing(system: Path, heard: Heard, m
         wait_until(lambda: str(system / "tasks" / "a.md") in heard.all)
     finally:
         watcher.stop()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="inotify")
+def test_nothing_is_told_of_a_watch_that_is_stopped_amid_an_event(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else a command that watched for a moment tells its person of watchdog's threads."""
+    from watchdog.observers.inotify import InotifyEmitter
+
+    emitter = InotifyEmitter(EventQueue(), ObservedWatch(str(tmp_path), recursive=False))
+    emitter.queue_events(1)
+    assert caplog.messages == []
 
 
 MOUNTS = """\

@@ -19,6 +19,7 @@ FRIDAY_TEN = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)  # 10:00 in Berlin, a Frid
 def _hours_in_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     """In these worlds hours go by in a moment: a file that was just written is not one that is being written."""
     monkeypatch.setattr(replace, "BUSY_S", 0.0)
+    monkeypatch.setattr(replace, "LONGEST_PAUSE_S", 0.0)
 
 
 @pytest.fixture

@@ -55,6 +55,9 @@ HEARD: list[type[FileSystemEvent]] = [
 ]
 """Everything but reads, of which most are our own, and a folder's new mtime; the kernel does not even tell of them."""
 
+# Its thread may be in the middle of an event when it is stopped, and says so: nobody can do anything about that.
+logging.getLogger("watchdog.observers.inotify").addFilter(lambda told: "thread is inactive" not in told.getMessage())
+
 Post = Callable[[set[str]], None]
 Identity = tuple[int, int]
 
