@@ -15,8 +15,9 @@ import pytest
 
 from vault_scheduler.errors import LedgerCorrupt, LedgerTooNew, LedgerUnavailable
 from vault_scheduler.ledger.mending import mend
+from vault_scheduler.ledger.migrations import Migration
 from vault_scheduler.ledger.schema import MIGRATIONS
-from vault_scheduler.ledger.sqlite_file import Migration, SqliteFile
+from vault_scheduler.ledger.sqlite_file import SqliteFile
 from vault_scheduler.ledger.sqlite_store import SqliteStore
 from vault_scheduler.ledger.store import Batch, Claim, TaskRow
 from vault_scheduler.run import Outcome, Run, RunState, TriggerKind, fire_key, run_id

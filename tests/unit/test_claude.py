@@ -24,6 +24,7 @@ from vault_scheduler.executors.claude_record import Record, judge, missing_serve
 from vault_scheduler.executors.claude_session import (
     NEVER_OFFERED,
     PRESETS,
+    Reach,
     Session,
     offered_tools,
     preamble,
@@ -320,8 +321,11 @@ def request(**values: Any) -> RunRequest:
     return RunRequest(**{**fixed, **values})
 
 
+HERE = Reach(cwd="/v", vault="/v", hidden=["/secrets/env"])
+
+
 def session(**action: Any) -> Session:
-    return session_of(request(), ClaudeAction(**action), "Do it.", cwd="/v", vault="/v", hidden=["/secrets/env"])
+    return session_of(request(), ClaudeAction(**action), "Do it.", HERE)
 
 
 def test_presets_are_those_of_the_contract() -> None:
@@ -531,25 +535,21 @@ def test_an_answer_goes_to_the_session_that_asked_and_with_the_question_to_a_fre
         request(resume="s-1", answer="The green one.", facts=facts),
         ClaudeAction(),
         "Do it.",
-        cwd="/v",
-        vault="/v",
-        hidden=[],
+        HERE,
     )
     assert goes_on.resume == "s-1"
     assert "The green one." in goes_on.prompt
     assert "Do it." not in goes_on.prompt
     for words in ("Do it.", "Which (at)folder?", "The green one."):
         assert words in goes_on.afresh
-    fresh = session_of(
-        request(answer="The green one.", facts=facts), ClaudeAction(), "Do it.", cwd="/v", vault="/v", hidden=[]
-    )
+    fresh = session_of(request(answer="The green one.", facts=facts), ClaudeAction(), "Do it.", HERE)
     assert (fresh.resume, fresh.afresh, fresh.prompt) == ("", "", goes_on.afresh)
 
 
 def test_a_named_server_is_granted_and_never_stands_in_for_ours() -> None:
     """Also one that is called as ours is; a name is spelled as the CLI spells it."""
     servers = {"vault-sched": {"command": "x"}, "my feed.1": {"command": "y"}}
-    made = session_of(request(), ClaudeAction(), "x", cwd="/v", vault="/v", hidden=[], servers=servers)
+    made = session_of(request(), ClaudeAction(), "x", replace(HERE, servers=servers))
     assert {"mcp__vault-sched", "mcp__my_feed_1", "mcp__vault-sched-run__ask_person"} <= set(made.allowed_tools)
     assert "mcp__vault-sched__ask_person" not in made.allowed_tools
     assert Session.from_json(made.to_json()) == made

@@ -7,7 +7,7 @@ Each tool calls the verb that the command of its name calls, and answers with th
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -51,6 +51,16 @@ Cron = Annotated[
     str | list[str] | None, Field(description="Five fields, minute first: 0 7 * * 1-5; for seconds use `every`.")
 ]
 At = Annotated[str | list[str] | None, Field(description="Once at local times without offset: 2026-12-24T09:00.")]
+Prompt = Annotated[
+    str | None, Field(description="What Claude is told. It knows nothing of this conversation and can ask nobody.")
+]
+Rights = Annotated[
+    Literal["read-only", "edit", "full"] | None,
+    Field(description="Rights of a prompt; else edit: writes notes. full: shell and web, only if asked for."),
+]
+Output = Annotated[
+    str | None, Field(description='Note that gets the result: "Briefings/{{date}}.md", "Log.md#Heading".')
+]
 More = Annotated[
     dict[str, Any] | None,
     Field(description='Other keys of the note: {"on_change": "Inbox/**", "retries": 2, "after": "[[other-task]]"}.'),
@@ -160,10 +170,7 @@ class Tools:
     async def create(
         self,
         name: Annotated[str, Field(description="Plain, lower-case: daily-briefing, or work/report in a folder.")],
-        prompt: Annotated[
-            str | None,
-            Field(description="What Claude is told. It knows nothing of this conversation and can ask nobody."),
-        ] = None,
+        prompt: Prompt = None,
         command: Annotated[str | None, Field(description="What the shell runs, in the vault's folder.")] = None,
         call: Annotated[str | None, Field(description="module:function in 00_system/scripts/, or a built-in.")] = None,
         cron: Cron = None,
@@ -171,39 +178,23 @@ class Tools:
         at: At = None,
         timezone: Zone = None,
         status: Literal["active", "paused"] = "active",
-        permissions: Annotated[
-            Literal["read-only", "edit", "full"] | None,
-            Field(description="Rights of a prompt; else edit: writes notes. full: shell and web, only if asked for."),
-        ] = None,
+        permissions: Rights = None,
         max_usd: Annotated[float | None, Field(description="Cap of one run of a prompt; else 0.50.")] = None,
         timeout: Annotated[str | None, Field(description="Such as 30m; else 1h.")] = None,
-        output: Annotated[
-            str | None, Field(description='Note that gets the result: "Briefings/{{date}}.md", "Log.md#Heading".')
-        ] = None,
+        output: Output = None,
         body: Annotated[str | None, Field(description="Words for people; for a command, beside its code.")] = None,
         more: More = None,
     ) -> Shape:
         """Write a task note: one of prompt, command, call, and when. What would not run is not written, but told."""
         place = self._writing("create", paused=status == "paused")
-        taboo = [key for key in more or {} if key in _NOT_MORE]
-        if taboo:
-            raise BadUsage(f"`{taboo[0]}` cannot be given in `more`. Use `status` to pause it, and `run` to run it")
+        _refuse_switches(more or {})
         given = {
             **{"cron": cron, "every": every, "at": at, "timezone": timezone, "status": status, "run_now": False},
             **{"call": call, "permissions": permissions, "max_usd": max_usd, "timeout": timeout, "output": output},
             **(more or {}),
         }
         draft = creation.drafted(name, given, command=command, prompt=prompt, body=body or "")
-        made = creation.create_task(place, notes(place), draft)
-        zone = ZoneInfo(made.task.timezone)
-        return {
-            "task": made.task.id,
-            "path": made.path,
-            "note": draft.text(),
-            "next_run": iso_or_none(made.task.schedule.next_after(place.clock.now()), zone),
-            "warnings": [shapes.problem_shape(problem) for problem in made.warnings],
-            "said": list(done_lines.created_page(made, place.clock.now())),
-        }
+        return _created(creation.create_task(place, notes(place), draft), draft, place.clock.now())
 
     async def pause(
         self,
@@ -289,6 +280,24 @@ def _advising(verb: Callable[..., Awaitable[Shape]]) -> Callable[..., Awaitable[
             raise ToolError(f"internal error: {internal(error)}") from error
 
     return told
+
+
+def _refuse_switches(more: Mapping[str, Any]) -> None:
+    taboo = [key for key in more if key in _NOT_MORE]
+    if taboo:
+        raise BadUsage(f"`{taboo[0]}` cannot be given in `more`. Use `status` to pause it, and `run` to run it")
+
+
+def _created(made: creation.Created, draft: creation.Draft, now: datetime) -> Shape:
+    next_run = made.task.schedule.next_after(now)
+    return {
+        "task": made.task.id,
+        "path": made.path,
+        "note": draft.text(),
+        "next_run": iso_or_none(next_run, ZoneInfo(made.task.timezone)),
+        "warnings": [shapes.problem_shape(problem) for problem in made.warnings],
+        "said": list(done_lines.created_page(made, now)),
+    }
 
 
 def _window(place: Place, zone: str, after: str | None, until: str | None) -> tuple[datetime, datetime | None]:

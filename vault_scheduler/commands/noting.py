@@ -121,6 +121,9 @@ class NewStatus(StrEnum):
     PAUSED = "paused"
 
 
+StatusOption = Annotated[NewStatus, typer.Option("--status", help="Whether it starts to run at once.")]
+
+
 def create(
     name: Annotated[str, typer.Argument(help="Name of the note below tasks/, like work/report.")],
     type_: Annotated[Kind | None, typer.Option("--type", help="Else told from --command, --call, --prompt.")] = None,
@@ -135,9 +138,7 @@ def create(
     max_usd: Annotated[float | None, typer.Option(help="Cap of one run in US dollars.")] = None,
     timeout: Annotated[str | None, typer.Option(help="Like 30m.", metavar="DURATION")] = None,
     output: Annotated[str | None, typer.Option(help='Note for the output, like "Briefings/{{date}}.md".')] = None,
-    status_: Annotated[
-        NewStatus, typer.Option("--status", help="Whether it starts to run at once.")
-    ] = NewStatus.ACTIVE,
+    status_: StatusOption = NewStatus.ACTIVE,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Any other key.", metavar="KEY=VALUE")] = None,
     body: Annotated[str | None, typer.Option(help="Text of the note; - reads it from standard input.")] = None,
     vault: VaultOption = None,
@@ -152,18 +153,9 @@ def create(
     if type_ is None and (command, call, prompt).count(None) != 2:
         raise BadUsage("say what it does: one of --command, --call, --prompt; or --type with the text in --body")
     given: dict[str, Any] = {
-        "type": type_.value if type_ else None,
-        "cron": cron or None,
-        "every": every,
-        "at": at or None,
-        "timezone": timezone,
-        "status": status_.value,
-        "run_now": False,
-        "call": call,
-        "permissions": permissions,
-        "max_usd": max_usd,
-        "timeout": timeout,
-        "output": output,
+        **{"type": type_.value if type_ else None, "cron": cron or None, "every": every, "at": at or None},
+        **{"timezone": timezone, "status": status_.value, "run_now": False, "call": call},
+        **{"permissions": permissions, "max_usd": max_usd, "timeout": timeout, "output": output},
         **_settings_of(set_ or []),
     }
     draft = creation.drafted(name, given, command=command, prompt=prompt and _text(prompt), body=_text(body))

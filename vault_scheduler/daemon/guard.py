@@ -14,7 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from vault_scheduler.errors import VaultSchedError
-from vault_scheduler.ledger.trust import Pin, Trust
+from vault_scheduler.ledger.trust import Hold, Pin, Trust
 from vault_scheduler.planning.approvals import (
     AFTERMATH,
     Held,
@@ -112,11 +112,7 @@ class Guard:
         if self._is_pinned(task.id, definition):
             self._holds.pop(task.id, None)
             return ""
-        stored = self._stored
-        pin = self._fresh.get(task.id)
-        if pin is None and (stored is None or task.id in stored.pins):
-            pin = self._trust.pin_of(task.id)
-        hold = self._trust.held(task.id) if stored is None or task.id in stored.holds else None
+        pin, hold = self._known_pin(task.id), self._known_hold(task.id)
         is_changed = pin is not None and pin.hash != definition
         self._forget_old(seen_at)
         decision = verdict(
@@ -128,21 +124,30 @@ class Guard:
             held=hold.hash if hold else None,
             restricting=self._restricting(seen_at) or self._restricting(written_at or seen_at),
             at=seen_at,
-            pins_known=self._trust.pins_known() if stored is None else stored.pins_known,
+            pins_known=self._trust.pins_known() if self._stored is None else self._stored.pins_known,
         )
         if isinstance(decision, Held):
             if hold is None or hold.hash != definition:
                 self._trust.hold(task.id, definition, seen_at, decision.reason, source)
-            why = hold.why if hold else decision.reason
-            self._holds[task.id] = f"held: {why}. Approve it with `vault-sched approve {task.id}`"
-            return self._holds[task.id]
+            return self._keep_held(task.id, hold.why if hold else decision.reason)
         if decision.fresh:
-            pin = Pin(task=task.id, hash=definition, pinned_at=seen_at, how="seen", source=source)
-            self._fresh[task.id] = pin
+            self._fresh[task.id] = Pin(task=task.id, hash=definition, pinned_at=seen_at, how="seen", source=source)
         elif hold is not None:
             self._trust.unhold(task.id)
         self._holds.pop(task.id, None)
         return ""
+
+    def _known_pin(self, task: str) -> Pin | None:
+        is_stored = self._stored is None or task in self._stored.pins
+        return self._fresh.get(task) or (self._trust.pin_of(task) if is_stored else None)
+
+    def _known_hold(self, task: str) -> Hold | None:
+        is_stored = self._stored is None or task in self._stored.holds
+        return self._trust.held(task) if is_stored else None
+
+    def _keep_held(self, task: str, why: str) -> str:
+        self._holds[task] = f"held: {why}. Approve it with `vault-sched approve {task}`"
+        return self._holds[task]
 
     @contextmanager
     def judging(self, count: int) -> Iterator[None]:

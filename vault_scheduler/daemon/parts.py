@@ -24,6 +24,7 @@ from vault_scheduler.daemon.roster import Roster
 from vault_scheduler.daemon.run_life import RunLife
 from vault_scheduler.daemon.run_reports import RunReports
 from vault_scheduler.daemon.scribe import Scribe
+from vault_scheduler.daemon.signs_of_life import SignsOfLife
 from vault_scheduler.daemon.snapshots import Snapshots
 from vault_scheduler.daemon.status_writer import StatusWriter
 from vault_scheduler.daemon.surroundings import NoteSurroundings
@@ -63,6 +64,7 @@ class Parts:
         self.revision = self._revision()
         self.status = StatusWriter(self.core, outfit.vault)
         self.ledger = LedgerWatch(self.core, outfit.hold)
+        self.life = SignsOfLife(self.core, outfit.pulse)
         self.notifier = self._notifier(postman)
         self.reports = self._run_reports()
 

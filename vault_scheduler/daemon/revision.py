@@ -87,12 +87,7 @@ class Revision:
             self._touched |= set(self._roster.aside)
             self._next_try = monotonic + ASIDE_S
         self._touched |= self._guard.approved()
-        with self._guard.judging(len(self._touched)):
-            while self._touched:
-                task = next(iter(self._touched))
-                with self._roster.alone(task):
-                    self._reconsider(task, now, monotonic, may_claim)
-                self._touched.discard(task)
+        self._reconsider_touched(now, monotonic, may_claim)
         await self._close_void_questions(monotonic)
         self._guard.store_pins()
         self._last_good.look(now)
@@ -100,6 +95,14 @@ class Revision:
         if not self._survey.starting:
             self._roster.all_seen()
         await self._claim_host(monotonic)
+
+    def _reconsider_touched(self, now: datetime, monotonic: float, may_claim: bool) -> None:
+        with self._guard.judging(len(self._touched)):
+            while self._touched:
+                task = next(iter(self._touched))
+                with self._roster.alone(task):
+                    self._reconsider(task, now, monotonic, may_claim)
+                self._touched.discard(task)
 
     def _keep_copies(self) -> None:
         copies = self._survey.registry.copies

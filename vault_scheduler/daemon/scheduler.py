@@ -23,9 +23,6 @@ from vault_scheduler.task import Problem, TaskType
 
 RECALLED = 1000
 """So many Claude runs of former daemons are looked at for what they may have written."""
-HEARTBEAT_S = 10.0
-LEASE = timedelta(seconds=60)
-"""So long after our last heartbeat the runs of this ledger are still ours."""
 TRY_AGAIN_S = 1.0
 STALL = timedelta(seconds=5)
 """A look that comes so much later than it was asked for: the machine slept, or the process was stopped or starved."""
@@ -39,11 +36,10 @@ class Scheduler:
         self._engine, self._clock, self._tell = parts.engine, outfit.clock, outfit.tell
         self._start_id, self._start_tasks = outfit.start_id, outfit.start_tasks
         self._only_requests, self._keeps_status_note = outfit.only_requests, outfit.status_note
-        self._grace_s, self._pulse, self._renewal = outfit.grace_s, outfit.pulse, outfit.renewal
+        self._grace_s, self._renewal = outfit.grace_s, outfit.renewal
         self._hurried: asyncio.Task[None] | None = None
         self._events: deque[EngineEvent] = deque()
         self._started = False  # the first look is complete, on_start tasks are claimed
-        self._last_beat = float("-inf")
         self._look_by: datetime | None = None  # when the next tick is to be
         self.wake = asyncio.Event()
         if self._renewal is not None:
@@ -55,7 +51,7 @@ class Scheduler:
         self._claims, self._followers, self._inbox = parts.claims, parts.followers, parts.inbox
         self._endings, self._revision = parts.endings, parts.revision
         self._around, self._status, self._claude = parts.around, parts.status, parts.claude
-        self._notifier = parts.notifier
+        self._notifier, self._life = parts.notifier, parts.life
 
     def tracked(self, task: str) -> Tracked | None:
         """The task and how it stands, if it is one now."""
@@ -102,11 +98,11 @@ class Scheduler:
 
     async def _give_up_late(self) -> None:
         """What waited when the former daemon ended is as late as nobody was there since."""
-        now, last = self._clock.now(), await self.store.get_meta("last pass")
+        now, last = self._clock.now(), await self._life.last_pass()
         if self._only_requests:
             self.dispatcher.turns.serves = lambda run: run.trigger is TriggerKind.REQUEST and run.claimed_at >= now
         elif last is not None:
-            await self.dispatcher.turns.give_up_late(now - datetime.fromisoformat(last), self._attendance.why_gone, now)
+            await self.dispatcher.turns.give_up_late(now - last, self._attendance.why_gone, now)
 
     async def serve(
         self, stop: asyncio.Event, *, until_idle: bool = False, alive: Callable[[], None] = lambda: None
@@ -130,8 +126,7 @@ class Scheduler:
             available = await self._try_tick()
             alive()
             if until_idle and available and self._is_idle:
-                if self._pulse is not None:
-                    await asyncio.to_thread(self._pulse.wait)  # it would end with us
+                await self._life.wait_for_ping()
                 return
             if available and self._has_made_room:
                 return
@@ -251,8 +246,14 @@ class Scheduler:
                 await self.dispatcher.turns.start_what_may(self.survey.settings_note.in_force, now)
         self._revision.touch(await self._endings.follow_up(now))
         await self._write_and_tell(now, monotonic)
-        await self._beat(now, monotonic)
+        await self._show_life(now, monotonic)
         self._look_by = self._clock.now() + timedelta(seconds=self.pause_s())
+
+    async def _show_life(self, now: datetime, monotonic: float) -> None:
+        if self._may_claim and self._knows_notes:
+            self._life.ping(self.survey.settings_note.in_force.daemon_ping_url, monotonic)
+        if not self._ledger.fault:
+            await self._life.record(now, monotonic)
 
     async def _look(self, now: datetime, monotonic: float) -> None:
         """What the notes say counts from now on."""
@@ -333,24 +334,6 @@ class Scheduler:
     async def _follow(self, now: datetime) -> None:
         if self._may_follow:
             await self._followers.claim(now, self._attendance.absence)
-
-    async def _beat(self, now: datetime, monotonic: float) -> None:
-        self._ping(monotonic)
-        if monotonic - self._last_beat >= HEARTBEAT_S and not self._ledger.fault:
-            self._last_beat = monotonic
-            await self.store.set_meta("last pass", now.isoformat())
-            await self.store.renew_leases(now + LEASE)
-
-    def _ping(self, monotonic: float) -> None:
-        """A pass that compared what was due with what started is worth the daemon's ping."""
-        url = self.survey.settings_note.in_force.daemon_ping_url
-        if self._pulse is None or not url or not (self._may_claim and self._knows_notes):
-            return
-        self._pulse.beat(url, monotonic)
-        if self._pulse.trouble:
-            self._troubles.begin("daemon_ping_url", f"its pings do not get through: {self._pulse.trouble}")
-        else:
-            self._troubles.end("daemon_ping_url", "its pings get through again")
 
     # claims
 

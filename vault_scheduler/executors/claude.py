@@ -26,7 +26,7 @@ from vault_scheduler.executors.base import (
 )
 from vault_scheduler.executors.claude_guard import hidden_paths, without_foreign_mentions
 from vault_scheduler.executors.claude_record import Record, inside, judge, moment_of, record_from
-from vault_scheduler.executors.claude_session import session_of
+from vault_scheduler.executors.claude_session import Reach, session_of
 from vault_scheduler.executors.claude_transcript import claude_folder, session_file, size_of
 from vault_scheduler.notes import body
 from vault_scheduler.run import Cause, Outcome, Result
@@ -91,10 +91,7 @@ class ClaudeExecutor:
         _refuse_missing_skills(action, vault)
         add_dirs = [str(_beside(vault, name)) for name in action.add_dirs]
         folders = [str(cwd.resolve()), str(vault), *add_dirs]
-        session = session_of(
-            replace(request, answer=_mentioning(request.answer, action, folders)),
-            action,
-            _mentioning(prompt, action, folders),
+        reach = Reach(
             cwd=str(cwd.resolve()),
             vault=str(vault),
             hidden=self._hidden(),
@@ -102,6 +99,8 @@ class ClaudeExecutor:
             add_dirs=add_dirs,
             without=self._machine.withheld,
         )
+        asked = replace(request, answer=_mentioning(request.answer, action, folders))
+        session = session_of(asked, action, _mentioning(prompt, action, folders), reach)
         transcript = self._transcript(request)
         return Launch(
             # -P and -E: neither the vault nor the task's environment adds to what the worker imports.

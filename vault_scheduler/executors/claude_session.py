@@ -87,42 +87,43 @@ class Session:
         return cls(**known)
 
 
-def session_of(
-    request: RunRequest,
-    action: ClaudeAction,
-    prompt: str,
-    *,
-    cwd: str,
-    vault: str,
-    hidden: Sequence[str],
-    servers: Mapping[str, Mapping[str, Any]] | None = None,
-    add_dirs: Sequence[str] = (),
-    without: Sequence[str] = (),
-) -> Session:
-    """The session for a request. `hidden`: absolute paths of files and folders that it cannot read."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """What a session can get at, and what it cannot. Paths are absolute, without symbolic links."""
+
+    cwd: str
+    vault: str
+    hidden: Sequence[str]  # files and folders that it cannot read
+    servers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # MCP servers by name
+    add_dirs: Sequence[str] = ()  # folders beside the vault
+    without: Sequence[str] = ()  # variables of the environment that it must not see
+
+
+def session_of(request: RunRequest, action: ClaudeAction, prompt: str, reach: Reach) -> Session:
+    """The session for a request."""
     restricted = action.permissions is not Permissions.FULL
     tools = offered_tools(action)
     afresh = f"{preamble(request)}\n\n{prompt}{_answered_before(request)}"
     return Session(
         prompt=_answer(request) if request.resume and request.answer else afresh,
-        cwd=cwd,
-        vault=vault,
+        cwd=reach.cwd,
+        vault=reach.vault,
         system_folder=request.system_folder,
         note=request.path,
         restricted=restricted,
         tools=tools,
-        allowed_tools=_grants(action, tools, servers or {}),
+        allowed_tools=_grants(action, tools, reach.servers),
         disallowed_tools=(*NEVER_OFFERED, *action.disallowed_tools),
-        settings=_settings(restricted, hidden),
+        settings=_settings(restricted, reach.hidden),
         named_files=tuple(str(name) for name in request.facts.get("named_files", ())),
         resume=request.resume,
         afresh=afresh if request.resume else "",
-        servers=servers or {},
+        servers=reach.servers,
         servers_file=action.mcp_config or "",
         skills=action.skills,
-        add_dirs=tuple(add_dirs),
-        without=tuple(without),
-        hidden=tuple(hidden),
+        add_dirs=tuple(reach.add_dirs),
+        without=tuple(reach.without),
+        hidden=tuple(reach.hidden),
         model=action.model,
         fallback_model=action.fallback_model,
         max_turns=action.max_turns,

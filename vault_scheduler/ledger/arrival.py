@@ -13,9 +13,10 @@ from urllib.parse import quote
 from vault_scheduler.errors import LedgerCorrupt
 from vault_scheduler.ledger.deliveries import demand
 from vault_scheduler.ledger.mending import mend
+from vault_scheduler.ledger.migrations import Migration
 from vault_scheduler.ledger.rows import DAILY_LOG, NOTE
 from vault_scheduler.ledger.schema import MIGRATIONS
-from vault_scheduler.ledger.sqlite_file import Migration, SqliteFile, Transaction, certain, epoch, translated
+from vault_scheduler.ledger.sqlite_file import SqliteFile, Transaction, certain, epoch, translated
 from vault_scheduler.run import Outcome, RunState
 
 MOVED = "the vault was moved to another machine meanwhile"

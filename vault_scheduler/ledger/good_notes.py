@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from vault_scheduler import __version__
+from vault_scheduler.ledger.migrations import executing
 from vault_scheduler.ledger.sqlite_file import SqliteFile, Transaction, certain, epoch
 
 KEPT = 5
@@ -30,12 +31,7 @@ _FIRST = (
 )
 
 
-def _first(db: sqlite3.Connection) -> None:
-    for statement in _FIRST:
-        db.execute(statement)
-
-
-MIGRATIONS = (_first,)
+MIGRATIONS = (executing(_FIRST),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -291,26 +291,8 @@ class RunTable:
             found = _require(change, run)
             if found.state is RunState.ENDED:
                 return found
-            change.run(
-                "UPDATE runs SET state = 'ended', outcome = ?, reason = ?, result = ?, ended_at = ?, "
-                "waiting_for = '', not_before = NULL, reserved_usd = 0, extra = ? WHERE id = ?",
-                outcome,
-                reason,
-                result_json(result),
-                epoch(at),
-                json.dumps({**found.extra, **(extra or {})}),
-                run,
-            )
-            change.run(
-                "UPDATE attempts SET state = 'ended', ended_at = ?, outcome = ?, reason = ?, exit_code = ?, "
-                "cost_usd = ? WHERE run = ? AND state <> 'ended'",
-                epoch(at),
-                outcome,
-                reason,
-                result.exit_code if result else None,
-                result.cost_usd if result else None,
-                run,
-            )
+            _end_run(change, found, outcome, result, reason, at, extra or {})
+            _end_attempts(change, run, outcome, result, reason, at)
             merged = absorb(change, run, deliveries)
             if merged is None:
                 demand(change, run, deliveries)
@@ -338,3 +320,39 @@ def _require(change: Transaction, run: str) -> Run:
 def _require_active(change: Transaction, run: str) -> None:
     if _require(change, run).state is RunState.ENDED:
         raise Refused(f"the run {run} has ended")
+
+
+def _end_run(
+    change: Transaction,
+    run: Run,
+    outcome: Outcome,
+    result: Result | None,
+    reason: str,
+    at: datetime,
+    extra: Mapping[str, str],
+) -> None:
+    change.run(
+        "UPDATE runs SET state = 'ended', outcome = ?, reason = ?, result = ?, ended_at = ?, "
+        "waiting_for = '', not_before = NULL, reserved_usd = 0, extra = ? WHERE id = ?",
+        outcome,
+        reason,
+        result_json(result),
+        epoch(at),
+        json.dumps({**run.extra, **extra}),
+        run.id,
+    )
+
+
+def _end_attempts(
+    change: Transaction, run: str, outcome: Outcome, result: Result | None, reason: str, at: datetime
+) -> None:
+    change.run(
+        "UPDATE attempts SET state = 'ended', ended_at = ?, outcome = ?, reason = ?, exit_code = ?, "
+        "cost_usd = ? WHERE run = ? AND state <> 'ended'",
+        epoch(at),
+        outcome,
+        reason,
+        result.exit_code if result else None,
+        result.cost_usd if result else None,
+        run,
+    )

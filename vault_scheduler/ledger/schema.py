@@ -6,8 +6,7 @@ A migration that was released is never edited: the next change is the next funct
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Sequence
+from vault_scheduler.ledger.migrations import executing
 
 _FIRST = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
@@ -53,11 +52,6 @@ _FIRST = (
 )
 
 
-def _first(db: sqlite3.Connection) -> None:
-    for statement in _FIRST:
-        db.execute(statement)
-
-
 _SECOND = (
     # What is held or invalid counts as firing, too: its fire times end `blocked`.
     "ALTER TABLE tasks RENAME COLUMN armed TO fires",
@@ -68,11 +62,6 @@ _SECOND = (
     # Runs that have ended and whose followers (tasks that come `after` them) have not been claimed yet.
     "CREATE TABLE unfollowed (run TEXT PRIMARY KEY) WITHOUT ROWID",
 )
-
-
-def _second(db: sqlite3.Connection) -> None:
-    for statement in _SECOND:
-        db.execute(statement)
 
 
 _THIRD = (
@@ -88,11 +77,6 @@ _THIRD = (
     # Hash of the answer that was taken from the note, until it is seen without it.
     "ALTER TABLE tasks ADD COLUMN answered TEXT NOT NULL DEFAULT ''",
 )
-
-
-def _third(db: sqlite3.Connection) -> None:
-    for statement in _THIRD:
-        db.execute(statement)
 
 
 _FOURTH = (
@@ -115,9 +99,4 @@ _FOURTH = (
 )
 
 
-def _fourth(db: sqlite3.Connection) -> None:
-    for statement in _FOURTH:
-        db.execute(statement)
-
-
-MIGRATIONS: Sequence[Callable[[sqlite3.Connection], None]] = (_first, _second, _third, _fourth)
+MIGRATIONS = tuple(executing(statements) for statements in (_FIRST, _SECOND, _THIRD, _FOURTH))

@@ -6,18 +6,18 @@ import contextlib
 import os
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from vault_scheduler.errors import LedgerCorrupt, LedgerTooNew, LedgerUnavailable
+from vault_scheduler.errors import LedgerCorrupt, LedgerUnavailable
+from vault_scheduler.ledger.migrations import Migration, migrate, refuse_newer, schema_of
 from vault_scheduler.ledger.salvage import pour
 from vault_scheduler.platform.limits import shortage
 
-Migration = Callable[[sqlite3.Connection], None]
 MEMORY = ":memory:"
 _BUSY_TIMEOUT_S = 5.0
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -55,7 +55,7 @@ class SqliteFile:
         self._db = db
         self._identity = _identity(path)
         self._size = _size(path)  # it never shrinks
-        self._schema = _schema_of(db)
+        self._schema = schema_of(db)
 
     @classmethod
     def open(
@@ -106,14 +106,14 @@ class SqliteFile:
                 file._db = sqlite3.connect(MEMORY, isolation_level=None)
                 older.backup(file._db)
                 file._db.row_factory = sqlite3.Row
-                _migrate(file._db, migrations, version)
+                migrate(file._db, migrations, version)
         return file
 
     @staticmethod
     def renew(path: Path | str, migrations: Sequence[Migration], *, version: str) -> None:
         """Bring the schema of a file up to date that nobody serves. Raises LedgerTooNew, LedgerCorrupt."""
         with translated(path), contextlib.closing(_connect(path, migrations, version, serving=False)) as db:
-            _migrate(db, migrations, version)
+            migrate(db, migrations, version)
 
     def close(self) -> None:
         """Close the connection; the journal is folded into the file."""
@@ -293,55 +293,25 @@ def _connect(path: Path | str, migrations: Sequence[Migration], version: str, *,
         db = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
         try:
             db.row_factory = sqlite3.Row
-            _refuse_newer(db, path, len(migrations))
+            refuse_newer(db, path, len(migrations))
             if serving:  # 0.3 s for a gigabyte: too long for a command that only looks
                 _refuse_damaged(db, path)
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA fullfsync=1")  # macOS: fsync alone leaves the data in the drive's cache
-            if serving or _schema_of(db) == 0:
-                _migrate(db, migrations, version)
+            if serving or schema_of(db) == 0:
+                migrate(db, migrations, version)
         except BaseException:
             db.close()
             raise
         return db
 
 
-def _schema_of(db: sqlite3.Connection) -> int:
-    return int(db.execute("PRAGMA user_version").fetchone()[0])
-
-
-def _refuse_newer(db: sqlite3.Connection, path: Path | str, known: int) -> None:
-    if _schema_of(db) <= known:
-        return
-    try:
-        row = db.execute("SELECT value FROM meta WHERE key = 'written_by'").fetchone()
-    except sqlite3.OperationalError:
-        row = None
-    raise LedgerTooNew(str(path), row[0] if row else "(unknown version)")
-
-
 def _refuse_damaged(db: sqlite3.Connection, path: Path | str) -> None:
-    if path != MEMORY and _schema_of(db) == 0:
+    if path != MEMORY and schema_of(db) == 0:
         raise LedgerCorrupt(str(path), "it is empty")  # ours appear complete
     finding = db.execute("PRAGMA quick_check(1)").fetchone()[0]
     if finding != "ok":
         raise LedgerCorrupt(str(path), str(finding).splitlines()[0])
-
-
-def _migrate(db: sqlite3.Connection, migrations: Sequence[Migration], version: str) -> None:
-    """Apply what is missing, all or nothing; another process may be doing the same."""
-    if _schema_of(db) >= len(migrations):
-        return
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        for number in range(_schema_of(db), len(migrations)):
-            migrations[number](db)
-        db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('written_by', ?)", (version,))
-        db.execute(f"PRAGMA user_version={len(migrations)}")
-        db.execute("COMMIT")
-    finally:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
 
 
 def _parts(path: Path) -> list[Path]:
