@@ -86,7 +86,7 @@ class Claims:
         claim, snapshots = self._dispatcher.new_claim(
             tracked.task, tracked.policies, kind, detail, fire_time, now, extra
         )
-        self.plans.claims.append(claim)
+        self.plans.claim(claim)
         self.plans.snapshots.update(snapshots)
         return claim.run
 
@@ -190,7 +190,7 @@ class Claims:
             reserved_usd=0.0,
             extra=extra,
         )
-        self.plans.claims.append(Claim(run=ended, deliveries=self._deliveries(tracked, outcome)))
+        self.plans.claim(Claim(run=ended, deliveries=self._deliveries(tracked, outcome)))
 
     def _deliveries(self, tracked: Tracked, outcome: Outcome, *, replaced: bool = False) -> tuple[str, ...]:
         """Where it is shown that something did not start; people are told of what is missed and not `replaced`."""
@@ -233,7 +233,7 @@ class Claims:
         detail = f"run_now {now.isoformat()}"
         refusal = self._refusal(tracked.standing, now)
         if refusal:
-            self.plans.claims.append(_blocked_claim(tracked.task, detail, refusal, now))
+            self.plans.claim(_blocked_claim(tracked.task, detail, refusal, now))
             self._scribe.poke()
         else:
             run = self._claim(task_id, TriggerKind.REQUEST, detail, now, now)

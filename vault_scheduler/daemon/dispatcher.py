@@ -49,6 +49,14 @@ class Dispatcher:
         """All runs that have not ended."""
         return list(self._life.active.values())
 
+    def going(self) -> list[Run]:
+        """Those that occupy a slot."""
+        return self._life.active.going()
+
+    def timed(self) -> list[Run]:
+        """Those that wait for a time of their own, or for an edit to settle."""
+        return self._life.active.timed()
+
     @property
     def is_busy(self) -> bool:
         """Whether anything goes on, or waits and is to be started."""

@@ -96,4 +96,4 @@ class Followers:
             self._claims.end_unstarted(claim.run, child, *verdict, now)
             return
         self._claims.plans.snapshots.update(snapshots)
-        self._claims.plans.claims.append(claim)
+        self._claims.plans.claim(claim)

@@ -171,6 +171,14 @@ class Outcomes:
         if QUOTA in (waits_for, run.waiting_for):
             self._life.report(waiting, f"waits for {waits_for}")
 
+    async def wait_all(self, runs: Sequence[Run], waits_for: str) -> None:
+        """None of them goes on now, and all wait for the same."""
+        if not runs:
+            return
+        await self._life.store.wait_all([run.id for run in runs], waits_for)
+        for run in runs:
+            self._life.active[run.id] = replace(run, state=RunState.WAITING, waiting_for=waits_for, not_before=None)
+
     # ends
 
     async def end_unstarted(self, run: Run, outcome: Outcome, reason: str, now: datetime) -> None:

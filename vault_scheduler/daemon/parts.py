@@ -99,6 +99,7 @@ class Parts:
             snapshots=self._snapshots(),
             view=lambda task: self.roster.view(task, self.outfit.clock.now()),
             report=lambda run, what: self.reports.take(run, what),
+            restood=lambda: self.roster.take_restood(),
         )
         return Dispatcher(life)
 

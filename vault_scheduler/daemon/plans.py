@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from vault_scheduler.ledger.rows import Batch, Claim, TaskRow, Unstarted
@@ -19,6 +20,12 @@ class Plans:
     snapshots: dict[str, str] = field(default_factory=dict)
     meta: dict[str, str] = field(default_factory=dict)
     followed: list[str] = field(default_factory=list)
+    _claimed: Counter[str] = field(default_factory=Counter)  # task → runs that are about to be claimed
+
+    def claim(self, claim: Claim) -> None:
+        """A run is to be claimed."""
+        self.claims.append(claim)
+        self._claimed[claim.run.task] += claim.run.outcome is None
 
     def batch(self) -> Batch:
         """As the ledger takes it."""
@@ -36,9 +43,9 @@ class Plans:
         """All of it is in the ledger now."""
         for planned in (self.claims, self.unstarted, self.taken_back, self.rows):
             planned.clear()
-        for facts in (self.snapshots, self.meta, self.followed):
+        for facts in (self.snapshots, self.meta, self.followed, self._claimed):
             facts.clear()
 
     def claims_of(self, task: str) -> bool:
         """Whether a run of the task is about to be claimed."""
-        return any(claim.run.task == task and claim.run.outcome is None for claim in self.claims)
+        return self._claimed[task] > 0

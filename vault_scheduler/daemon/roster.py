@@ -70,6 +70,7 @@ class Roster:
         self._ledger_lost = ledger_lost  # only the notes remember what has run
         self._ran_until = ran_until  # a damaged ledger knew of all that was due until then
         self.revisions = 0  # how often a definition, or how a task stands, was found changed
+        self._restood: set[str] = set()  # tasks that may stand otherwise than when the runs were last judged
         self.agenda = Agenda()
         self.chains = Chains()
 
@@ -83,6 +84,11 @@ class Roster:
     def row(self, task: str) -> TaskRow:
         """What the ledger remembers of it."""
         return self._rows[task]
+
+    def take_restood(self) -> set[str]:
+        """The tasks that may stand otherwise since this was last asked."""
+        found, self._restood = self._restood, set()
+        return found
 
     def was_firing(self, task: str) -> bool:
         """Whether the ledger remembers it as a task that fires."""
@@ -133,6 +139,7 @@ class Roster:
             path = holder.path if holder else self._rows[task_id].path if task_id in self._rows else ""
             self.aside[task_id] = internal_problem(path, error, "planning this task")
             self._tracked.pop(task_id, None)
+            self._restood.add(task_id)
             self.agenda.put(task_id, None)
 
     def named_files(self, vault: Vault) -> list[str]:
@@ -201,6 +208,7 @@ class Roster:
 
     def reconsider(self, task_id: str, plans: Plans, now: datetime, monotonic: float) -> Tracked | None:
         """Look at a task whose note or surroundings changed; None if it is no task any more."""
+        self._restood.add(task_id)
         entry = self._survey.registry.holder(task_id)
         row = self._rows.get(task_id)
         if entry is None or entry.task is None:
@@ -317,6 +325,7 @@ class Roster:
 
     def restand(self, task_id: str, plans: Plans, now: datetime) -> Tracked:
         """A pause has run out, or the grace of an invalid note: nothing was edited, but the task stands otherwise."""
+        self._restood.add(task_id)
         tracked, row = self._tracked[task_id], self._rows[task_id]
         tracked.standing = self._stand(tracked.task, self._guard.held(task_id), row.invalid_since, now)
         watermark = self._watermark(row, tracked.task, tracked.standing, now)
@@ -325,6 +334,7 @@ class Roster:
 
     def rename(self, old: str, new: str, path: str) -> None:
         """A task goes on under another id (rule 3.4)."""
+        self._restood |= {old, new}
         self.chains.rename(old, new)
         if old in self._rows:
             self._rows[new] = replace(self._rows.pop(old), task=new, path=path)

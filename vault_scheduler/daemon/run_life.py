@@ -44,4 +44,5 @@ class RunLife:
     snapshots: Snapshots
     view: Callable[[str], View]  # how a task stands right now
     report: Callable[[Run, str], None]
+    restood: Callable[[], set[str]] = set  # the tasks that may stand otherwise since it was last asked
     active: ActiveRuns = field(default_factory=ActiveRuns)

@@ -39,6 +39,7 @@ class Scheduler:
         self._grace_s, self._renewal = outfit.grace_s, outfit.renewal
         self._hurried: asyncio.Task[None] | None = None
         self._events: deque[EngineEvent] = deque()
+        parts.dispatcher.turns.files_changed = self._names_changed_file
         self._started = False  # the first look is complete, on_start tasks are claimed
         self._look_by: datetime | None = None  # when the next tick is to be
         self.wake = asyncio.Event()
@@ -200,7 +201,7 @@ class Scheduler:
 
     def _run_moments(self, now: datetime) -> list[datetime]:
         """When runs that wait for a time are to be looked at again."""
-        waiting = [run for run in self.dispatcher.active() if run.state is RunState.WAITING]
+        waiting = [run for run in self.dispatcher.timed() if run.state is RunState.WAITING]
         retries = [run.not_before for run in waiting if run.not_before is not None and run.not_before > now]
         return retries + [run.claimed_at + LONGEST_SETTLING for run in waiting if run.waiting_for == "edit"]
 
@@ -242,8 +243,7 @@ class Scheduler:
         if self._knows_notes:
             await self._stop_runs(now)
             if self._may_start:
-                await self._judge_files(now, monotonic)
-                await self.dispatcher.turns.start_what_may(self.survey.settings_note.in_force, now)
+                await self._start_runs(now, monotonic)
         self._revision.touch(await self._endings.follow_up(now))
         await self._write_and_tell(now, monotonic)
         await self._show_life(now, monotonic)
@@ -376,15 +376,21 @@ class Scheduler:
                 await self.dispatcher.outcomes.attempt_ended(event)
             self._events.popleft()  # only now: what the ledger could not take is told again at the next tick
 
-    async def _judge_files(self, now: datetime, monotonic: float) -> None:
-        """What a task names may have been changed since its definition was judged, and is about to be executed."""
-        waiting = {run.task for run in self.dispatcher.active() if not is_going(run)}
-        tasks = [tracked.task for task in waiting if (tracked := self._roster.get(task))]
-        if changed := self._guard.to_be_judged(tasks):
-            self._revision.touch(changed)
+    async def _start_runs(self, now: datetime, monotonic: float) -> None:
+        """Start what may start. What a task names may have changed since its definition was judged: judged anew."""
+        turns, settings = self.dispatcher.turns, self.survey.settings_note.in_force
+        await turns.start_what_may(settings, now)
+        if turns.unsure:
+            self._revision.touch(turns.unsure)
             await self._revision.look(now, monotonic, may_claim=False)
+            await turns.start_what_may(settings, now, sure=turns.unsure)
+            turns.unsure = set()
+
+    def _names_changed_file(self, task: str) -> bool:
+        tracked = self._roster.get(task)
+        return tracked is not None and bool(self._guard.to_be_judged([tracked.task]))
 
     async def _stop_runs(self, now: datetime) -> None:
-        for run in self.dispatcher.active():
-            if is_going(run) and (why := self._roster.stopped(run.task)):
+        for run in self.dispatcher.going():
+            if why := self._roster.stopped(run.task):
                 await self.dispatcher.outcomes.cancel(run.id, why, now)

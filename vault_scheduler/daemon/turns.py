@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import islice
 
 from vault_scheduler.daemon.conversations import session_name
 from vault_scheduler.daemon.outcomes import Outcomes
@@ -15,11 +16,13 @@ from vault_scheduler.daemon.task_view import View, runs_while
 from vault_scheduler.ledger.store import (
     OVERLAPS,
 )
+from vault_scheduler.planning.early import has_come, is_early, refusal
 from vault_scheduler.planning.planner import (
     DELETED,
     Candidate,
     Limits,
     State,
+    Turn,
     is_going,
     superseded,
     take_turns,
@@ -38,6 +41,8 @@ from vault_scheduler.task import Overlap, TaskType, fingerprint
 SUPERSEDED = "a later fire time took its place"
 LONGEST_SETTLING = timedelta(seconds=60)
 """A run waits at most this long for a note that is being edited (rule 5)."""
+LOOK_AHEAD = 8
+"""So many more than there are free slots are looked at, for some of the first may wait for something else."""
 
 
 class Turns:
@@ -46,33 +51,34 @@ class Turns:
     def __init__(self, life: RunLife, outcomes: Outcomes) -> None:
         self._life = life
         self._outcomes = outcomes
+        self._judged_with: Settings | None = None
+        self._sure: Collection[str] = ()
+        self._claude: set[str] = set()  # waiting runs of Claude tasks, and some that have ended since
+        self.unsure: set[str] = set()  # tasks whose run did not start, for a file that they name has changed
+        self.files_changed: Callable[[str], bool] = lambda task: False
         self.serves: Callable[[Run], bool] = lambda run: True  # which runs are started; the others stay as they are
         self.rests = ""  # what a run waits for whose turn it is, if nothing is to start at all
 
-    async def start_what_may(self, settings: Settings, now: datetime) -> None:
-        """Start each waiting run whose turn it is; write down what the others wait for."""
+    async def start_what_may(self, settings: Settings, now: datetime, sure: Collection[str] = ()) -> None:
+        """Start each waiting run whose turn it is; write down what the others wait for.
+
+        A run whose task names a file that has changed does not start, unless it is `sure`: judged by now.
+        """
+        self._sure = sure
         while await self._take_turns(settings, now):
             pass  # one that is refused leaves its place to the next
 
     async def _take_turns(self, settings: Settings, now: datetime) -> bool:
         """Whether one whose turn it was ended without having started."""
-        for run in [r for r in self._life.active.values() if not is_going(r) and self.serves(r)]:
-            await self._outcomes.alone(run, self._give_up_if_pointless(run, settings, now), now)
-        ours = [run for run in self._life.active.values() if is_going(run) or self.serves(run)]
-        found = [await self._outcomes.alone(run, self._candidate(run), now) for run in ours]
-        candidates = [candidate for candidate in found if candidate is not None]
-        for candidate in superseded(candidates):
-            await self._outcomes.alone(candidate.run, self._give_way(candidate.run, now), now)
-        candidates = [candidate for candidate in candidates if candidate.run.id in self._life.active]
-        going = [c for c in candidates if is_going(c.run)]
-        waiting = [c for c in candidates if not is_going(c.run)]
+        new = await self._judge(settings, now)
+        await self._supersede(now)
         hold = self._life.claude.hold(settings, now)
         limits = Limits(
             max_parallel=settings.max_parallel,
             max_claude=self._life.claude.at_once(settings, now),
             claude_waits=hold is not None,
         )
-        turns = take_turns(waiting, going, limits, now)
+        turns = await self._turns(limits, now)
         for turn in turns:
             if turn.waits_for == QUOTA and hold is not None:
                 await self._outcomes.wait(turn.run, QUOTA, hold.until)
@@ -84,7 +90,78 @@ class Turns:
                 await self._outcomes.wait(turn.run, self.rests, None)
             else:
                 await self._outcomes.alone(turn.run, self._start(turn.run, settings, now), now)
+        await self._have_wait(new - {turn.run.id for turn in turns})
         return any(not turn.waits_for and turn.run.id not in self._life.active for turn in turns)
+
+    async def _judge(self, settings: Settings, now: datetime) -> set[str]:
+        """Give up what has no point any more: asked of new runs, and again when their task or the settings changed.
+
+        Of Claude's at each pass: limits and logins change by themselves. The ids of those that were judged.
+        """
+        active = self._life.active
+        self._claude = {name for name in self._claude if name in active}
+        again = {run.id for task in self._life.restood() for run in active.of_task(task)} | self._claude
+        if settings != self._judged_with:
+            self._judged_with, again = settings, set(active)
+        active.fresh.update(dict.fromkeys(again))
+        judged: set[str] = set()
+        for run in [active[name] for name in active.fresh]:
+            if is_going(run) or not self.serves(run):
+                active.fresh.pop(run.id)
+            elif not is_early(run, now):  # nothing is decided before its time has come
+                await self._outcomes.alone(run, self._judge_one(run, settings, now), now)
+                active.fresh.pop(run.id, None)
+                judged.add(run.id)
+        return judged
+
+    async def _judge_one(self, run: Run, settings: Settings, now: datetime) -> None:
+        if has_come(run, now):
+            await self._meet_others(run, now)
+        if run.id in self._life.active:
+            await self._give_up_if_pointless(self._life.active[run.id], settings, now)
+
+    async def _meet_others(self, run: Run, now: datetime) -> None:
+        """It was claimed ahead of its fire time; which runs of its task it overlaps is known only now."""
+        others = [other for other in self._life.active.of_task(run.task) if other.id != run.id]
+        overlap = Overlap((await self._life.snapshots.of(run))["overlap"])
+        if reason := refusal(overlap, others):
+            await self._outcomes.end_unstarted(run, Outcome.SKIPPED, reason, now)
+        elif others:
+            self._life.active[run.id] = replace(run, extra={**run.extra, OVERLAPS: "1"})
+
+    async def _supersede(self, now: datetime) -> None:
+        """Runs whose place a later fire time has taken give way."""
+        active = self._life.active
+        for task in list(active.crowded):
+            ours = [
+                run for run in active.of_task(task) if (is_going(run) or self.serves(run)) and not is_early(run, now)
+            ]
+            for candidate in superseded(await self._candidates(ours, now)):
+                await self._outcomes.alone(candidate.run, self._give_way(candidate.run, now), now)
+
+    async def _turns(self, limits: Limits, now: datetime) -> list[Turn]:
+        """The turns of the first in line, as far as somebody can start; all others stay as they are."""
+        going = await self._candidates(self._life.active.going(), now)
+        free, size = limits.max_parallel - len(going), 0
+        while True:
+            size = 4 * size + max(0, free) + LOOK_AHEAD
+            first = list(islice(self._waiting(now), size))
+            turns = take_turns(await self._candidates(first, now), going, limits, now)
+            if len(first) < size or sum(not turn.waits_for for turn in turns) >= free:
+                return turns
+
+    def _waiting(self, now: datetime) -> Iterator[Run]:
+        """Those that wait for their turn, the first one first."""
+        return (run for run in self._life.active.in_line() if self.serves(run) and not is_early(run, now))
+
+    async def _have_wait(self, new: set[str]) -> None:
+        """Whoever is new and too far behind to be looked at waits for a slot."""
+        runs = [self._life.active[name] for name in new if name in self._life.active]
+        await self._outcomes.wait_all([run for run in runs if run.state is RunState.CLAIMED], "slot")
+
+    async def _candidates(self, runs: Iterable[Run], now: datetime) -> list[Candidate]:
+        found = [await self._outcomes.alone(run, self._candidate(run), now) for run in runs]
+        return [candidate for candidate in found if candidate is not None]
 
     async def _candidate(self, run: Run) -> Candidate:
         snapshot = await self._life.snapshots.of(run)
@@ -107,6 +184,8 @@ class Turns:
     async def _give_up_if_pointless(self, run: Run, settings: Settings, now: datetime) -> None:
         view = self._life.view(run.task)
         is_claude = (await self._life.snapshots.of(run))["type"] == TaskType.CLAUDE
+        if is_claude:
+            self._claude.add(run.id)
         if view.task is None:
             await self._outcomes.end_unstarted(run, Outcome.SKIPPED, DELETED, now)
         elif run.trigger is TriggerKind.ANSWER and view.task.type is not TaskType.CLAUDE:
@@ -115,8 +194,8 @@ class Turns:
             await self._outcomes.end_unstarted(run, Outcome.BLOCKED, view.reason, now)
         elif view.state is not State.ARMED and not runs_while(run, view):
             await self._outcomes.end_unstarted(run, Outcome.SKIPPED, view.reason, now)
-        elif is_claude and (refusal := self._life.claude.refusal(run, settings, view.next_fire, now)):
-            await self._outcomes.end_unstarted(run, *refusal, now)
+        elif is_claude and (limit := self._life.claude.refusal(run, settings, view.next_fire, now)):
+            await self._outcomes.end_unstarted(run, *limit, now)
 
     async def give_up_late(self, away: timedelta, why: str, now: datetime) -> None:
         """Nobody was there for so long: what waited meanwhile is as late as that, and perhaps too late (rule 5).
@@ -132,15 +211,21 @@ class Turns:
             await self._outcomes.end_unstarted(run, Outcome.MISSED, why, now)
 
     async def _start(self, run: Run, settings: Settings, now: datetime) -> None:
+        await self._give_up_if_pointless(run, settings, now)
+        if run.id not in self._life.active:
+            return
+        if run.task not in self._sure and self.files_changed(run.task):
+            self.unsure.add(run.task)
+            return
         view = self._life.view(run.task)
         if not view.present or (not view.settled and now - run.claimed_at < LONGEST_SETTLING):
             await self._outcomes.wait(run, "edit", None)
             return
         run = await self._follow_edit(run, view)
         snapshot = await self._life.snapshots.of(run)
-        refusal = self._life.budget.refusal(run, snapshot["action"].get("max_usd_day"), settings, now)
-        if refusal:
-            await self._outcomes.end_unstarted(run, Outcome.SKIPPED, refusal, now)
+        too_dear = self._life.budget.refusal(run, snapshot["action"].get("max_usd_day"), settings, now)
+        if too_dear:
+            await self._outcomes.end_unstarted(run, Outcome.SKIPPED, too_dear, now)
             return
         number = run.attempts + 1
         await self._life.store.begin_attempt(run.id, number, now)

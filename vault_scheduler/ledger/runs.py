@@ -180,6 +180,17 @@ class RunTable:
             if excused is not None:
                 change.run(f"UPDATE runs SET extra = json_set(extra, '$.{EXCUSED}', ?) WHERE id = ?", str(excused), run)
 
+    async def wait_all(self, runs: Sequence[str], waiting_for: str) -> None:
+        """See `Store.wait_all`."""
+        with self._file.write(durable=False) as change:
+            for run in runs:
+                change.run(
+                    "UPDATE runs SET state = 'waiting', waiting_for = ?, not_before = NULL "
+                    "WHERE id = ? AND state <> 'ended'",
+                    waiting_for,
+                    run,
+                )
+
     async def begin_attempt(self, run: str, number: int, at: datetime) -> None:
         """See `Store.begin_attempt`."""
         with self._file.write(durable=True) as change:

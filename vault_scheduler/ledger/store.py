@@ -217,6 +217,9 @@ class Store(Protocol):
         `excused`: so many of its attempts use up no retry (extra `EXCUSED`).
         """
 
+    async def wait_all(self, runs: Sequence[str], waiting_for: str) -> None:
+        """All these runs, which have not ended, wait for the same, for no certain time; in one transaction."""
+
     async def questions(self) -> dict[str, Question]:
         """What tasks ask a person and nobody has answered yet, by task.
 

@@ -1,0 +1,36 @@
+"""Claims ahead of their fire times: made durable shortly before, so that only the start is left to do then (rule 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from vault_scheduler.planning.planner import STILL_RUNNING, STILL_WAITS
+from vault_scheduler.run import Run, RunState
+from vault_scheduler.task import Overlap
+
+LEAD = timedelta(milliseconds=100)
+"""So long before its fire time a run may be claimed."""
+_MOVED = LEAD + timedelta(seconds=1)
+
+
+def is_early(run: Run, now: datetime) -> bool:
+    """Whether the run was claimed ahead of its fire time, and that has not come: nothing of it may start."""
+    return run.claimed_at < run.fire_time and now < run.fire_time and run.never_started
+
+
+def is_taken_back(run: Run, now: datetime) -> bool:
+    """Whether its fire time is further away than any lead: the clock was set back, and the claim never was true."""
+    return is_early(run, now) and run.fire_time - now > _MOVED
+
+
+def has_come(run: Run, now: datetime) -> bool:
+    """Whether the fire time of a run that was claimed ahead of it has come, and nothing was decided since."""
+    return run.state is RunState.CLAIMED and run.claimed_at < run.fire_time <= now
+
+
+def refusal(overlap: Overlap, others: Sequence[Run]) -> str:
+    """Why it does not start: another run of its task came between the claim and the fire time; "" if it may."""
+    if overlap is not Overlap.SKIP or not others:
+        return ""
+    return STILL_WAITS if all(run.never_started for run in others) else STILL_RUNNING
