@@ -1,7 +1,9 @@
 # One command each: `make demo`, `make test`, `make check`, `make bench`, `make sweep`, `make torture`.
 # Needs python3 (3.11 or newer) and the package index, nothing else: uv is used if present,
 # else installed into the project's own environment.
-VENV := .venv
+PYTHON ?= python3
+# `make test PYTHON=python3.13` takes another interpreter, in an environment of its own.
+VENV := .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 STAMP := $(VENV)/.installed
@@ -9,10 +11,10 @@ STAMP := $(VENV)/.installed
 # pytest keeps what it makes of the assertions of the tests; to make it anew takes each worker some seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check bench sweep torture format requirements wheel-test clean live systemd
+.PHONY: demo test check bench sweep torture format requirements wheel-test clean live systemd dist smoke
 
 $(STAMP): requirements/dev.txt pyproject.toml
-	@test -x $(BIN)/python || python3 -m venv $(VENV)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@test -x "$(UV)" || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@"$(UV)" pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
 	@"$(UV)" pip install --quiet --python $(BIN)/python --no-deps --editable .
@@ -61,11 +63,21 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# The sdist, and the wheel that is built from it; the tree has to make the same one.
+dist: $(STAMP)
+	rm -rf dist build
+	"$(UV)" build --quiet --python $(BIN)/python --out-dir dist .
+	"$(UV)" build --quiet --wheel --python $(BIN)/python --out-dir build .
+	$(BIN)/python -m tests.packaging dist build
+
+# Whether another interpreter gets along with it: what is decided, and one file of real daemons.
+smoke: $(STAMP)
+	$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder tests/unit tests/process/test_daemon.py
+
 # The tests once more, against the built wheel in an environment that has never seen this tree.
-wheel-test: $(STAMP)
-	rm -rf dist .wheel-venv
-	"$(UV)" build --quiet --wheel --python $(BIN)/python --out-dir dist .
-	python3 -m venv .wheel-venv
+wheel-test: dist
+	rm -rf .wheel-venv
+	$(PYTHON) -m venv .wheel-venv
 	"$(UV)" pip install --quiet --python .wheel-venv/bin/python --require-hashes -r requirements/dev.txt
 	"$(UV)" pip install --quiet --python .wheel-venv/bin/python --no-deps dist/*.whl
 	tests/run_against_wheel .wheel-venv/bin/python
@@ -79,4 +91,4 @@ requirements:
 		--no-annotate --no-emit-index-url --no-emit-find-links -c requirements/dev.txt -o requirements/bench.txt -
 
 clean:
-	rm -rf $(VENV) .wheel-venv dist .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-* .wheel-venv dist build .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
