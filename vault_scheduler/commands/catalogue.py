@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from pathlib import PurePosixPath
 from typing import Any
 
+from vault_scheduler.commands.progress import counted
 from vault_scheduler.commands.records import Holds, Waiting
 from vault_scheduler.errors import BadValue, NoteUnreadable, TaskNotFound
 from vault_scheduler.machine.place import Place
@@ -123,7 +124,8 @@ def read_catalogue(
     registry = Registry()
     mappings: dict[str, Mapping[str, object]] = {}
     # What the ledger knows, and then the shorter name, holds an id: a copy is named after its original.
-    for path in sorted(sweep.notes, key=lambda path: (path not in known, len(path), path)):
+    paths = sorted(sweep.notes, key=lambda path: (path not in known, len(path), path))
+    for path in counted(paths, "Reading notes"):
         doc, parsed = _read(place, path, context, known)
         if parsed.is_task_note:
             mappings[path] = doc.mapping if doc else {}

@@ -10,6 +10,7 @@ from pathlib import Path
 from vault_scheduler.commands.catalogue import read_catalogue
 from vault_scheduler.commands.creation import Draft, DraftInvalid, create_task, drafted
 from vault_scheduler.commands.crontab import Entry, NotRead, read_crontab
+from vault_scheduler.commands.progress import counted
 from vault_scheduler.errors import BadUsage, Refused
 from vault_scheduler.machine.place import Place
 
@@ -51,7 +52,7 @@ def import_crontab(place: Place, text: str, *, active: bool, with_user: bool = F
     refused = [(found.line, found.text, _why(found)) for found in not_read]
     catalogue = read_catalogue(place)
     names = {item.name.lower() for item in catalogue.items}
-    for entry in entries:
+    for entry in counted(entries, "Writing notes"):
         draft = draft_of(entry, place.timezone, place.machine_timezone, taken=names, active=active)
         try:
             made = create_task(place, catalogue, draft)

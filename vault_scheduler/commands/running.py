@@ -22,7 +22,9 @@ from vault_scheduler.commands.console import (
 )
 
 if TYPE_CHECKING:
+    from vault_scheduler.commands.progress import ProgressLine
     from vault_scheduler.machine.place import Place
+    from vault_scheduler.run import Run
 
 
 class LogFormat(StrEnum):
@@ -66,18 +68,32 @@ def run(
     """Run a task once, now. The schedule does not move."""
     from vault_scheduler.commands import app
     from vault_scheduler.commands.done_lines import ran_line, refused_line
+    from vault_scheduler.commands.progress import progress_line
     from vault_scheduler.commands.view import notes
     from vault_scheduler.daemon import requests
 
     place = writing_place(vault, "run")
     item = app.runnable(notes(place).find(task))
     tell = _problems_of(place, item.path)
-    answer = finished(requests.request(place, "run", item.name, wait=wait, tell=tell))
+    with progress_line() as line:
+        meanwhile = _how_far(place, line) if line.is_wanted else None
+        asked = requests.request(place, "run", item.name, wait=wait, tell=tell, meanwhile=meanwhile)
+        answer = finished(asked)
     if answer.refused:
         complain(refused_line(item.name, answer.refused))
         finish(False)
     say([ran_line(item.name, answer.run, answer.outcome, answer.reason)])
     finish(answer.outcome is None or answer.outcome.value == "success")
+
+
+def _how_far(place: Place, line: ProgressLine) -> Callable[[Run], None]:
+    """Tells on the line whether the run goes on or what it waits for."""
+    from zoneinfo import ZoneInfo
+
+    from vault_scheduler.commands.task_words import going
+
+    zone = ZoneInfo(place.timezone)
+    return lambda run: line.show(f"{run.task} {going(run, place.clock.now(), zone)}")
 
 
 def _problems_of(place: Place, path: str) -> Callable[[str, str, str], None]:

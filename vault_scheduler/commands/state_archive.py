@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from vault_scheduler.commands.progress import counted
 from vault_scheduler.errors import LedgerTooNew, Refused
 from vault_scheduler.platform.exchange import make_folder
 
@@ -72,7 +73,7 @@ def write(target: Path, manifest: Manifest, files: Iterable[tuple[str, Path]]) -
         with os.fdopen(handle, "w+b") as file:
             with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive:
                 archive.writestr(_MANIFEST, json.dumps(asdict(manifest), indent=2))
-                for inside, path in files:
+                for inside, path in counted(files, "Packing files"):
                     with suppress(FileNotFoundError):  # too old by now, and removed
                         archive.write(path, inside)
                         count += 1
@@ -132,7 +133,7 @@ class Archive:
             raise Refused(f"{self._path} takes {size // 2**20} MiB, and the disk of {folder} has {room // 2**20} free")
         names = [name for name in self._members if name != _MANIFEST]
         with _told(self._path):
-            for name in names:
+            for name in counted(names, "Unpacking files"):
                 self._unpack_one(name, folder / name)
         return len([name for name in names if name not in DATABASES])
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
@@ -24,6 +25,7 @@ from vault_scheduler.platform.lock import VaultLock, holder
 from vault_scheduler.run import Outcome, Run
 
 T = TypeVar("T")
+Meanwhile = Callable[[Run], None]
 ANSWER_WITHIN_S = 45.0
 """A daemon looks at its requests at least every 30 s, woken or not."""
 
@@ -39,24 +41,28 @@ class Answer:
     cancelled: tuple[str, ...] = ()
 
 
-async def request(place: Place, verb: str, task: str, *, wait: bool = False, tell: Tell) -> Answer:
+async def request(
+    place: Place, verb: str, task: str, *, wait: bool = False, tell: Tell, meanwhile: Meanwhile | None = None
+) -> Answer:
     """Run or cancel a task: by the daemon if one serves the vault, else here and now.
+
+    `meanwhile` is told again and again how far the run is whose end is waited for.
 
     Without a daemon `run` takes the vault's lock for the time of the run, and so always waits for its end.
     """
     place.make_state()
     for _ in range(2):  # a daemon may come or go between the look and the lock
         if holder(place.lock_path) is not None:
-            return await _ask_daemon(place, verb, task, wait=wait)
+            return await _ask_daemon(place, verb, task, wait, meanwhile)
         try:
             with VaultLock(place.lock_path, since=place.clock.now(), purpose=verb):
-                return await _do_here(place, verb, task, tell)
+                return await _do_here(place, verb, task, tell, meanwhile)
         except LockHeld:
             continue
-    return await _ask_daemon(place, verb, task, wait=wait)
+    return await _ask_daemon(place, verb, task, wait, meanwhile)
 
 
-async def _ask_daemon(place: Place, verb: str, task: str, *, wait: bool) -> Answer:
+async def _ask_daemon(place: Place, verb: str, task: str, wait: bool, meanwhile: Meanwhile | None) -> Answer:
     store = await SqliteStore.open(place.ledger_path, version=__version__, owner="request", serving=False)
     try:
         wish = await store.add_request(verb, task, {}, place.clock.now())
@@ -66,7 +72,7 @@ async def _ask_daemon(place: Place, verb: str, task: str, *, wait: bool) -> Answ
             raise Refused("the daemon did not answer within 45 s; `vault-sched status` says whether it is alive")
         if not (wait and answer.run):
             return answer
-        ended = await _poll(place, lambda: _ended(store, answer.run), None)
+        ended = await _poll(place, lambda: _ended(store, answer.run, meanwhile), None)
         assert ended is not None
         return Answer(run=ended.id, outcome=ended.outcome, reason=ended.reason)
     finally:
@@ -85,8 +91,10 @@ async def _answer_of(store: Store, wish: str) -> Answer | None:
     )
 
 
-async def _ended(store: Store, run: str) -> Run | None:
+async def _ended(store: Store, run: str, meanwhile: Meanwhile | None) -> Run | None:
     found = await store.run(run)
+    if found is not None and meanwhile is not None:
+        meanwhile(found)
     return found if found is not None and found.outcome is not None else None
 
 
@@ -100,12 +108,31 @@ async def _poll(place: Place, look: Callable[[], Awaitable[T | None]], limit_s: 
     return found
 
 
-async def _do_here(place: Place, verb: str, task: str, tell: Tell) -> Answer:
+@contextmanager
+def _told_of(place: Place, store: Store, wish: str, meanwhile: Meanwhile | None) -> Iterator[None]:
+    """Tell how far the run is that was wished for, beside whatever goes on."""
+
+    async def tell() -> None:
+        answer = await _poll(place, lambda: _answer_of(store, wish), None)
+        if answer is not None and answer.run and meanwhile is not None:
+            await _poll(place, lambda: _ended(store, answer.run, meanwhile), None)
+
+    if meanwhile is None:
+        yield
+        return
+    telling = asyncio.create_task(tell())
+    try:
+        yield
+    finally:
+        telling.cancel()
+
+
+async def _do_here(place: Place, verb: str, task: str, tell: Tell, meanwhile: Meanwhile | None) -> Answer:
     async with scheduling(place, tell, start_tasks=False, only_requests=True) as scheduler:
         store = scheduler.store
         wish = await store.add_request(verb, task, {}, place.clock.now())
         stop = asyncio.Event()
-        with stopped_by_signals(stop):
+        with stopped_by_signals(stop), _told_of(place, store, wish, meanwhile):
             await scheduler.serve(stop, until_idle=True)
         answer: Answer | None = await _answer_of(store, wish)
         if answer is None or not answer.run:
