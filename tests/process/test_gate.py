@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,6 +14,18 @@ if TYPE_CHECKING:
 
 NEVER = "cron: 0 0 29 2 *"
 NOW = f"{NEVER}\nrun_now: true"
+NO = "gate said no"
+SLOW = {"the run before it still waits", "the run before it still runs", "a later one was due too"}
+"""What became of fire times that came while a gate was still asked, on a machine that has much to do."""
+
+
+def noes(world: World, task: str) -> list[dict[str, Any]]:
+    """The rows of what the gate refused; on a slow machine there are others between them (`SLOW`)."""
+    return [run for run in world.runs(task) if run["reason"] == NO]
+
+
+def three_in_a_row(world: World, task: str) -> bool:
+    return any(run["count"] >= 3 for run in noes(world, task))
 
 
 def a_no_all_day(world: World) -> None:
@@ -22,18 +34,18 @@ def a_no_all_day(world: World) -> None:
     gate = f'gate: "date +%N; test -e {go}"'
     note = world.note("check", f'type: command\nevery: 1s\n{gate}\ncommand: "echo it runs"')
     world.start()
-    world.until(lambda: sum(run["count"] for run in world.runs("check")) >= 3, "three times no")
-    world.until(lambda: re.search(r"skipped ([3-9]|\d\d+) ×", note.read_text()), "the note says so")
-    (row,) = [run for run in world.runs("check") if run["state"] == "ended"]
-    assert (row["outcome"], row["reason"], row["attempts"]) == ("skipped", "gate said no", 0)
+    world.until(lambda: three_in_a_row(world, "check"), "three times no")
+    world.until(lambda: re.search(rf"skipped ([3-9]|\d\d+) × \({NO}\)", note.read_text()), "the note says so")
+    assert {(run["outcome"], run["attempts"]) for run in noes(world, "check")} == {("skipped", 0)}
     go.touch()
     world.until(lambda: any(run["outcome"] == "success" for run in world.runs("check")), "a run")
     world.note("check", "type: command\nstatus: paused", note.read_text().split("---\n", 2)[2])
     world.until(lambda: all(run["state"] == "ended" for run in world.runs("check")), "no run is left")
     world.delivered("check")
     text, log = note.read_text(), world.log_text()
-    assert len(re.findall(r"^- .* ⏭ skipped \d+ × \(gate said no\) \^r-", text, re.M)) == 1
-    assert len(re.findall(r"^- .* ⏭ \[\[\S+\|check\]\] · skipped \d+ × \(gate said no\) \^r-", log, re.M)) == 1
+    lines = len(noes(world, "check"))
+    assert len(re.findall(rf"^- .* ⏭ skipped .*\({NO}\) \^r-", text, re.M)) == lines
+    assert len(re.findall(rf"^- .* ⏭ \[\[\S+\|check\]\] · skipped .*\({NO}\) \^r-", log, re.M)) == lines
     assert "it runs" in text
     assert re.search(r"^- .* ✅ \[\[\S+\|check\]\] · .*it runs", log, re.M)
 
@@ -81,13 +93,13 @@ def no_money_and_no_suspicion(world: World) -> None:
     world.settings.write_text(world.settings.read_text().replace("max_parallel", "vault_max_usd_day: 1\nmax_parallel"))
     world.note("thinker", "type: claude\nevery: 1s\nmax_usd: 0.9\ngate: exit 1", "Think.\n")
     world.start()
-    world.until(lambda: sum(run["count"] for run in world.runs("thinker")) >= 3, "three times no")
+    world.until(lambda: three_in_a_row(world, "thinker"), "three times no")
     triggers = "SELECT fingerprint FROM tasks WHERE task = 'thinker'"
     before = world.rows(triggers)
     world.note("thinker", f"type: claude\n{NEVER}\nmax_usd: 0.9\ngate: exit 1", "Think.\n")
     world.until(lambda: world.rows(triggers) != before, "the edit counts, and no gate is asked any more")
     world.until(lambda: all(run["state"] == "ended" for run in world.runs("thinker")), "no run is left")
-    assert {run["reason"] for run in world.runs("thinker")} == {"gate said no"}
+    assert {run["reason"] for run in world.runs("thinker")} - SLOW == {NO}
     assert json.loads(world.sched("status", "--json").stdout)["cost_today_usd"] == 0
     world.note("written-by-a-person", f"type: command\n{NEVER}\ncommand: echo fine")
     answer = world.sched("run", "written-by-a-person", "--wait")

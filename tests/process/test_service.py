@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.process.conftest import World, wait_until
@@ -79,7 +80,7 @@ def test_manager_is_told_when_it_is_ready_alive_and_stopping(served: Served, man
     served.note("a", 'type: command\ncommand: "env; exit 1"\nrun_now: true\ncron: 0 0 29 2 *')
     served.start(wait=False)
     wait_until(manager.hears("READY=1"), "ready")
-    assert "watching" in served.told()
+    assert manager.hears(f"STATUS=watching {served.vault}")()
     wait_until(manager.hears("WATCHDOG=1"), "alive")
     served.ended("a")
     served.delivered("a")
@@ -95,13 +96,14 @@ def test_hung_daemon_falls_silent_and_the_next_one_takes_over(served: Served, ma
     daemon = served.start()
     served.until(lambda: [run for run in served.runs("long") if run["state"] == "running"], "it runs")
     daemon.send_signal(signal.SIGSTOP)
+    served.until(lambda: psutil.Process(daemon.pid).status() == psutil.STATUS_STOPPED, "it hangs")
     manager.listen()
     manager.heard.clear()
     served.note("b", "type: command\ncommand: echo b\nrun_now: true\ncron: 0 0 29 2 *")
     assert manager.listen() == []
     served.kill()
     served.start()
-    assert manager.hears("READY=1")()
+    wait_until(manager.hears("READY=1"), "the next one is ready")
     (run,) = served.ended("long")
     assert run["outcome"] == "abandoned"
     assert subprocess.run(["pgrep", "-f", "sleep 4741"], capture_output=True, check=False).returncode == 1
