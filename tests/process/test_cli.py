@@ -725,6 +725,10 @@ def test_create_writes_nothing_that_would_not_run(shell: Shell, arguments: list[
 
 def test_create_quotes_only_what_needs_quotes(shell: Shell) -> None:
     """Dates as the property editor writes them, lists where lists belong, a code block instead of quoted quotes."""
+    config = shell.folder / "config" / "vault-sched"
+    config.mkdir(parents=True)
+    (config / "env").write_text("TOKEN=hunter2-hunter2\n")
+    (config / "env").chmod(0o600)
     lists = [
         "--set",
         "env=A=b",
