@@ -621,7 +621,9 @@ def test_a_missing_login_names_the_cure_and_the_file() -> None:
     """Blocked, no retry, and what to do."""
     verdict = judge(Record(refused_login="Not logged in"), timezone="UTC", max_usd=1, max_turns=None, env_file="/c/env")
     assert (verdict.outcome, verdict.retryable) == (Outcome.BLOCKED, False)
-    assert verdict.reason.endswith("put CLAUDE_CODE_OAUTH_TOKEN into /c/env")
+    assert verdict.reason.endswith(
+        "put CLAUDE_CODE_OAUTH_TOKEN into /c/env; `vault-sched doctor` says where `claude` is"
+    )
 
 
 def test_several_ends_are_one_run() -> None:

@@ -56,8 +56,8 @@ def test_assignments_count_from_their_line_on() -> None:
 
 
 def test_names_say_what_is_done() -> None:
-    """The comment right above if it is short, else the first telling word: no interpreter, option or folder."""
-    assert names_of(CRONTAB) == ["nightly-backup", "srv", "tunnel", "apt-get", "mail"]
+    """The comment right above if it is short, else the first telling word: no interpreter, option or `cd` before it."""
+    assert names_of(CRONTAB) == ["nightly-backup", "report", "tunnel", "apt-get", "mail"]
 
 
 def test_system_crontab_names_a_user() -> None:

@@ -11,6 +11,7 @@ _ALIAS = re.compile(r"\s*(?P<when>@\w+)\s+(?P<rest>\S.*)\Z")
 _FIELDS = re.compile(r"\s*(?P<when>\S+(?:\s+\S+){4})\s+(?P<rest>\S.*)\Z")
 _SPLIT = re.compile(r"(?<!\\)%")
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9]+")
+_LEADING_CD = re.compile(r"""\s*cd\s+("[^"]*"|'[^']*'|[^\s;&|]+)\s*(&&|;)\s*""")
 _SHELLS = ("sh", "bash", "zsh", "python", "python3", "node")
 _UNTELLING = frozenset({*_SHELLS, "env", "sudo", "cd", "nice", "ionice", "test"})
 """Programs that say nothing about what is done: the next word is looked at."""
@@ -98,7 +99,7 @@ def _unquoted(text: str) -> str:
 
 def _telling(command: str) -> str:
     """The first word that says what is done: a program's name without its folder and extension."""
-    for word in command.split():
+    for word in _LEADING_CD.sub("", command).split():
         name = word.rpartition("/")[2].partition(".")[0]
         plain = _slug(name)
         if plain and "=" not in word and not word.startswith(("-", "/dev")) and name not in _UNTELLING:

@@ -287,7 +287,7 @@ def _cure(words: str, env_file: str) -> str:
     said = plain_line(words.split(" · ")[0], 60)  # what follows is advice for people at a terminal
     return (
         f"{said}: run `claude` once and log in, or `claude setup-token` and put "
-        f"CLAUDE_CODE_OAUTH_TOKEN into {env_file or 'the env file'}"
+        f"CLAUDE_CODE_OAUTH_TOKEN into {env_file or 'the env file'}; `vault-sched doctor` says where `claude` is"
     )
 
 
