@@ -148,6 +148,15 @@ def test_each_note_of_the_how_tos_passes_the_check(home: Path) -> None:
     assert json.loads(done.stdout) == []
 
 
+def test_gates_that_look_into_the_vault_say_no_where_nothing_is(home: Path) -> None:
+    """With no inbox they end with 1, which is a no; any other code would be a failure of the task."""
+    gates = {properties(text)["gate"] for page in PAGES for text in notes(page).values() if "\ngate:" in text}
+    looking = [gate for gate in gates if "~" not in gate]
+    assert looking
+    for gate in looking:
+        assert shell(home, gate).returncode == 1, gate
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_every_whole_note_says_where_it_goes(page: Path) -> None:
     """A block with properties is a note that the sentence above it names, or something else than a note."""
