@@ -19,6 +19,7 @@ from vault_scheduler.daemon.survey import Survey
 from vault_scheduler.daemon.troubles import Troubles
 from vault_scheduler.engine import EngineEvent
 from vault_scheduler.executors.base import RunRequest
+from vault_scheduler.ledger.definitions import Definitions
 from vault_scheduler.ledger.sqlite_store import SqliteStore
 from vault_scheduler.ledger.trust import Trust
 from vault_scheduler.notifiers.base import Parcel, Sent
@@ -46,6 +47,7 @@ class World:
         self.machine_timezone: Callable[[], str] = lambda: zone
         self.root = root / "vault"
         self.state_folder = root / "state"
+        self.definitions_path = self.state_folder / "definitions.db"
         self.tasks = self.root / "00_system" / "tasks"
         self.settings_file = self.root / "00_system" / "scheduler.md"
         for folder in (self.tasks, self.state_folder):
@@ -218,6 +220,7 @@ class World:
             store=store,
             trust=Trust.open(self.state_folder / "approvals.db", version="test"),
             good_notes=None,
+            definitions=Definitions.open(self.definitions_path),
             rows=await store.task_rows(),
             settings_source=await store.get_meta("settings") or "",
             damages=(),
@@ -260,6 +263,8 @@ class World:
         if self._files is not None:
             self.call(self._files.store.close())
             self._files.trust.close()
+            if self._files.definitions is not None:
+                self._files.definitions.close()
         self._daemon = self._files = self._engine = None
         self._restamp()
 

@@ -89,7 +89,9 @@ def test_it_follows_a_rename(notes: GoodNotes) -> None:
 def test_what_is_held_is_not_kept(notes: GoodNotes) -> None:
     """A definition that waits for approval must not be what a person goes back to."""
     path, registry, held = "00_system/tasks/a.md", Registry(), {"a": ""}
-    watch = LastGood(notes, registry, quiet_s=lambda _: 60.0, held=held.__getitem__, report=lambda *_: None)
+    watch = LastGood(
+        notes, registry, quiet_s=lambda _: 60.0, held=held.__getitem__, report=lambda *_: None, read=lambda _: b""
+    )
     for number, why in enumerate(("", "held: shell", "")):
         data = f"---\ntype: command\nevery: 1h\ncommand: echo {number}\n---\n".encode()
         registry.put(path, parse_task(Document.parse(data), path, ParseContext()).task, (), T)

@@ -183,9 +183,9 @@ def test_note_whose_reading_breaks(world: World, monkeypatch: pytest.MonkeyPatch
     world.command("b", "every: 10m")
     world.start()
     vault = world.survey.vault
-    breaks = breaks_for(vault.read, lambda path: path.endswith("/a.md"))
+    breaks = breaks_for(vault.read_stamped, lambda path: path.endswith("/a.md"))
     with monkeypatch.context() as patch:
-        patch.setattr(vault, "read", breaks)
+        patch.setattr(vault, "read_stamped", breaks)
         world.edit("a", "echo a", "echo c")
         world.advance(60)
         assert internal_problems(world) == ["00_system/tasks/a.md"]

@@ -21,7 +21,7 @@ MakeWorld = Callable[..., World]
 FEW, MANY = 50, 10_000
 SETTINGS = "status: active\nhost: here\ntimezone: Europe/Berlin\nnote_quiet: 1s"
 
-READ, PARSED, LOOKED_AT = Vault.read.__code__, parse_task.__code__, Roster.schedule_look.__code__
+READ, PARSED, LOOKED_AT = Vault.read_stamped.__code__, parse_task.__code__, Roster.schedule_look.__code__
 NAMED_BY = {READ: "rel", PARSED: "path", LOOKED_AT: "task_id"}  # the argument that names the note or the task
 
 

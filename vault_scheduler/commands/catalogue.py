@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,7 @@ from typing import Any
 from vault_scheduler.commands.progress import counted
 from vault_scheduler.commands.records import Holds, Waiting
 from vault_scheduler.errors import BadValue, NoteUnreadable, TaskNotFound
+from vault_scheduler.ledger.definitions import kept_definitions, stamp_text
 from vault_scheduler.machine.place import Place
 from vault_scheduler.notes.note import Document
 from vault_scheduler.parsing.parser import ParseContext, Parsed, parse_task, task_id
@@ -22,6 +24,7 @@ from vault_scheduler.planning.planner import Standing, State, standing
 from vault_scheduler.planning.registry import Entry, Registry
 from vault_scheduler.settings import Settings, resolve
 from vault_scheduler.task import Problem, Severity, Status, Task
+from vault_scheduler.vault.sweep import Stamp
 
 _MOMENT = timedelta(microseconds=1)
 _INVALID = Standing(state=State.INVALID, reason="the note is invalid")
@@ -120,19 +123,19 @@ def read_catalogue(
     `paused`: tasks that paused themselves, and whose notes could not be told yet.
     """
     now, sweep = place.clock.now(), place.vault.sweep()
-    known, context = set(former), parse_context(place)
+    known, kept = set(former), _Kept(place)
     registry = Registry()
     mappings: dict[str, Mapping[str, object]] = {}
     # What the ledger knows, and then the shorter name, holds an id: a copy is named after its original.
     paths = sorted(sweep.notes, key=lambda path: (path not in known, len(path), path))
     for path in counted(paths, "Reading notes"):
-        doc, parsed = _read(place, path, context, known)
+        task = kept.task(path, sweep.notes[path])
+        mapping, parsed = ({}, Parsed(task=task)) if task else _read(place, path, kept.context, known)
         if parsed.is_task_note:
-            mappings[path] = doc.mapping if doc else {}
-            task = parsed.task
-            if task is not None and task.id in paused and task.status is Status.ACTIVE:
-                task = replace(task, status=Status.PAUSED)
-            registry.put(path, task, parsed.problems, now)
+            registry.put(path, _paused(parsed.task, paused), parsed.problems, now)
+            entry = registry.entry(path)
+            is_refused = task is not None and entry is not None and entry.task is None
+            mappings[path] = kept.mapping(path) if is_refused else task.declared if task else mapping
     chain_faults = _chain_faults(place, registry)
     items = [_item(place, entry, mappings[entry.path], chain_faults, holds) for entry in registry]
     return Catalogue(
@@ -203,22 +206,58 @@ def _chain_problems(place: Place, path: str, faults: Collection[Fault]) -> list[
     return [fault.problem(path, line) for fault in faults]
 
 
-def _read(place: Place, path: str, context: ParseContext, former: Collection[str]) -> tuple[Document | None, Parsed]:
+def _paused(task: Task | None, paused: Collection[str]) -> Task | None:
+    is_paused = task is not None and task.id in paused and task.status is Status.ACTIVE
+    return replace(task, status=Status.PAUSED) if task is not None and is_paused else task
+
+
+class _Kept:
+    """What the daemon kept of what notes say: they are not read where it is still true."""
+
+    def __init__(self, place: Place) -> None:
+        self.context = parse_context(place)
+        self._key = self.context.key
+        self._definitions = kept_definitions(place.definitions_path)
+
+    def task(self, path: str, stamp: Stamp) -> Task | None:
+        """The task that the note declares without a problem, if that is known."""
+        found = self._definitions.get(path)
+        if found is None or found.context != self._key or found.stamp != stamp_text(stamp):
+            return None
+        task = found.task()
+        return task if task is not None and not self._names_strangers(task) else None
+
+    def mapping(self, path: str) -> Mapping[str, object]:
+        """Its properties, as far as they are ours."""
+        found: Mapping[str, object] = json.loads(self._definitions[path].source)["mapping"]
+        return found
+
+    def _names_strangers(self, task: Task) -> bool:
+        """Whether it names a notifier or a secret that this machine may not know: a problem for commands alone."""
+        notifiers, secrets = self.context.notifiers, self.context.secrets
+        return (bool(notifiers) and not {*(task.options.get("notify_to") or ())} <= {*notifiers}) or (
+            secrets is not None and not {*(task.options.get("secrets") or ())} <= {*secrets}
+        )
+
+
+def _read(
+    place: Place, path: str, context: ParseContext, former: Collection[str]
+) -> tuple[Mapping[str, object], Parsed]:
     try:
         data = place.vault.read(path)
     except NoteUnreadable as error:
         reason = str(error).removeprefix(f"{path}: ")
-        return None, _problem(path, reason, error.fix)
+        return {}, _problem(path, reason, error.fix)
     if data is None:  # gone since the sweep
-        return None, Parsed()
+        return {}, Parsed()
     try:
         doc = Document.parse(data)
         parsed = parse_task(doc, path, context)
     except Exception as error:
-        return None, Parsed(problems=(internal_problem(path, error),))
+        return {}, Parsed(problems=(internal_problem(path, error),))
     if path in former and not parsed.is_task_note:
-        return doc, _problem(path, _NO_PROPERTIES, RESTORE_OR_DELETE)
-    return doc, parsed
+        return doc.mapping, _problem(path, _NO_PROPERTIES, RESTORE_OR_DELETE)
+    return doc.mapping, parsed
 
 
 def _problem(path: str, message: str, fix: str) -> Parsed:

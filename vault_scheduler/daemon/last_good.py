@@ -48,7 +48,10 @@ class _Found:
 
 
 class LastGood:
-    """Told of every look and every run. `notes` None: nothing can be kept. `quiet_s`: see `Survey.quiet_s`."""
+    """Told of every look and every run. `notes` None: nothing can be kept.
+
+    `quiet_s`: see `Survey.quiet_s`; `read` gives a note that was not read, for it is known what it says.
+    """
 
     def __init__(
         self,
@@ -58,12 +61,14 @@ class LastGood:
         quiet_s: Callable[[str], float],
         held: Callable[[str], str],
         report: Callable[[str, str, str], None],
+        read: Callable[[str], bytes],
     ) -> None:
         self._notes = notes
         self._registry = registry
         self._quiet_s = quiet_s
         self._held = held
         self._report = report
+        self._read = read
         self._kept = notes.newest() if notes else {}
         self._spans: dict[str, _Span] = {}
         self._found = _Found()
@@ -140,6 +145,9 @@ class LastGood:
         run = self._own_run(task.id, at) if is_other else kept.run if kept is not None else ""
         if kept is not None and run and kept.properties != _properties(task):
             self._tell(task.id, path, "given other properties", at)
+        data = data or self._read(path)
+        if not data:
+            return None  # somebody is at it: it is kept when it has been read
         return GoodNote(
             task=task.id,
             path=path,

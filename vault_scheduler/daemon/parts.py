@@ -132,6 +132,7 @@ class Parts:
             quiet_s=self.around.quiet_s,
             held=self.guard.held,
             report=self.around.report,
+            read=self.survey.read_known,
         )
 
     def _core(self) -> Core:
@@ -195,6 +196,7 @@ def _survey(outfit: Outfit) -> Survey:
         former={row.path: _former(row) for row in outfit.files.rows.values()},
         settings_source=outfit.files.settings_source,
         callable_check=outfit.callable_check,
+        definitions=outfit.files.definitions,
     )
 
 

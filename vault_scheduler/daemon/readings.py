@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from vault_scheduler.daemon.keeping import STILL_S, Keeping, Known
 from vault_scheduler.platform.replace import digest
 from vault_scheduler.vault.sightings import Believed, Sightings
 from vault_scheduler.vault.sweep import Stamp
@@ -19,18 +20,18 @@ ANEW_AT_ONCE = 250
 """So many files are judged anew in one look. When the zone changes it is all of them, and runs do not wait for that."""
 LARGE_BYTES = 256 * 1024
 """Of files larger than this one is read in a look: reading it may take a good part of a second."""
-STILL_S = 5.0
-"""A file that was last modified longer ago than this is not being written right now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """The bytes of a file that can be believed; None: it is gone."""
+    """The bytes of a file that can be believed; None: it is gone. They were not read where what they say is `kept`."""
 
     data: bytes | None
+    digest: str
     is_new: bool  # nothing was believed of this path before
     is_ours: bool  # the daemon wrote it
     is_same: bool  # it is to be judged anew, though nobody changed it
+    kept: Known | None = None
 
     @property
     def is_edit(self) -> bool:
@@ -41,8 +42,9 @@ class Reading:
 class Readings:
     """Knows which files are to be read when, and what was last believed of each. Times are seconds awake."""
 
-    def __init__(self, vault: Vault, settings_path: str) -> None:
+    def __init__(self, vault: Vault, settings_path: str, keeping: Keeping) -> None:
         self._vault = vault
+        self._keeping = keeping
         self._settings_path = settings_path
         self._digests: dict[str, str] = {}  # of what was believed
         self._sightings = Sightings()
@@ -133,13 +135,20 @@ class Readings:
         reading, it is read again with the next sweep.
         """
         del self._look_at[path]
+        kept = self._kept(path, now) if first_look else None
+        if kept is not None:
+            self._digests[path] = kept.digest
+            return Reading(data=b"", digest=kept.digest, is_new=True, is_ours=False, is_same=False, kept=kept)
         try:
-            data = self._vault.read(path)
+            found = self._vault.read_stamped(path)
         except Exception:  # one that nobody expected is tried again too
             self._again.add(path)
             self._stamps.pop(path, None)
             raise
+        data, stamp = found or (None, None)
         current = digest(data) if data is not None else ""
+        if stamp is not None:
+            self._keeping.proven(path, current, stamp, now)
         is_unread = path not in self._digests and was_task
         if current == self._digests.get(path, "") and not is_unread:
             self._sightings.forget(path)
@@ -152,6 +161,13 @@ class Readings:
                 return None
         return self._take(path, data, current)
 
+    def _kept(self, path: str, now: datetime) -> Known | None:
+        """What a former process read, if nobody has changed the file since."""
+        stamp = self._stamps.get(path)
+        if stamp is None or path in self._digests or self.age_s(path, now) <= STILL_S:
+            return None
+        return self._keeping.known(path, stamp)
+
     def _take(self, path: str, data: bytes | None, current: str) -> Reading:
         before = self._digests.get(path)
         is_ours = self._ours.pop(path, None) == current
@@ -161,7 +177,7 @@ class Readings:
             self._stamps.pop(path, None)  # the next file of this name has an age of its own
         else:
             self._digests[path] = current
-        return Reading(data=data, is_new=before is None, is_ours=is_ours, is_same=before == current)
+        return Reading(data=data, digest=current, is_new=before is None, is_ours=is_ours, is_same=before == current)
 
     def put_off(self, path: str) -> None:
         """The vault went away while the file was read: it is read when the vault is back."""

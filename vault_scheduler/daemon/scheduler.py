@@ -27,6 +27,10 @@ TRY_AGAIN_S = 1.0
 STALL = timedelta(seconds=5)
 """A look that comes so much later than it was asked for: the machine slept, or the process was stopped or starved."""
 
+KEEP_AGAIN_S = 0.1
+"""After a first start there is much to be kept of what the notes say: a little at a time."""
+ALL = 1_000_000
+
 
 class Scheduler:
     """Everything that changes while the daemon runs is changed by `tick`, and by nobody else."""
@@ -162,6 +166,7 @@ class Scheduler:
                 await self._tells.decide(now)
             if self._tells_status and (self._renewal is None or self._renewal.then is not Then.RESTART):
                 await self._status.stopped(now, monotonic)
+            self.survey.keeping.write(ALL)
         except (LedgerUnavailable, LedgerCorrupt) as error:
             self._tell("problem", "ledger", f"{error}; what ended now is found by the next daemon")
 
@@ -182,6 +187,8 @@ class Scheduler:
             moments.append(letter)
         if self._renewal is not None and (look := self._renewal.next_moment(monotonic)) is not None:
             moments.append(look)
+        if self.survey.keeping.waits:
+            moments.append(monotonic + KEEP_AGAIN_S)
         change = self.changes.next_moment() if self._may_claim and self._knows_notes else None
         moments += [moment for moment in (delivery, change) if moment is not None]
         return max(0.0, min(moments) - monotonic)
@@ -247,6 +254,7 @@ class Scheduler:
         self._revision.touch(await self._endings.follow_up(now))
         await self._write_and_tell(now, monotonic)
         await self._show_life(now, monotonic)
+        self.survey.keeping.write()
         self._look_by = self._clock.now() + timedelta(seconds=self.pause_s())
 
     async def _show_life(self, now: datetime, monotonic: float) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from vault_scheduler import __version__
 from vault_scheduler.daemon.troubles import Tell
 from vault_scheduler.errors import VaultSchedError
+from vault_scheduler.ledger.definitions import Definitions
 from vault_scheduler.ledger.good_notes import GoodNotes
 from vault_scheduler.ledger.sqlite_store import SqliteStore
 from vault_scheduler.ledger.store import TaskRow
@@ -25,6 +26,7 @@ class StateFiles:
     good_notes: GoodNotes | None  # None if they cannot be kept
     rows: dict[str, TaskRow]
     settings_source: str  # "" if there never was a good settings note
+    definitions: Definitions | None = None  # what the notes were read as; None if that cannot be kept
     damages: tuple[str, ...]  # what was broken in ledger and approvals, and was mended or set aside
 
 
@@ -42,6 +44,9 @@ async def state_files(place: Place, tell: Tell, *, owner: str) -> AsyncIterator[
         good_notes = _good_notes(place, tell)
         if good_notes is not None:
             stack.callback(good_notes.close)
+        definitions = Definitions.open(place.definitions_path)
+        if definitions is not None:
+            stack.callback(definitions.close)
         rows = await store.task_rows()
         if trust.is_new and rows:
             trust.mark_lost()
@@ -51,6 +56,7 @@ async def state_files(place: Place, tell: Tell, *, owner: str) -> AsyncIterator[
             good_notes=good_notes,
             rows=rows,
             settings_source=await store.get_meta("settings") or "",
+            definitions=definitions,
             damages=damages,
         )
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
+from vault_scheduler.daemon.keeping import Keeping
 from vault_scheduler.daemon.readings import AWAY_S, Reading, Readings
 from vault_scheduler.daemon.settings_watch import SettingsWatch
 from vault_scheduler.daemon.task_notes import TaskNotes
 from vault_scheduler.errors import NoteUnreadable, VaultSchedError
+from vault_scheduler.ledger.definitions import Definitions
 from vault_scheduler.notes.note import Document
 from vault_scheduler.parsing.action_fields import CallableCheck
 from vault_scheduler.planning.known import Former, Seen, internal_problem
@@ -32,14 +34,21 @@ class Survey:
         former: Mapping[str, Former],
         settings_source: str,
         callable_check: CallableCheck | None = None,
+        definitions: Definitions | None = None,
     ) -> None:
         self.vault = vault
         self.settings_path = vault.rel(vault.settings_path)
-        self._readings = Readings(vault, self.settings_path)
+        self.keeping = Keeping(definitions)
+        self._readings = Readings(vault, self.settings_path, self.keeping)
         self._settings = SettingsWatch(self.settings_path, self._readings, machine_timezone, settings_source)
         self.settings_note = self._settings.note
         self.notes = TaskNotes(
-            self._readings, self._settings, former, system_folder=vault.system_folder, callable_check=callable_check
+            self._readings,
+            self._settings,
+            self.keeping,
+            former,
+            system_folder=vault.system_folder,
+            callable_check=callable_check,
         )
         self.registry = self.notes.registry
         self.present = True
@@ -110,6 +119,14 @@ class Survey:
         except VaultSchedError:
             return 1
 
+    def read_known(self, path: str) -> bytes:
+        """The note, if it still says what is believed of it; else nothing."""
+        try:
+            data = self.vault.read(path) or b""
+        except VaultSchedError:
+            return b""
+        return data if self._readings.knows(path, data) else b""
+
     def modified_at(self, path: str) -> datetime | None:
         """The note's mtime, in UTC."""
         return self._readings.modified_at(path)
@@ -160,11 +177,14 @@ class Survey:
             self.notes.judge_all_anew()
         if self.settings is None:
             return seen  # what a note means depends on the settings; without good ones nothing starts (rule 3.3)
+        self.keeping.context = self.notes.context
         found = {path: self._read(path, now, monotonic, seen) for path in self._readings.due(monotonic)}
         believed = {path: reading for path, reading in found.items() if reading is not None}
         self.notes.take(believed, now, monotonic, seen)
         self.notes.settle(now, monotonic, seen)
-        self._first_look = False
+        if self._first_look:
+            self._first_look = False
+            self.keeping.forget_former()
         return seen
 
     def _read_settings(self, now: datetime, monotonic: float, seen: Seen) -> Reading | None:

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
+from vault_scheduler.daemon.keeping import Keeping, Known
 from vault_scheduler.daemon.readings import Reading, Readings
 from vault_scheduler.daemon.settings_watch import SettingsWatch
 from vault_scheduler.errors import BadValue
 from vault_scheduler.notes.note import Document
 from vault_scheduler.parsing.action_fields import CallableCheck
-from vault_scheduler.parsing.parser import ParseContext, Parsed, parse_task, rebuild, source_of
+from vault_scheduler.parsing.parser import ParseContext, Parsed, Switches, parse_task, rebuild, source_of
+from vault_scheduler.parsing.plain import source_text
 from vault_scheduler.parsing.values import local_datetime
 from vault_scheduler.planning.departures import Departure, Departures
 from vault_scheduler.planning.known import RESTORE_OR_DELETE, Edit, Former, Seen, Watched, internal_problem
@@ -27,6 +29,7 @@ class TaskNotes:
         self,
         readings: Readings,
         settings: SettingsWatch,
+        keeping: Keeping,
         former: Mapping[str, Former],
         *,
         system_folder: str,
@@ -34,6 +37,7 @@ class TaskNotes:
     ) -> None:
         self.registry = Registry()
         self._readings = readings
+        self._keeping = keeping
         self._settings = settings
         self._former = dict(former)
         self._system_folder = system_folder
@@ -77,8 +81,8 @@ class TaskNotes:
     def value(self, path: str, key: str) -> str | None:
         """The text that a key of ours has in the note as last believed; None if it has none."""
         watched = self._watched.get(path)
-        source = (watched.edit.source if watched.edit else watched.source) if watched else None
-        value = source["mapping"].get(key) if source else None
+        source = (watched.edit.source if watched.edit else watched.source) if watched else ""
+        value = json.loads(source)["mapping"].get(key) if f'"{key}"' in source else None
         return str(value) if value is not None and value != "" else None
 
     def rebuilt(self, source: str, path: str) -> Task | None:
@@ -101,8 +105,8 @@ class TaskNotes:
     def good_source(self, path: str) -> str:
         """The JSON source of the definition in force, to be stored as the last good one."""
         watched = self._watched.get(path)
-        if watched is not None and watched.source is not None:
-            return json.dumps(watched.source, sort_keys=True, default=str)
+        if watched is not None and watched.source:
+            return watched.source
         former = self._former.get(path)
         return former.source if former else ""
 
@@ -132,6 +136,11 @@ class TaskNotes:
         watched = self._watched.get(path)
         task = watched.edit.parsed.task if watched is not None and watched.edit is not None else None
         return task is not None and task.id in self._asked
+
+    @property
+    def context(self) -> str:
+        """What notes mean by now besides what they say; see `ParseContext.key`."""
+        return self._context().key
 
     def judge_all_anew(self) -> None:
         """Local times are other instants now."""
@@ -183,7 +192,8 @@ class TaskNotes:
         watched, edited = self._watch(path, reading, now, monotonic)
         if edited and not reading.is_new:
             seen.changed_paths.add(path)
-        found = self._understand(path, data)
+        found = _recalled(reading.kept) if reading.kept else self._understand(path, data)
+        self._keep(path, reading, found)
         parsed = found.parsed
         if not parsed.is_task_note and self.registry.entry(path) is None:
             watched.edit = None  # an ordinary note below the tasks folder
@@ -266,12 +276,19 @@ class TaskNotes:
             callable_check=self._callable_check if check else None,
         )
 
+    def _keep(self, path: str, reading: Reading, found: Edit) -> None:
+        task = found.parsed.task
+        if reading.kept is None and task is not None and not found.parsed.problems:
+            self._keeping.learned(path, reading.digest, task, found.source)
+        elif reading.kept is None:
+            self._keeping.unlearned(path)
+
     def _understand(self, path: str, data: bytes) -> Edit:
         """What the note says. A fault of ours in reading it is a problem of this note alone."""
         try:
             document = Document.parse(data)
             parsed = self._parse(document, path)
-            source = source_of(document) if parsed.task else None
+            source = source_text(source_of(document)) if parsed.task else ""
             is_mapping = document.fault is None and document.block is not None
             last_run = document.mapping.get("last_run") if is_mapping else None
             return Edit(parsed, source, last_run, data if parsed.task else b"")
@@ -307,6 +324,7 @@ class TaskNotes:
             seen.touched.add(former.task)
         self._watched.pop(path, None)
         self._edited.discard(path)
+        self._keeping.unlearned(path)
 
     def _known_as(self, path: str) -> tuple[str, str] | None:
         """Id and definition of the task whose note was at `path`."""
@@ -328,3 +346,11 @@ class TaskNotes:
             seen.renamed.append((departure.task, arrivals[path].id))
             seen.touched.add(departure.task)
             self._register(path, now, seen)
+
+
+def _recalled(kept: Known) -> Edit:
+    """What a former process read in the note."""
+    task = kept.task
+    switches = Switches(status=task.status, paused_until=task.paused_until, run_now=task.run_now)
+    last_run = json.loads(kept.source)["mapping"].get("last_run") if '"last_run"' in kept.source else None
+    return Edit(Parsed(task=task, switches=switches), kept.source, last_run)

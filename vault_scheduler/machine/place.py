@@ -86,6 +86,11 @@ class Place:
         return self.state / "notes.db"
 
     @property
+    def definitions_path(self) -> Path:
+        """What task notes were read as."""
+        return self.state / "definitions.db"
+
+    @property
     def lock_path(self) -> Path:
         """The lock of whoever starts runs in this vault."""
         return self.state / "lock"

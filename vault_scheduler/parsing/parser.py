@@ -16,6 +16,7 @@ from vault_scheduler.parsing.evidence_fields import read_expected
 from vault_scheduler.parsing.fields import Fields, key_lines
 from vault_scheduler.parsing.fixes import fix
 from vault_scheduler.parsing.keys import ALIASES, KEYS, POLICIES, TASK
+from vault_scheduler.parsing.plain import normal_body
 from vault_scheduler.parsing.policy_fields import read_policies, read_status, warn_of_missing_secrets, warn_of_strangers
 from vault_scheduler.parsing.schedule_fields import read_paused_until, read_when, read_zone
 from vault_scheduler.parsing.settings_parser import ParsedSettings, parse_settings, rebuild_settings
@@ -68,6 +69,11 @@ class ParseContext:
     callable_check: CallableCheck | None = None
     notifiers: Collection[str] = ()  # of this machine; none: nobody is told here, and any name may be known elsewhere
     secrets: Collection[str] | None = None  # names in this machine's env file; None: another machine runs the vault
+
+    @property
+    def key(self) -> str:
+        """What tells contexts apart for notes without a problem: the rest makes problems, and nothing else."""
+        return f"{self.default_timezone} {self.settings_timezone or ''} {self.system_folder}"
 
     @property
     def tasks_folder(self) -> str:
@@ -143,12 +149,7 @@ def parse_mapping(
     fields = Fields(mapping, path, TASK, lines)
     if not fields.values and not fields.look_alikes:
         return Parsed()
-    return _TaskReader(fields, _normal_body(body), path, context).read()
-
-
-def _normal_body(body: str) -> str:
-    """Line ends and blank lines around the body are not part of what a task does; sync programs change them."""
-    return body.replace("\r\n", "\n").strip("\n").rstrip()
+    return _TaskReader(fields, normal_body(body), path, context).read()
 
 
 def task_id(path: str, mapping: Mapping[str, object], tasks_folder: str = "00_system/tasks") -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from vault_scheduler.errors import internal
 from vault_scheduler.parsing.parser import Parsed
@@ -29,9 +28,9 @@ class Edit:
     """What a note says since somebody changed it."""
 
     parsed: Parsed
-    source: dict[str, Any] | None = None  # of the task that it declares
+    source: str = ""  # of the task that it declares: the text of what `source_of` gave
     last_run: object = None
-    data: bytes = b""  # the whole note, if it declares a task
+    data: bytes = b""  # the whole note, if it declares a task and was read
 
 
 @dataclass(slots=True, kw_only=True)
@@ -40,7 +39,7 @@ class Watched:
 
     changed_at: float
     edit: Edit | None = None  # it has not been left alone for long enough
-    source: dict[str, Any] | None = None  # of the definition in force
+    source: str = ""  # of the definition in force
     last_run: object = None  # as the note told it when it was first seen
 
 

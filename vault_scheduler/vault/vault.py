@@ -136,12 +136,18 @@ class Vault:
         Raises NoteUnreadable if it is there and cannot be read, leaves the vault, or the vault itself is away;
         NoteTooBig above 8 MiB, for task notes above 1 MiB.
         """
+        found = self.read_stamped(rel)
+        return found[0] if found else None
+
+    def read_stamped(self, rel: str) -> tuple[bytes, Stamp] | None:
+        """As `read`, with the stamp that the file had right before it was read."""
         try:
             with _named(rel):
-                return read_regular(self._inside(rel), self._limit(rel)).data
+                found = read_regular(self._inside(rel), self._limit(rel))
         except FileNotFoundError:
             self._must_be_there(rel)
             return None
+        return found.data, Stamp(found.stat.st_size, found.stat.st_mtime_ns, found.stat.st_ctime_ns, found.stat.st_ino)
 
     def _limit(self, rel: str) -> int:
         return MAX_TASK_BYTES if self.is_task_path(rel) else MAX_NOTE_BYTES

@@ -1,0 +1,206 @@
+"""What task notes were read as, in a file of its own: it is derived from the notes, and may be deleted at any time.
+
+A note is not read again whose file is the one that was read, by size, times and inode. The file's change time cannot be
+set back by programs; two changes within one step of its clock are told apart by trusting only files that had been
+left alone when they were read. What this version would not read alike, what is damaged and what cannot be opened counts
+as not there. The daemon writes it, commands look.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sqlite3
+import sys
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vault_scheduler import __version__
+from vault_scheduler.errors import VaultSchedError
+from vault_scheduler.ledger.sqlite_file import SqliteFile
+from vault_scheduler.parsing.plain import Plain, plain_of, task_of
+from vault_scheduler.task import Task
+from vault_scheduler.vault.sweep import Stamp
+
+_PACKAGE = Path(__file__).parents[1]
+_READERS = ("parsing", "notes", "triggers")
+"""The packages of ours that decide what a note means, besides task.py."""
+_LIBRARIES = ("yaml", "frontmatter", "croniter")
+
+_FIRST = (
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    """CREATE TABLE definitions (
+        path TEXT PRIMARY KEY, stamp TEXT NOT NULL, digest TEXT NOT NULL, context TEXT NOT NULL,
+        said TEXT NOT NULL, source TEXT NOT NULL, proof INTEGER NOT NULL
+    )""",
+)
+
+
+def _first(db: sqlite3.Connection) -> None:
+    for statement in _FIRST:
+        db.execute(statement)
+
+
+MIGRATIONS = (_first,)
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """What a note was read as.
+
+    `stamp` and `digest` (SHA-256 in hex) are those of its file, `source` is the text of what `source_of` gave,
+    `context` tells what the reading depended on besides the note.
+    """
+
+    path: str
+    stamp: str
+    digest: str
+    context: str
+    said: str
+    source: str
+
+    def task(self) -> Task | None:
+        """The task; None if the row cannot be understood."""
+        try:
+            return task_of(json.loads(self.said), self.path, json.loads(self.source))
+        except (ValueError, TypeError, KeyError, AttributeError, VaultSchedError):
+            return None
+
+    @property
+    def proof(self) -> int:
+        """A checksum of all of it."""
+        whole = "\0".join([self.path, self.stamp, self.digest, self.context, self.said, self.source])
+        return zlib.crc32(whole.encode("utf-8", "surrogatepass"))
+
+
+def definition_of(task: Task, *, stamp: str, digest: str, context: str, source: str) -> Definition | None:
+    """What is kept of a note that was read without a problem; None if it is to be read each time."""
+    plain: Plain | None = plain_of(task)
+    if plain is None or not task.path.isprintable():
+        return None
+    return Definition(task.path, stamp, digest, context, json.dumps(plain), source)
+
+
+def stamp_text(stamp: Stamp) -> str:
+    """A stamp as one text."""
+    return f"{stamp.size} {stamp.mtime_ns} {stamp.ctime_ns} {stamp.inode}"
+
+
+class Definitions:
+    """The file. Nothing in it is missed: what goes wrong with it costs only the reading of the notes."""
+
+    def __init__(self, path: Path, file: SqliteFile) -> None:
+        self._path = path
+        self._file = file
+
+    @classmethod
+    def open(cls, path: Path) -> Definitions | None:
+        """Open or create it, empty if another version wrote it or it is damaged; None if that cannot be."""
+        for _ in range(2):
+            try:
+                found = cls(path, SqliteFile.open(path, MIGRATIONS, version=__version__, serving=False))
+            except (VaultSchedError, OSError):
+                _remove(path)
+                continue
+            try:
+                found._begin()
+            except VaultSchedError:
+                found.close()
+                _remove(path)
+                continue
+            return found
+        return None
+
+    def _begin(self) -> None:
+        mark = reading_mark()
+        row = self._file.one("SELECT value FROM meta WHERE key = 'mark'")
+        if row is not None and row[0] == mark:
+            return
+        with self._file.write(durable=False) as change:
+            change.run("DELETE FROM definitions")
+            change.upsert("meta", "key", {"key": "mark", "value": mark})
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+    def all(self) -> dict[str, Definition]:
+        """All that is kept, by path."""
+        try:
+            return _sound(self._file)
+        except VaultSchedError:
+            return {}
+
+    def keep(self, found: Iterable[Definition], restamped: Iterable[tuple[str, str, str]], gone: Iterable[str]) -> None:
+        """Remember these; (path, digest, stamp) of notes that say what they said under another stamp; forget `gone`."""
+        try:
+            if self._file.check() is not None:
+                return  # deleted under us: the next daemon begins anew
+            with self._file.write(durable=False) as change:
+                for path in gone:
+                    change.run("DELETE FROM definitions WHERE path = ?", path)
+                for path, digest, stamp in restamped:
+                    row = change.one("SELECT * FROM definitions WHERE path = ? AND digest = ?", path, digest)
+                    if row is not None:
+                        _write(change.run, Definition(path, stamp, digest, row["context"], row["said"], row["source"]))
+                for definition in found:
+                    _write(change.run, definition)
+        except VaultSchedError:
+            return
+
+
+def _write(run: Any, found: Definition) -> None:
+    run(
+        "INSERT OR REPLACE INTO definitions VALUES (?, ?, ?, ?, ?, ?, ?)",
+        *(found.path, found.stamp, found.digest, found.context, found.said, found.source, found.proof),
+    )
+
+
+def _remove(path: Path) -> None:
+    for part in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _looking(path: Path) -> Iterator[SqliteFile]:
+    file = SqliteFile.open(path, MIGRATIONS, version=__version__, serving=False)
+    try:
+        yield file
+    finally:
+        file.close()
+
+
+def kept_definitions(path: Path) -> dict[str, Definition]:
+    """All that is kept, for those who only look: nothing is created."""
+    if not path.exists():
+        return {}
+    try:
+        with _looking(path) as file:
+            row = file.one("SELECT value FROM meta WHERE key = 'mark'")
+            return _sound(file) if row is not None and row[0] == reading_mark() else {}
+    except (VaultSchedError, OSError):
+        return {}
+
+
+def _sound(file: SqliteFile) -> dict[str, Definition]:
+    found = {}
+    for row in file.rows("SELECT path, stamp, digest, context, said, source, proof FROM definitions"):
+        *values, proof = row
+        definition = Definition(*values)
+        if all(isinstance(value, str) for value in values) and definition.proof == proof:
+            found[definition.path] = definition
+    return found
+
+
+def reading_mark() -> str:
+    """Differs whenever this program might read a note otherwise: another version, other files, another Python."""
+    files = [_PACKAGE / "task.py", *(path for name in _READERS for path in sorted((_PACKAGE / name).glob("*.py")))]
+    files += [Path(spec.origin) for name in _LIBRARIES if (spec := importlib.util.find_spec(name)) and spec.origin]
+    stamps = [
+        (str(path), found.st_size, found.st_mtime_ns, found.st_ctime_ns) for path in files if (found := path.stat())
+    ]
+    return f"{__version__} {sys.version} {zlib.crc32(repr(stamps).encode()):08x} {len(stamps)}"

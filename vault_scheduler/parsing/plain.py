@@ -1,0 +1,163 @@
+"""Tasks as plain data and back: what a valid note was read as, so that it need not be read again."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from datetime import timedelta
+from enum import Enum
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from vault_scheduler.parsing.keys import ALIASES
+from vault_scheduler.parsing.values import is_unset
+from vault_scheduler.task import (
+    Action,
+    AfterOutcome,
+    CatchUp,
+    ClaudeAction,
+    CommandAction,
+    Overlap,
+    Permissions,
+    PythonAction,
+    Status,
+    Task,
+    TaskType,
+    Topic,
+)
+from vault_scheduler.triggers.schedule import (
+    CronTrigger,
+    IntervalTrigger,
+    Schedule,
+    Trigger,
+    interval_anchor,
+    load_zone,
+)
+
+Plain = list[Any]
+"""JSON: text, numbers, true, false, null, lists, and objects with text for keys."""
+
+_NO_COMMAND: Final = CommandAction(command=None)
+_ENUMS: Final = {kind.__name__: kind for kind in (AfterOutcome, CatchUp, Overlap, Permissions, Status, Topic)}
+_ACTIONS: Final[dict[str, type[Action]]] = {kind.__name__: kind for kind in (CommandAction, PythonAction, ClaudeAction)}
+_TYPES: Final = {str(kind): kind for kind in TaskType}
+_APART: Final = frozenset(
+    ["id", "path", "type", "schedule", "timezone", "body", "definition", "trigger_fingerprint", "declared"]
+)
+_USUAL: Final[dict[str, Any]] = {
+    found.name: {} if found.default is MISSING else found.default for found in fields(Task) if found.name not in _APART
+} | {"action": _NO_COMMAND}
+
+
+def plain_of(task: Task) -> Plain | None:
+    """What `task_of` makes the same task of again, with its source; None if time may make another one of the note.
+
+    That is so where an instant was read from local times, which another version of the time zones may change, and where
+    a function is named, which may be gone. Only for a task without problems.
+    """
+    triggers = [_plain_trigger(trigger, load_zone(task.timezone)) for trigger in task.schedule.triggers]
+    has_instants = task.schedule.start or task.schedule.until or task.paused_until or None in triggers
+    if has_instants or (isinstance(task.action, PythonAction) and task.action.call):
+        return None
+    others = {name: _tagged(value) for name in _USUAL if (value := getattr(task, name)) != _USUAL[name]}
+    return [
+        task.id,
+        task.type,
+        task.timezone,
+        task.definition,
+        task.trigger_fingerprint,
+        list(task.declared),
+        triggers,
+        others,
+    ]
+
+
+def task_of(plain: Plain, path: str, source: Mapping[str, Any]) -> Task:
+    """The task again; `source` as `source_of` gave it for this note. Raises as bad data does."""
+    name, kind, timezone, definition, trigger_fingerprint, declared, triggers, others = plain
+    mapping = source["mapping"]
+    values = {ALIASES.get(written, written): value for written, value in mapping.items() if not is_unset(value)}
+    zone = load_zone(timezone)
+    more = {name: _untagged(value) for name, value in others.items()}
+    more.setdefault("action", _NO_COMMAND)
+    return Task(
+        id=name,
+        path=path,
+        type=_TYPES[kind],
+        schedule=Schedule(triggers=tuple(_trigger(trigger, zone) for trigger in triggers)),
+        timezone=zone.key,
+        body=normal_body(source["body"]),
+        definition=definition,
+        trigger_fingerprint=trigger_fingerprint,
+        declared={sys.intern(name): values[name] for name in declared},
+        **more,
+    )
+
+
+def source_text(source: Mapping[str, Any]) -> str:
+    """What `source_of` gave as text, always the same for the same."""
+    return json.dumps(source, sort_keys=True, default=str)
+
+
+def normal_body(body: str) -> str:
+    """Line ends and blank lines around the body are not part of what a task does; sync programs change them."""
+    return body.replace("\r\n", "\n").strip("\n").rstrip()
+
+
+def _plain_trigger(trigger: Trigger, zone: ZoneInfo) -> list[Any] | None:
+    if isinstance(trigger, CronTrigger) and trigger.zone == zone and not trigger.warnings:
+        return [trigger.expression, trigger.hash_id]
+    if isinstance(trigger, IntervalTrigger) and trigger.anchor == interval_anchor(zone):
+        return _parts(trigger.period)
+    return None
+
+
+def _trigger(plain: list[Any], zone: ZoneInfo) -> Trigger:
+    if len(plain) == 2:
+        return CronTrigger(plain[0], zone, plain[1])
+    return IntervalTrigger(timedelta(*plain), interval_anchor(zone))
+
+
+def _parts(length: timedelta) -> list[int]:
+    return [length.days, length.seconds, length.microseconds]
+
+
+def _tagged(value: Any) -> Any:
+    """Plain data, in which an object of one member says of what kind a value is."""
+    if isinstance(value, Enum):
+        return {"enum": [type(value).__name__, value.value]}
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, timedelta):
+        return {"length": _parts(value)}
+    if isinstance(value, tuple):
+        return {"tuple": [_tagged(item) for item in value]}
+    if isinstance(value, list):
+        return [_tagged(item) for item in value]
+    if isinstance(value, Mapping):
+        return {"mapping": {name: _tagged(item) for name, item in value.items()}}
+    if type(value).__name__ in _ACTIONS:
+        given = {found.name: _tagged(getattr(value, found.name)) for found in fields(value)}
+        return {"action": [type(value).__name__, given]}
+    raise TypeError(f"{type(value).__name__} is no plain data")
+
+
+def _untagged(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_untagged(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    ((tag, held),) = value.items()
+    if tag == "enum":
+        return _ENUMS[held[0]](held[1])
+    if tag == "length":
+        return timedelta(*held)
+    if tag == "tuple":
+        return tuple(_untagged(item) for item in held)
+    if tag == "mapping":
+        return {name: _untagged(item) for name, item in held.items()}
+    if tag == "action":
+        return _ACTIONS[held[0]](**{name: _untagged(item) for name, item in held[1].items()})
+    raise ValueError(tag)
