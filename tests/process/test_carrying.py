@@ -22,6 +22,7 @@ import pytest
 from vault_scheduler.commands import carrying
 from vault_scheduler.commands.carrying import Imported
 from vault_scheduler.errors import LedgerTooNew, Refused
+from vault_scheduler.ledger.schema import MIGRATIONS
 from vault_scheduler.machine.place import Place
 
 if TYPE_CHECKING:
@@ -194,6 +195,23 @@ def change_ledger(carried: Path, *statements: str) -> None:
     ledger.close()
     files["ledger.db"] = database.read_bytes()
     repack(carried, files)
+
+
+def test_archive_of_an_older_version_is_brought_up_to_date(
+    world: World, carried: Path, take: Callable[[], Imported]
+) -> None:
+    """With its history; the run that waited there has ended."""
+    with zipfile.ZipFile(carried) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    older = carried.with_name("older.db")
+    fixture = Path(__file__).parents[1] / "contract" / "ledger-of-schema-1.sql"
+    with closing(sqlite3.connect(older, isolation_level=None)) as database:
+        database.executescript(fixture.read_text())
+    repack(carried, {**files, "ledger.db": older.read_bytes()})
+    assert take().runs == 3
+    outcomes = rows(world, "ledger.db", "SELECT outcome FROM runs ORDER BY fire_time")
+    assert outcomes == [("missed",), ("success",), ("skipped",)]
+    assert rows(world, "ledger.db", "PRAGMA user_version") == [(len(MIGRATIONS),)]
 
 
 def added(name: str, data: bytes = b"x", mode: int = stat.S_IFREG | 0o600) -> Callable[[Path], None]:

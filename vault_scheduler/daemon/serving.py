@@ -51,7 +51,7 @@ class _Serving:
         self._place, self._lock, self._tell, self._stop = place, lock, tell, stop
         self._troubles = Troubles(tell, lock.tell)
         self._supervisor = Supervisor.of(os.environ)
-        self._renewal = Renewal(Installation(), tell, self._troubles, self._show_draining)
+        self._renewal = Renewal(Installation(place.ledger_path), tell, self._troubles, self._show_draining)
         self._scheduler: Scheduler | None = None
         self.orders = {
             signal.SIGUSR1: lambda: self._renewal.order(Then.RESTART, ASKED),

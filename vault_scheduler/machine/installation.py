@@ -17,11 +17,20 @@ DISTRIBUTION = "vault_sched"
 TRIAL_S = 60.0
 _VERSION = re.compile(r'^__version__ = "([^"]*)"$', re.MULTILINE)
 _ALL_OF_IT = """
-import sys
+import pathlib, sqlite3, sys
 sys.path.insert(0, sys.argv[1])
 import claude_agent_sdk, vault_scheduler.cli, vault_scheduler.daemon.serving, vault_scheduler.executors.claude_worker
+from vault_scheduler.ledger.schema import MIGRATIONS
+ledger = pathlib.Path(sys.argv[2])
+if ledger.exists():
+    database = sqlite3.connect(ledger.resolve().as_uri() + "?mode=ro", uri=True)
+    written = database.execute("PRAGMA user_version").fetchone()[0]
+    database.close()
+    if written > len(MIGRATIONS):
+        sys.exit(f"version {vault_scheduler.__version__} is older, and cannot read the ledger")
 print(vault_scheduler.__version__)
 """
+"""A trial without consequences: nothing of the vault is read, and of the ledger its version."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +48,8 @@ class Installation:
     editable changes all the time, so there only another version counts.
     """
 
-    def __init__(self, package: Path | None = None, version: str = __version__) -> None:
+    def __init__(self, ledger: Path, package: Path | None = None, version: str = __version__) -> None:
+        self._ledger = ledger
         self._package = package or Path(vault_scheduler.__file__).parent
         self.version = version
         self._record = next(self._package.parent.glob(f"{DISTRIBUTION}-*.dist-info/RECORD"), None)
@@ -60,8 +70,8 @@ class Installation:
         return self._source[1]
 
     def tried(self) -> Trial:
-        """Whether all that a daemon consists of can be loaded, in a process of its own; takes a second."""
-        argv = [sys.executable, "-P", "-c", _ALL_OF_IT, str(self._package.parent)]
+        """Whether all that a daemon consists of can be loaded, and reads this ledger; takes a second."""
+        argv = [sys.executable, "-P", "-c", _ALL_OF_IT, str(self._package.parent), str(self._ledger)]
         try:
             done = subprocess.run(argv, capture_output=True, text=True, timeout=TRIAL_S, check=False)
         except (OSError, subprocess.TimeoutExpired) as error:
