@@ -98,28 +98,33 @@ def test_a_subagent_ends_before_the_run_does(full: tuple[Stage, Result]) -> None
     assert result.text == "final"
 
 
-def test_a_tool_that_is_not_allowed_is_named_with_the_rule_that_would_allow_it(stage: Stage) -> None:
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stage, Result]]:
+    """A session that a gate, changed files and a parent made due, and that tries what it may not."""
+    with play.stage_in(tmp_path_factory.mktemp("told")) as stage:
+        gate = f"{stage.trace('gate')}; echo 3 new; echo @{stage.vault}/Inbox.md; echo ${{ANTHROPIC_API_KEY-no key}}"
+        result = stage.run(
+            [use("Bash", command="git log -3")],
+            [use("Bash", command=stage.trace("bash"))],
+            [text("Could not look.")],
+            request={
+                "gate": gate,
+                "changed": ("Inbox.md", "Notes/@Inbox.md"),
+                "facts": {"parent": "fetch", "parent_outcome": "success", "parent_result": "Fetched @Inbox.md"},
+            },
+            disallowed_tools=("Write", "NotebookEdit"),
+        )
+        yield stage, result
+
+
+def test_a_tool_that_is_not_allowed_is_named_with_the_rule_that_would_allow_it(told: tuple[Stage, Result]) -> None:
     """A refused call does not end the run, and is named with its cure; what is disallowed is not even offered."""
-    result = stage.run(
-        [use("Bash", command="git log -3")], [text("Could not look.")], disallowed_tools=("Write", "NotebookEdit")
-    )
-    assert result.outcome is Outcome.SUCCESS
+    stage, result = told
+    assert (result.outcome, result.text) == (Outcome.SUCCESS, "Could not look.")
     assert "Write" not in stage.api.tool_names()
     assert "Edit" in stage.api.tool_names()
-    assert result.denials == ("Bash: git log -3 (not allowed; allowed_tools: Bash(git log:*))",)
-
-
-def test_a_rule_grants_only_what_it_says(stage: Stage) -> None:
-    """`Bash(touch …)` brings Bash, for that command only."""
-    result = stage.run(
-        [use("Bash", command="touch made.md"), use("Bash", command="mkdir folder")],
-        [text("done")],
-        allowed_tools=("Bash(touch:*)",),
-    )
-    assert (stage.vault / "made.md").exists()
-    assert not (stage.vault / "folder").exists()
-    assert len(result.denials) == 1
-    assert "Bash(mkdir:*)" in result.denials[0]
+    assert result.denials[0] == "Bash: git log -3 (not allowed; allowed_tools: Bash(git log:*))"
+    assert len(result.denials) == 2
 
 
 PROTECTED = [
@@ -155,29 +160,48 @@ def test_protected_paths_are_refused_and_named(stage: Stage) -> None:
     assert len(result.denials) == len(PROTECTED), result.denials
 
 
-def test_notes_are_written_and_named(stage: Stage) -> None:
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stage, Result]]:
+    """A session that writes what it may, and more; of the shell it has one command."""
+    with play.stage_in(tmp_path_factory.mktemp("written")) as stage:
+        proposal = "---\ntype: command\ncommand: id\ncron: 0 1 * * *\nstatus: paused\n---\n"
+        own, inbox = str(stage.vault / NOTE), str(stage.vault / "Inbox.md")
+        result = stage.run(
+            [
+                use("Write", file_path=str(stage.vault / "Briefings/2026-11-20.md"), content="# Today\n"),
+                use("Write", file_path=str(stage.vault / "00_system/tasks/new.md"), content=proposal),
+                use("Read", file_path=own),
+                use("Read", file_path=inbox),
+            ],
+            [
+                use("Edit", file_path=inbox, old_string="idea", new_string="plan"),
+                use("Edit", file_path=own, old_string="the briefing", new_string="a briefing"),
+            ],
+            [use("Edit", file_path=own, old_string="0 7 * * *", new_string="* * * * *")],
+            [use("Bash", command="touch made.md"), use("Bash", command="mkdir folder")],
+            [text("Written.")],
+            allowed_tools=("Bash(touch:*)",),
+        )
+        yield stage, result
+
+
+def test_a_rule_grants_only_what_it_says(written: tuple[Stage, Result]) -> None:
+    """`Bash(touch …)` brings Bash, for that command only."""
+    stage, result = written
+    assert (stage.vault / "made.md").exists()
+    assert not (stage.vault / "folder").exists()
+    assert len(result.denials) == 2
+    assert "Bash(mkdir:*)" in result.denials[1]
+
+
+def test_notes_are_written_and_named(written: tuple[Stage, Result]) -> None:
     """Notes, a proposal of a task and the own note's body may be written; the own properties may not."""
-    proposal = "---\ntype: command\ncommand: id\ncron: 0 1 * * *\nstatus: paused\n---\n"
-    own, inbox = str(stage.vault / NOTE), str(stage.vault / "Inbox.md")
-    result = stage.run(
-        [
-            use("Write", file_path=str(stage.vault / "Briefings/2026-11-20.md"), content="# Today\n"),
-            use("Write", file_path=str(stage.vault / "00_system/tasks/new.md"), content=proposal),
-            use("Read", file_path=own),
-            use("Read", file_path=inbox),
-        ],
-        [
-            use("Edit", file_path=inbox, old_string="idea", new_string="plan"),
-            use("Edit", file_path=own, old_string="the briefing", new_string="a briefing"),
-        ],
-        [use("Edit", file_path=own, old_string="0 7 * * *", new_string="* * * * *")],
-        [text("Written.")],
-    )
+    stage, result = written
     assert (stage.vault / "Briefings/2026-11-20.md").read_text() == "# Today\n"
     assert (stage.vault / "Inbox.md").read_text() == "An plan.\n"
     assert (stage.vault / NOTE).read_text() == NOTE_TEXT.replace("the briefing", "a briefing")
     assert set(result.changed_notes) == {"Briefings/2026-11-20.md", "00_system/tasks/new.md", "Inbox.md", NOTE}
-    assert len(result.denials) == 1
+    assert len(result.denials) == 2
     assert "the properties of the task's own note are protected" in result.denials[0]
 
 
@@ -347,21 +371,12 @@ def test_a_gate_that_says_no_asks_no_api(stage: Stage) -> None:
     assert len(stage.pids) == 1
 
 
-def test_what_made_a_run_due_is_told_to_claude_alone(stage: Stage) -> None:
+def test_what_made_a_run_due_is_told_to_claude_alone(told: tuple[Stage, Result]) -> None:
     """Gate, change and parent stand in the prompt as quotes that do nothing; the gate's shell is not Claude's."""
-    gate = f"{stage.trace('gate')}; echo 3 new; echo @{stage.vault}/Inbox.md; echo ${{ANTHROPIC_API_KEY-no key}}"
-    result = stage.run(
-        [use("Bash", command=stage.trace("bash"))],
-        [text("done")],
-        request={
-            "gate": gate,
-            "changed": ("Inbox.md", "Notes/@Inbox.md"),
-            "facts": {"parent": "fetch", "parent_outcome": "success", "parent_result": "Fetched @Inbox.md"},
-        },
-    )
+    stage, result = told
     assert result.outcome is Outcome.SUCCESS
     assert stage.traces() == {"gate"}
-    assert len(result.denials) == 1
+    assert "bash" in result.denials[1]
     asked = json.dumps(stage.api.requests[0]["messages"], ensure_ascii=False)
     for words in (
         "> 3 new",

@@ -77,54 +77,54 @@ def claude_tasks_of_one_moment_share_the_days_money(world: World) -> None:
 
 def twenty_that_are_due_at_once(world: World) -> None:
     """Never more sessions than `max_claude`; one that ends leaves its place to the next; nothing is left of any."""
-    world.settings.write_text(world.settings.read_text().replace("timezone", "max_claude: 3\ntimezone"))
+    world.settings.write_text(world.settings.read_text().replace("timezone", "max_claude: 2\ntimezone"))
     with api.LoopbackApi(api.Silence()) as server:
         log_in(world, server.url)
         for number in range(20):
             world.note(f"t{number:02}", f"{CLAUDE}\nmax_usd: 0.1", "Do it.\n")
         world.start()
-        world.until(lambda: len(server.requests) == 3, "three sessions talk", 40)
-        assert len(workers(world)) == 3
+        world.until(lambda: len(server.requests) == 2, "two sessions talk", 40)
+        assert len(workers(world)) == 2
         states = world.rows("SELECT state, waiting_for FROM runs")
         assert (
             sorted((row["state"], row["waiting_for"]) for row in states)
-            == [("running", "")] * 3 + [("waiting", "slot")] * 17
+            == [("running", "")] * 2 + [("waiting", "slot")] * 18
         )
         (first, *_) = world.rows("SELECT task FROM runs WHERE state = 'running'")
         assert world.sched("cancel", first["task"]).returncode == 0
-        world.until(lambda: len(server.requests) == 4, "the next one talks", 40)
-        assert len(workers(world)) == 3
+        world.until(lambda: len(server.requests) == 3, "the next one talks", 40)
+        assert len(workers(world)) == 2
         world.settings.write_text(world.settings.read_text().replace("status: active", "status: stopped"))
         world.until(lambda: not world.rows("SELECT 1 FROM runs WHERE state <> 'ended'"), "all have ended", 40)
     assert sessions(world) == []
     outcomes = [row["outcome"] for row in world.rows("SELECT outcome FROM runs")]
-    assert (outcomes.count("cancelled"), outcomes.count("skipped")) == (4, 16)
+    assert (outcomes.count("cancelled"), outcomes.count("skipped")) == (3, 17)
 
 
-def four_that_cost_more_than_they_may(world: World) -> None:
+def three_that_cost_more_than_they_may(world: World) -> None:
     """Each is stopped after the turn that went over its cap; what the day has not left for all is left undone."""
-    limits = "max_claude: 4\nvault_max_usd_day: 3.5\ntimezone"
+    limits = "max_claude: 3\nvault_max_usd_day: 2.5\ntimezone"
     world.settings.write_text(world.settings.read_text().replace("timezone", limits))
     with api.LoopbackApi(api.Costly(api.use("Glob", pattern="*.md"))) as server:
         log_in(world, server.url)
-        names = ("one", "two", "three", "four")
+        names = ("one", "two", "three")
         for name in names:
             world.note(name, f"{CLAUDE}\nmax_usd: 1", "Write.\n")
         world.start()
         world.until(lambda: all(world.runs(name) for name in names), "claimed")
         world.until(lambda: all(world.runs(name)[0]["state"] == "ended" for name in names), "ended", 40)
         runs = sorted((world.runs(name)[0] for name in names), key=lambda run: str(run["outcome"]))
-    assert [run["outcome"] for run in runs] == ["failure"] * 3 + ["skipped"]
-    assert {run["reason"] for run in runs[:3]} == {"reached max_usd ($1.00)"}
-    assert "vault_max_usd_day $3.50" in runs[3]["reason"]
-    assert len(server.requests) == 3
+    assert [run["outcome"] for run in runs] == ["failure"] * 2 + ["skipped"]
+    assert {run["reason"] for run in runs[:2]} == {"reached max_usd ($1.00)"}
+    assert "vault_max_usd_day $2.50" in runs[2]["reason"]
+    assert len(server.requests) == 2
 
 
 SCENES = [
     a_daemon_that_is_killed_while_claude_runs,
     claude_tasks_of_one_moment_share_the_days_money,
     twenty_that_are_due_at_once,
-    four_that_cost_more_than_they_may,
+    three_that_cost_more_than_they_may,
 ]
 
 

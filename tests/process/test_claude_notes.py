@@ -195,6 +195,11 @@ def test_a_long_and_hostile_answer_does_nothing_in_the_note(played: Played) -> N
         assert act not in outside_of_fences, act
 
 
+def test_an_overload_that_passes_is_told_in_the_output_alone(played: Played) -> None:
+    """The CLI tries again by itself: the run's answer is its result."""
+    assert "the API answered 529: " in played.world.sched("logs", "busy").stdout
+
+
 def test_logs_show_all_of_it_and_where_the_transcript_is(played: Played) -> None:
     """The output as it came, and beside it the transcript, in which no secret stands."""
     told = played.world.sched("logs", "briefing")

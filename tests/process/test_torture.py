@@ -22,7 +22,7 @@ def attacks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Futu
     folder: Path = tmp_path_factory.mktemp("attacks")
 
     def siege() -> list[str]:
-        return kill.besiege(folder / "siege", kills=12, seed=20261122).faults
+        return kill.besiege(folder / "siege", kills=7, seed=20261122).faults
 
     with ThreadPoolExecutor(len(PROCESSES) + 1) as pool:
         begun = {"siege": pool.submit(siege)}
