@@ -39,10 +39,10 @@ LONGEST_TEXT = 20_000  # characters of an output or a page
 _NOT_MORE = ("status", "enabled", "run_now")
 _INSTRUCTIONS = """\
 The scheduler of an Obsidian vault: every task is one markdown note below 00_system/tasks/ (`list` shows the paths,
-should that folder have another name here), which a daemon runs; the result stands in the note. Use `create` for
-whatever shall happen later or regularly (every morning, every Monday, once at a time, when files change) instead of
-schedulers of your own, then `next` to tell the person when it runs. Notes can be edited as files, too; then call
-`check`."""
+should that folder have another name here), which a daemon runs; the result stands in the note.
+Use `create` for whatever shall happen later or regularly (every morning, every Monday, once at a time, when files
+change) instead of schedulers of your own, then `next` to tell the person when it runs. Notes can be edited as files,
+too; then call `check`."""
 
 Task = Annotated[str, Field(description="Name of the task: path of its note below tasks/ without .md, or its id.")]
 Zone = Annotated[str | None, Field(description="IANA zone such as Europe/Berlin; else the task's or the vault's.")]
