@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,15 @@ PAGES = [
 def test_key_reference_is_current(page: Path) -> None:
     """The page is exactly what the table of keys generates."""
     assert page.read_text(encoding="utf-8") == reference(), "run: python tests/docs/test_key_reference.py"
+
+
+def test_the_readme_shows_the_same_seven_keys() -> None:
+    """What the reference names first is the table of the README, in that order."""
+    (line,) = re.findall(r"^The seven that people need: (.*)$", reference(), re.MULTILINE)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8").partition("## What a note can say")[2]
+    shown = re.findall(r"^\| `(\w+)` \|", readme.partition("## ")[0], re.MULTILINE)
+    assert shown == re.findall(r"`(\w+)`", re.sub(r"\(.*?\)", "", line))
+    assert len(shown) == 7
 
 
 if __name__ == "__main__":
