@@ -52,6 +52,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "approve": noting.approve,
     "ack": noting.ack,
     "mcp": running.mcp,
+    "claude": installing.claude,
     "restore": noting.restore,
 }
 GROUPS: dict[str, tuple[str, dict[str, Callable[..., Any]]]] = {
@@ -70,8 +71,9 @@ GROUPS["state"] = (
     "What this machine knows of the vault, to be carried to another one.",
     {"export": installing.state_export, "import": installing.state_import},
 )
+_HANDED_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False, "help_option_names": []}
 for _name, _command in COMMANDS.items():
-    cli.command(_name, cls=Command)(_command)
+    cli.command(_name, cls=Command, context_settings=_HANDED_ON if _name == "claude" else None)(_command)
 for _name, (_help, _commands) in GROUPS.items():
     _group = typer.Typer(cls=Group, help=_help, no_args_is_help=True, rich_markup_mode=None, add_completion=False)
     for _verb, _command in _commands.items():

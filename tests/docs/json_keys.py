@@ -162,7 +162,11 @@ PAGES: dict[str, Page] = {
     ),
     "next": Page(
         "next",
-        {"timezone": FIRES["timezone"], "next": ("[fire]", "the next fire times in the vault, ascending")},
+        {
+            "timezone": FIRES["timezone"],
+            "next": ("[fire]", "the next fire times in the vault, ascending"),
+            "later": ("[fire]", "the first of each task that is not among them, ascending"),
+        },
     ),
     "forecast": Page(
         "forecast",

@@ -507,7 +507,7 @@ def test_next_of_the_vault_names_the_tasks_that_a_change_of_the_clocks_touches(s
         "  Sun 2099-03-29 03:00 +02:00  night",
     ]
     fires = [{"task": "night", "fire_time": "2099-03-29T03:00:00+02:00"}]
-    assert shell.json(*arguments) == {"timezone": "Europe/Berlin", "next": fires}
+    assert shell.json(*arguments) == {"timezone": "Europe/Berlin", "next": fires, "later": []}
 
 
 def test_next_until_a_moment_or_for_a_length_of_time(shell: Shell) -> None:

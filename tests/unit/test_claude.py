@@ -621,9 +621,7 @@ def test_a_missing_login_names_the_cure_and_the_file() -> None:
     """Blocked, no retry, and what to do."""
     verdict = judge(Record(refused_login="Not logged in"), timezone="UTC", max_usd=1, max_turns=None, env_file="/c/env")
     assert (verdict.outcome, verdict.retryable) == (Outcome.BLOCKED, False)
-    assert verdict.reason.endswith(
-        "put CLAUDE_CODE_OAUTH_TOKEN into /c/env; `vault-sched doctor` says where `claude` is"
-    )
+    assert verdict.reason.endswith("put CLAUDE_CODE_OAUTH_TOKEN into /c/env")
 
 
 def test_several_ends_are_one_run() -> None:
@@ -711,7 +709,7 @@ def test_without_a_login_a_key_that_was_not_used_is_named() -> None:
     refused = Ended(exit_code=0, result=saved(answered=False, refused_login="Not logged in · Please run /login"))
     result = executor.interpret(request(vault="/nowhere/v"), refused)
     assert result.remarks == ("ANTHROPIC_API_KEY in /c/env was not used, because `billing` is plan",)
-    assert result.reason.startswith("Not logged in: run `claude` once and log in")
+    assert result.reason.startswith("Not logged in: run `vault-sched claude` once and log in")
     assert executor.interpret(request(vault="/nowhere/v"), Ended(exit_code=0, result=saved())).remarks == ()
 
 

@@ -38,9 +38,9 @@ def _run_ids(ctx: typer.Context, incomplete: str) -> list[str]:
     return completion.runs_and_tasks(ctx, incomplete)
 
 
-def task_argument(told: str = "A task by name.", **more: Any) -> Any:
+def task_argument(told: str = "A task by name.", metavar: str = "TASK") -> Any:
     """An argument that names a task; shells complete it."""
-    return typer.Argument(help=told, autocompletion=_task_names, **more)
+    return typer.Argument(help=told, metavar=metavar, autocompletion=_task_names)
 
 
 def run_argument(told: str, metavar: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,6 +21,7 @@ from vault_scheduler.commands.console import (
     say_json,
     writing_place,
 )
+from vault_scheduler.errors import Refused
 
 if TYPE_CHECKING:
     from vault_scheduler.commands.service import Installed
@@ -47,6 +49,21 @@ def doctor(
     else:
         say(health.page(found))
     finish(not any(finding.grade is health.Grade.FAULT for finding in found))
+
+
+def claude(
+    arguments: Annotated[
+        list[str] | None, typer.Argument(help="What it is given, for example setup-token.", metavar="[ARGUMENT]...")
+    ] = None,
+) -> None:
+    """Start the Claude Code that tasks use. To log in, or to reopen a session; no other needs to be installed."""
+    from vault_scheduler.machine.claude_program import bundled_cli
+
+    refuse_in_run("claude")
+    program = bundled_cli()
+    if program is None:
+        raise Refused("Claude Code did not come with the Agent SDK. Install vault-sched again")
+    os.execv(program, [str(program), *(arguments or [])])
 
 
 def state_export(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from vault_scheduler.commands.columns import table
+from vault_scheduler.commands.columns import plural, table
 from vault_scheduler.commands.moments import long_local
 from vault_scheduler.commands.outlook_words import fire_cells, outlook_lines, with_changes
 from vault_scheduler.commands.schedule_words import cron_words, schedule_words
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from vault_scheduler.commands.outlook import Outlook, VaultOutlook
     from vault_scheduler.machine.place import Place
 
+_MOST_LATER = 40
 _HASHED = "  H stands for another time in each task; `vault-sched next TASK` tells that of a task"
 
 
@@ -51,7 +53,17 @@ def vault_page(found: VaultOutlook, place: Place, since: datetime | None) -> lis
     if not found.fires:
         pause = vault_pause(place, found.settings, now)
         return [*pause, "Nothing is due: no task is armed. `vault-sched list` shows how they stand."]
-    rows = table([(*fire_cells(at, found.zone, since), name) for at, name in found.fires], width=None, indent=2)
-    told = [(at, row) for (at, _), row in zip(found.fires, rows, strict=True)]
-    lines = [found.zone.key, *with_changes(told, found.changes, found.zone)]
+    shown = [*found.fires, *found.later[:_MOST_LATER]]
+    rows = table([(*fire_cells(at, found.zone, since), name) for at, name in shown], width=None, indent=2)
+    told = [(at, row) for (at, _), row in zip(found.fires, rows, strict=False)]
+    lines = [styled(found.zone.key, Style.TITLE), *with_changes(told, found.changes, found.zone)]
+    lines += _later(found, rows[len(found.fires) :])
     return [*lines, *vault_pause(place, found.settings, now, then="these fire after the pause")]
+
+
+def _later(found: VaultOutlook, rows: Sequence[str]) -> list[str]:
+    if not rows:
+        return []
+    more = len(found.later) - len(rows)
+    left = [f"  and {plural(more, 'task')} more: `vault-sched list` shows them"] if more else []
+    return [styled("Later, the first of each other task:", Style.TITLE), *rows, *left]

@@ -181,7 +181,7 @@ def _text(given: str | None) -> str:
     return sys.stdin.read().strip() if given == "-" else (given or "").strip()
 
 
-TasksArgument = Annotated[list[str] | None, task_argument("Tasks by name.", metavar="TASK...")]
+TasksArgument = Annotated[list[str] | None, task_argument("Tasks by name.")]
 
 
 def _named_items(catalogue: Catalogue, tasks: list[str] | None, everything: bool) -> list[Item | None]:
@@ -217,11 +217,14 @@ def resume(
 ) -> None:
     """Make tasks active again. Fire times that went by meanwhile do not run."""
     from vault_scheduler.commands import done_lines, switching
+    from vault_scheduler.commands.task_words import vault_pause
     from vault_scheduler.commands.view import notes
 
     place = writing_place(vault, "resume")
     for item in _named_items(notes(place), tasks, all_):
         print(done_lines.switched_line(switching.resume(place, item), None, switching.zone_of(place, item)))
+    if not all_:
+        say(vault_pause(place, place.settings_in_force, place.clock.now()))
 
 
 def host_take(vault: VaultOption = None) -> None:

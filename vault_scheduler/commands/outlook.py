@@ -90,6 +90,7 @@ class VaultOutlook:
     zone: ZoneInfo
     fires: tuple[tuple[datetime, str], ...]
     changes: tuple[ClockChange, ...] = ()
+    later: tuple[tuple[datetime, str], ...] = ()  # the next fire time of each task that is not among `fires`
     settings: Settings = field(default_factory=Settings)  # in force
 
 
@@ -113,11 +114,14 @@ def outlook(fires: Fires, zone: ZoneInfo, after: datetime, until: datetime | Non
 def vault_outlook(
     named: Sequence[tuple[str, Fires]], zone: ZoneInfo, after: datetime, until: datetime | None, limit: int
 ) -> VaultOutlook:
-    """The same for many, with their names."""
+    """The same for many, with their names; and when each of the others fires first."""
     found = upcoming(named, after, until, limit + 1)
     moments = [moment for moment, _ in found[:limit]]
     met = _changes_met(named, zone, after, moments, more=len(found) > limit)
-    return VaultOutlook(zone=zone, fires=tuple(found[:limit]), changes=met)
+    told = {name for _, name in found[:limit]}
+    firsts = [(name, next(fire_times(fires, after, until), None)) for name, fires in named if name not in told]
+    later = sorted((moment, name) for name, moment in firsts if moment is not None)
+    return VaultOutlook(zone=zone, fires=tuple(found[:limit]), changes=met, later=tuple(later))
 
 
 def of_cron(expression: str, zone: str, after: datetime, until: datetime | None, limit: int) -> Outlook:

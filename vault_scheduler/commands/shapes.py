@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -118,8 +119,11 @@ def _fires(found: Outlook) -> Shape:
 
 def next_of_all_shape(found: VaultOutlook) -> Shape:
     """`next --json`."""
-    fires = [{"task": name, "fire_time": iso(moment, found.zone)} for moment, name in found.fires]
-    return {"timezone": found.zone.key, "next": fires}
+
+    def shaped(fires: Sequence[tuple[datetime, str]]) -> list[Shape]:
+        return [{"task": name, "fire_time": iso(moment, found.zone)} for moment, name in fires]
+
+    return {"timezone": found.zone.key, "next": shaped(found.fires), "later": shaped(found.later)}
 
 
 def forecast_shape(found: Prospect) -> Shape:

@@ -286,8 +286,8 @@ def _cure(words: str, env_file: str) -> str:
         return f"{plain_line(words, 60)}: add credit to the API account, or log in with a plan"
     said = plain_line(words.split(" · ")[0], 60)  # what follows is advice for people at a terminal
     return (
-        f"{said}: run `claude` once and log in, or `claude setup-token` and put "
-        f"CLAUDE_CODE_OAUTH_TOKEN into {env_file or 'the env file'}; `vault-sched doctor` says where `claude` is"
+        f"{said}: run `vault-sched claude` once and log in, or `vault-sched claude setup-token` and put "
+        f"CLAUDE_CODE_OAUTH_TOKEN into {env_file or 'the env file'}"
     )
 
 
@@ -313,7 +313,7 @@ def missing_server(name: str, server: Mapping[str, Any], file: str, waited_s: fl
     """Which MCP server is not there, why, and the cure."""
     match server.get("status"):
         case "needs-auth":
-            return f"the MCP server {name} wants a login: run `claude` in the vault and log in with /mcp"
+            return f"the MCP server {name} wants a login: run `vault-sched claude` in the vault and log in with /mcp"
         case "pending":
             why = f"no answer within {waited_s:.0f} s"
         case _:
