@@ -3,31 +3,14 @@
 from __future__ import annotations
 
 import os
-from datetime import datetime
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import pytest
 
+from tests.contract.notes_on_disk import DAY_S, NOW, write
 from vault_scheduler.builtin.dashboard import run
 from vault_scheduler.builtin.parts.owned_block import begin_line, end_line
 from vault_scheduler.errors import BadValue, NoteRefused, NoteUnreadable
-
-NOW = datetime(2026, 11, 22, 8, 30, tzinfo=ZoneInfo("Europe/Berlin"))
-DAY_S = 86_400
-
-
-@pytest.fixture
-def vault(tmp_path: Path) -> Path:
-    (tmp_path / "vault/00_system/tasks").mkdir(parents=True)
-    return tmp_path / "vault"
-
-
-def write(path: Path, text: str, days_old: float = 1.0) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    moment = NOW.timestamp() - days_old * DAY_S
-    os.utime(path, (moment, moment))
 
 
 def refresh(vault: Path, **args: object) -> str:

@@ -3,33 +3,20 @@
 from __future__ import annotations
 
 import os
-from datetime import datetime
+from functools import partial
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import pytest
 
+from tests.contract import notes_on_disk
+from tests.contract.notes_on_disk import NOW
 from vault_scheduler.builtin.vault_cleanup import is_empty, original_of, run
 from vault_scheduler.errors import BadValue, NoteChanged, NoteUnreadable
 from vault_scheduler.text.harmless import harmless_markdown
 from vault_scheduler.vault.trash import to_trash
 from vault_scheduler.vault.vault import Vault
 
-NOW = datetime(2026, 11, 22, 8, 30, tzinfo=ZoneInfo("Europe/Berlin"))
-DAY_S = 86_400
-
-
-@pytest.fixture
-def vault(tmp_path: Path) -> Path:
-    (tmp_path / "vault/00_system/tasks").mkdir(parents=True)
-    return tmp_path / "vault"
-
-
-def write(path: Path, text: str, days_old: float = 10.0) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    moment = NOW.timestamp() - days_old * DAY_S
-    os.utime(path, (moment, moment))
+write = partial(notes_on_disk.write, days_old=10.0)
 
 
 def clean(vault: Path, **args: object) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import shutil
@@ -15,11 +14,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from typer.main import get_command
 
+from tests.process import loopback_api as loopback
 from vault_scheduler.cli import cli
 from vault_scheduler.parsing.keys import KEYS
 from vault_scheduler.text.harmless import harmless_markdown
@@ -34,20 +33,6 @@ EXAMPLE = ROOT / "example_vault"
 INSTALLS = ("uv tool install .", "pipx install .")
 MAKES = ("make demo", "make check", "make test")
 WITHIN_S = 40.0
-
-
-def _loopback_module() -> ModuleType:
-    path = ROOT / "tests/process/loopback_api.py"
-    spec = importlib.util.spec_from_file_location("loopback_api", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault("loopback_api", module)
-    spec.loader.exec_module(module)
-    return module
-
-
-loopback = _loopback_module()
 
 
 def blocks(language: str, page: str = README) -> list[str]:

@@ -6,14 +6,12 @@ The key is taken from ANTHROPIC_API_KEY or CLAUDE_CODE_OAUTH_TOKEN of the enviro
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import os
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
+from tests.process.claude_stage import stage_in
 from vault_scheduler.executors.base import action_to_json
 from vault_scheduler.run import Outcome
 from vault_scheduler.task import ClaudeAction
@@ -23,23 +21,12 @@ KEYS = ("ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN")
 PROMPT = "Read Inbox.md, write its text in capital letters into a new note Shout.md, and answer with the word done."
 
 
-def _stage_module() -> ModuleType:
-    path = Path(__file__).parents[1] / "process" / "claude_stage.py"
-    spec = importlib.util.spec_from_file_location("claude_stage", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["claude_stage"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_a_note_is_written_and_the_session_is_gone_on_with(tmp_path: Path) -> None:
     """A run reads and writes a note for some cents; a second one knows what the first one did."""
     secrets = {name: os.environ[name] for name in KEYS if os.environ.get(name)}
     if not secrets:
         pytest.skip(f"no {' or '.join(KEYS)} in the environment")
-    with _stage_module().stage_in(tmp_path, secrets) as stage:
+    with stage_in(tmp_path, secrets) as stage:
         action = action_to_json(ClaudeAction(model="haiku", max_usd=0.25))
         first = asyncio.run(stage.start(stage.request(action=action, body=PROMPT)))
         assert (first.outcome, first.reason) == (Outcome.SUCCESS, "")

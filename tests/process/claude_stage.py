@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import psutil
 
+from tests.process import loopback_api as api
 from vault_scheduler.clock import SystemClock
 from vault_scheduler.engine import AttemptEnded, AttemptStarted, EngineEvent, LocalEngine, output_path
 from vault_scheduler.executors.base import MachineEnvironment, RunRequest, action_to_json
@@ -23,18 +21,6 @@ from vault_scheduler.run import Result
 from vault_scheduler.task import ClaudeAction
 from vault_scheduler.text.harmless import Masker
 
-
-def _loopback_module() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("loopback_api", Path(__file__).with_name("loopback_api.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["loopback_api"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-api = _loopback_module()
 text, use = api.text, api.use
 
 NOTE = "00_system/tasks/briefing.md"

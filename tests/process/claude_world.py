@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
-import sys
-from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 import psutil
@@ -15,17 +11,6 @@ if TYPE_CHECKING:
     from tests.process.conftest import World
 
 
-def _loopback_module() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("loopback_api", Path(__file__).with_name("loopback_api.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault("loopback_api", module)
-    spec.loader.exec_module(module)
-    return module
-
-
-api = _loopback_module()
 CLAUDE = "type: claude\ncron: 0 0 29 2 *\nrun_now: true"
 
 

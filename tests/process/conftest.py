@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import signal
 import sqlite3
@@ -14,15 +13,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
 import vault_scheduler
+from tests.process.github_server import GitHubServer, github_server
 from tests.process.loaded_program import run_command
-
-if TYPE_CHECKING:
-    from tests.process.github_server import GitHubServer
 
 SETTINGS = """---
 status: active
@@ -290,17 +287,5 @@ def _alive(marker: str) -> list[int]:
 @pytest.fixture
 def github() -> Iterator[GitHubServer]:
     """A small GitHub on the loopback interface."""
-    with _neighbour("github_server").github_server() as server:
+    with github_server() as server:
         yield server
-
-
-def _neighbour(name: str) -> Any:
-    """A module of this folder that is no test."""
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-    return sys.modules[name]

@@ -10,7 +10,7 @@ import json
 import threading
 from collections.abc import Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Self
 
 Block = Mapping[str, Any]
 
@@ -109,7 +109,7 @@ class LoopbackApi:
         """The value for ANTHROPIC_BASE_URL."""
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
-    def __enter__(self) -> LoopbackApi:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

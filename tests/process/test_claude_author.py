@@ -11,25 +11,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
+from tests.process import loopback_api as api
 from vault_scheduler.commands.claude_kit import data_text
 
-
-def _loopback_module() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("loopback_api", Path(__file__).with_name("loopback_api.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["loopback_api"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-api = _loopback_module()
 text, use = api.text, api.use
 
 
@@ -48,7 +36,7 @@ NO_SERVER = ("--strict-mcp-config",)  # a server that connects late has its tool
 WRONG = RIGHT.replace("every: 1s", "cron: */5 * * * *")
 
 
-class TimedApi(api.LoopbackApi):  # type: ignore[misc,name-defined]
+class TimedApi(api.LoopbackApi):
     """The API, which remembers when it was asked; in seconds since 1970."""
 
     def __init__(self, *script: Any) -> None:

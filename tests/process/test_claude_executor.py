@@ -3,39 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
+from tests.process import claude_stage as play
+from tests.process import loopback_api as api
+from tests.process.claude_stage import NOTE, NOTE_TEXT, SECRET, left_of, text, use
 from vault_scheduler.executors.base import RunRequest, action_to_json
 from vault_scheduler.run import Outcome, Result
 from vault_scheduler.task import ClaudeAction, Permissions
 
 if TYPE_CHECKING:
     from tests.process.claude_stage import Stage
-
-
-def _stage_module() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("claude_stage", Path(__file__).with_name("claude_stage.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["claude_stage"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-play = _stage_module()
-api, text, use, left_of = play.api, play.text, play.use, play.left_of
-NOTE, NOTE_TEXT, SECRET = play.NOTE, play.NOTE_TEXT, play.SECRET
 
 
 @pytest.fixture

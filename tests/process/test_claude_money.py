@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Callable
-from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.process import loopback_api as api
+from tests.process.claude_world import CLAUDE, log_in, sessions, workers
+
 if TYPE_CHECKING:
     from tests.process.conftest import World
-
-
-def _helper_module() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("claude_world", Path(__file__).with_name("claude_world.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["claude_world"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-helper = _helper_module()
-api, CLAUDE, log_in = helper.api, helper.CLAUDE, helper.log_in
-sessions, workers = helper.sessions, helper.workers
 
 
 def a_daemon_that_is_killed_while_claude_runs(world: World) -> None:

@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tests.process import loopback_api as api
 
 if TYPE_CHECKING:
     from tests.process.conftest import World
 
 
-def _loopback_module() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("loopback_api", Path(__file__).with_name("loopback_api.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["loopback_api"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 pytestmark = pytest.mark.timeout(180)  # nine sessions, and nobody knows what else the machine does
 
-api = _loopback_module()
 text, use = api.text, api.use
 SETTINGS = "---\nstatus: active\ntimezone: UTC\nnote_quiet: 1s\nnote_interval: 1s\nmax_claude: 3\n---\n"
 CLAUDE = "type: claude\ncron: 0 0 29 2 *\nrun_now: true"

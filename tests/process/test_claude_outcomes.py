@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
 import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
 
+from tests.process import claude_stage as play
+from tests.process import loopback_api as api
+from tests.process.claude_stage import text, use
 from vault_scheduler.engine import output_path, transcript_path
 from vault_scheduler.executors.base import action_to_json
 from vault_scheduler.run import Cause, Outcome, Result
@@ -24,19 +25,6 @@ from vault_scheduler.task import ClaudeAction, Permissions
 if TYPE_CHECKING:
     from tests.process.claude_stage import Stage
 
-
-def _stage_module() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("claude_stage", Path(__file__).with_name("claude_stage.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["claude_stage"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-play = _stage_module()
-api, text, use = play.api, play.text, play.use
 
 KEY = {"ANTHROPIC_API_KEY": "x", "CLAUDE_CODE_MAX_RETRIES": "1"}
 PLAN = {"CLAUDE_CODE_OAUTH_TOKEN": "sk-ant-oat01-of-the-tests", "CLAUDE_CODE_MAX_RETRIES": "1"}

@@ -5,31 +5,20 @@ What stopped each attack is in docs/reliability.md, by the names that are used h
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 import unicodedata
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tests.process import loopback_api as api
 
 if TYPE_CHECKING:
     from tests.process.conftest import World
 
 
-def _loopback_module() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("loopback_api", Path(__file__).with_name("loopback_api.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault("loopback_api", module)
-    spec.loader.exec_module(module)
-    return module
-
-
-api = _loopback_module()
 NEVER = "cron: 0 0 29 2 *"
 WRITER = f"type: claude\n{NEVER}\nmax_usd: 0.5\nrun_now: true"
 SECRET = "a-secret-of-this-machine"

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 import vault_scheduler
+from tests.process import claude_world as helper
+from tests.process import loopback_api as api
 from tests.process.conftest import World
 from vault_scheduler.ledger.schema import MIGRATIONS
 
@@ -23,20 +24,6 @@ NEVER = "cron: 0 0 29 2 *"
 NEW = "99.0"
 LATER = 'MIGRATIONS = (*MIGRATIONS, lambda db: db.execute("CREATE TABLE later (it INTEGER)"))'
 CHECKED = f'import vault_scheduler as _ours; assert _ours.__version__ == "{NEW}", f"{{__name__}} is of another version"'
-
-
-def _helper_module() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("claude_world", Path(__file__).with_name("claude_world.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["claude_world"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-helper = _helper_module()
-api = helper.api
 
 
 class Installed(World):
@@ -50,6 +37,13 @@ class Installed(World):
     @property
     def env(self) -> dict[str, str]:
         return {**super().env, "PYTHONPATH": str(self.site)}
+
+    def sched(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """A command of the installation."""
+        command = [sys.executable, "-m", "vault_scheduler", *arguments, "--vault", str(self.vault)]
+        return subprocess.run(
+            command, env=self.env, cwd=self.folder, capture_output=True, text=True, timeout=60, check=False
+        )
 
     def install(self, version: str) -> None:
         """What pip does: the old files go, the new ones come, the record last."""

@@ -48,13 +48,7 @@ def test_cancelled_run_whose_attempt_had_failed_is_not_retried_after_a_crash(wor
 
 def test_task_that_paused_itself_stays_paused_after_a_crash(world: World) -> None:
     """The note could not be written yet when the daemon died; nothing fires, and the note says paused afterwards."""
-    world.script = lambda _: Lasting(2, FAILURE)
-    world.command("a", "every: 1m\npause_after: 3\nstatus: active")
-    world.start()
-    world.advance_to("10:03:01")
-    world.edit("a", "command: echo", "command: echo ")
-    world.advance(2)
-    assert "status: active" in world.text("a")
+    paused_itself(world)
     assert world.stands("a") == "paused"
     for _ in range(2):
         world.crash()
