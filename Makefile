@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed
 # pytest keeps what it makes of the assertions of the tests; to make it anew takes each worker some seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check bench sweep torture format requirements wheel-test clean live systemd dist smoke
+.PHONY: demo test check bench sweep torture format screenshots requirements wheel-test clean live systemd dist smoke
 
 $(STAMP): requirements/dev.txt pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -58,6 +58,11 @@ sweep: $(STAMP)
 # Crashes, editors and sync against the real daemon, for many minutes; one line of figures each.
 torture: $(STAMP)
 	$(BIN)/python -m tests.torture
+
+# The pictures of the docs, made anew by a browser: tools/screenshots/README.md says what that needs.
+screenshots: $(STAMP)
+	@test -d tools/screenshots/node_modules || npm ci --prefix tools/screenshots --ignore-scripts --no-audit --no-fund
+	$(BIN)/python tools/screenshots/make.py
 
 format: $(STAMP)
 	$(BIN)/ruff format .

@@ -79,7 +79,7 @@ def a_question_that_is_answered(world: World) -> None:
         assert re.search(r"^> \[!question\]- .*Which project", text, re.M)
         assert "plan asks: Which project" in world.sched("status").stdout
         asked = len(server.requests)
-        note.write_text(text.replace("\nquestion:", "\nanswer: The garden\nquestion:"))
+        note.write_text(text.replace("\nanswer:\n", "\nanswer: The garden\n"))
         world.until(lambda: len(world.runs("plan")) == 2, "the answer is claimed")
         world.until(lambda: world.runs("plan")[1]["state"] == "ended", "answered", 40)
         world.delivered("plan")

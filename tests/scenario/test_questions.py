@@ -49,8 +49,11 @@ def keys(world: World, name: str = "a") -> dict[str, object]:
 
 
 def reply(world: World, text: str, name: str = "a") -> None:
-    """Type an answer into the note, below its other properties."""
+    """Type an answer into the note, in the empty property if it is there, else below the others."""
     note = world.text(name)
+    if "\nanswer:\n" in note:
+        world.put(name, note.replace("\nanswer:\n", f"\nanswer: {text}\n", 1).encode())
+        return
     head, fence, body = note.partition("\n---\n")
     world.put(name, f"{head}\nanswer: {text}{fence}{body}".encode())
 
@@ -62,6 +65,15 @@ def test_question_stands_in_note_property_and_log(asked: World) -> None:
     assert "> [!question]- 2026-11-20 10:10" in asked.text("a")
     assert "✋" in asked.log()
     assert "Which project?" in asked.log()
+
+
+def test_a_question_brings_the_property_for_its_answer(asked: World) -> None:
+    """On a phone it is tapped and typed into; once it is there, nothing more is written for it."""
+    assert "answer" in keys(asked)
+    assert keys(asked)["answer"] is None
+    stood = asked.text("a")
+    asked.advance(1800)
+    assert asked.text("a") == stood
 
 
 def test_answer_continues_the_session_that_asked(asked: World) -> None:

@@ -198,7 +198,7 @@ def test_chart_draws_the_coming_day(watched: World) -> None:
     watched.command("daily: section", 'cron: "30 23 * * *"')
     watched.start()
     chart = status(watched).partition("```mermaid\n")[2].partition("```")[0]
-    assert "    section daily section\n    \u200b :2026-11-20 23:30, 10m\n" in chart
+    assert "    section daily section\n    \u200b :2026-11-20 23:30, 15m\n" in chart
     assert "often" not in chart
     assert "Too often to be drawn: [[00_system/tasks/often|often]]." in status(watched)
 

@@ -60,7 +60,7 @@ REFUSED = [
     ("0 0 5 4 * * *", "7 fields", "'0 5 4 * *'"),
     ("*/10 * * * * *", "6 fields", "every: 10s"),
     ("5 0 7 * * *", "6 fields", "every: 10s"),
-    ("0 0 1 1 * 2027", "6 fields", "every: 10s"),
+    ("0 0 1 1 * 2027", "6 fields", "'0 0 1 1 *'; `start: 2027-01-01` and `until: 2027-12-31`"),
     ("0 7 * *", "4 fields", "all five"),
     ("15m", "1 field;", "every: 15m"),
     ("every 5 minutes", "3 fields", "every: 15m"),

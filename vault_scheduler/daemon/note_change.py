@@ -98,12 +98,15 @@ def keys_of(last: Run | None, note: NoteView) -> dict[str, Value]:
 def worth_setting(data: bytes, keys: Mapping[str, Value], answered: str = "") -> dict[str, Value]:
     """Without the empty ones that the note does not have: a bare `question:` in every note helps nobody.
 
-    Of answers only the one with this mark is cleared: what a person has typed since is theirs.
+    A question brings an empty `answer` with it, to be typed into: on a phone a property is tedious to add. Of answers
+    only the one with this mark is cleared: what a person has typed since is theirs.
     """
     there = Document.parse(data).mapping
     worth = {key: value for key, value in keys.items() if value is not None or there.get(key) is not None}
     if "answer" in worth and (not answered or answered != taken(spoken(there["answer"]))):
         del worth["answer"]
+    if worth.get("question") and "answer" not in there:
+        worth["answer"] = None
     return worth
 
 

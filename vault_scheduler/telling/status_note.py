@@ -268,7 +268,7 @@ def _rows(bars: Sequence[Coming]) -> dict[str, list[Coming]]:
 
 
 def _bar(bar: Coming, zone: ZoneInfo) -> str:
-    minutes = max(10, round(bar.expected_s / 60))  # what is thinner cannot be seen
+    minutes = max(15, round(bar.expected_s / 60))  # what is thinner cannot be seen
     return f"{_UNSEEN} :{bar.fire_time.astimezone(zone):%Y-%m-%d %H:%M}, {minutes}m"
 
 

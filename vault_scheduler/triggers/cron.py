@@ -149,6 +149,9 @@ def _wrong_count(parts: Sequence[str]) -> BadExpression:
     fix = "Leave the seconds and the year out; for seconds write `every: 10s` instead of cron"
     if re.fullmatch(r"\*/\d+", parts[0]) and all(part in "*?" for part in parts[1:]):
         fix = f"For every {parts[0][2:]} seconds write `every: {parts[0][2:]}s` instead of cron"
+    elif re.fullmatch(r"2\d{3}", parts[-1]):
+        bounds = f"`start: {parts[-1]}-01-01` and `until: {parts[-1]}-12-31`"
+        fix = f"Without the year it is {' '.join(parts[-6:-1])!r}; {bounds} keep to that year"
     elif parts[0] == "0":
         fix = f"Without the seconds it is {' '.join(parts[1:6])!r}; for seconds there is `every: 10s`"
     return BadExpression(f"it has {count} fields; cron has {five}", fix)
