@@ -1,0 +1,118 @@
+"""What people see in a real terminal, and what scripts get: the program itself, on a vault in which everything occurs."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.process.full_vault import fill
+from vault_scheduler.commands.styled import width_of
+
+SEQUENCE = re.compile(r"\x1b\[[0-9]*m")
+RED, NO_COLOUR = "\x1b[31m", {"NO_COLOR": "1"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The vault's home."""
+    folder = tmp_path_factory.mktemp("terminal").resolve()
+    fill(folder)
+    return folder
+
+
+def environ(folder: Path, more: dict[str, str]) -> dict[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "XDG_STATE_HOME": str(folder / "state"),
+        "XDG_CONFIG_HOME": str(folder / "config"),
+        "VAULT_SCHED_VAULT": str(folder / "vault"),
+        "LANG": "C.UTF-8",
+        "TERM": "xterm-256color",
+        **more,
+    }
+
+
+def piped(folder: Path, *arguments: str, **more: str) -> str:
+    command = [sys.executable, "-m", "vault_scheduler", *arguments]
+    done = subprocess.run(command, env=environ(folder, more), capture_output=True, text=True, timeout=50, check=False)
+    assert "Traceback" not in done.stderr
+    return done.stdout
+
+
+def shown(folder: Path, *arguments: str, width: int = 80, **more: str) -> str:
+    """What a terminal of that width is given."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "vault_scheduler", *arguments]
+    env = environ(folder, {"COLUMNS": str(width), **more})
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=theirs, stderr=subprocess.PIPE, env=env)
+    os.close(theirs)
+    text = b""
+    try:
+        while data := os.read(ours, 65536):
+            text += data
+    except OSError:  # the other end is closed
+        pass
+    os.close(ours)
+    _, complaint = child.communicate(timeout=50)
+    assert b"Traceback" not in complaint
+    return text.decode().replace("\r\n", "\n")
+
+
+def words(text: str) -> list[str]:
+    return sorted(word for word in SEQUENCE.sub("", text).split() if word != "–")
+
+
+@pytest.mark.parametrize(("command", "width"), [("list", 40), ("check", 60), ("doctor", 120)])
+def test_nothing_is_lost_and_everything_fits(folder: Path, command: str, width: int) -> None:
+    """The words of the pipe are the words of the terminal; only what cannot be broken is wider than it is."""
+    text = shown(folder, command, width=width)
+    assert words(text) == words(piped(folder, command))
+    assert "\x1b[" in text
+    for line in SEQUENCE.sub("", text).split("\n"):
+        assert width_of(line) <= width or " " not in line.strip()
+
+
+def test_history_shows_a_bar_of_marks_for_each_task_on_a_terminal_alone(folder: Path) -> None:
+    """The newest on the right, coloured by outcome; a pipe gets a row for each run and nothing else."""
+    text = shown(folder, "history", width=120)
+    assert "✓✗-✗✗·▶" in SEQUENCE.sub("", text)
+    assert f"{RED}✗" in text
+    assert all(" r-2" in line for line in piped(folder, "history").splitlines()[1:])
+    assert "[bold]odd[/bold]" in text
+
+
+@pytest.mark.parametrize(
+    "more", [NO_COLOUR, {"TERM": "dumb"}, {"CLICOLOR": "0"}, {"NO_COLOR": "1", "FORCE_COLOR": "1"}]
+)
+def test_a_terminal_without_colours_gets_none(folder: Path, more: dict[str, str]) -> None:
+    """As https://no-color.org asks; the lines fit all the same."""
+    text = shown(folder, "check", width=50, **more)
+    assert "\x1b" not in text
+    assert max(map(width_of, text.split("\n"))) <= 50
+
+
+@pytest.mark.parametrize("name", ["FORCE_COLOR", "CLICOLOR_FORCE"])
+def test_colour_can_be_wanted_in_a_pipe(folder: Path, name: str) -> None:
+    """For `less -R`: the same lines, unbroken."""
+    text = piped(folder, "check", **{name: "1"})
+    assert RED in text
+    assert SEQUENCE.sub("", text) == piped(folder, "check", **{name: "0"}) == piped(folder, "check")
+    assert "\x1b" not in piped(folder, "list", "--json", **{name: "1"})
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["history", "--json"], ["status", "--json"], ["check", "--help"]])
+def test_pipes_load_no_library_for_terminals(folder: Path, arguments: list[str]) -> None:
+    """Nor do `--json` and `--help`: they are asked by scripts and prompts."""
+    code = "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr)); sys.argv[0] = 'v'\n"
+    code += "from vault_scheduler.cli import main; main()"
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, env=environ(folder, {}), capture_output=True, text=True, timeout=50, check=False)
+    assert done.stdout
+    assert not {name for name in done.stderr.split() if name.partition(".")[0] in ("rich", "curses")}

@@ -1,0 +1,118 @@
+"""Text with marks: what a pipe gets is the text, what a terminal gets says no more and loses nothing."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vault_scheduler.commands.columns import facts, table
+from vault_scheduler.commands.history_page import bar
+from vault_scheduler.commands.problem_page import problem_line
+from vault_scheduler.commands.screen import painted
+from vault_scheduler.commands.styled import (
+    OUTCOMES,
+    STATES,
+    Style,
+    cut,
+    harmless,
+    joined,
+    marks_of,
+    piece,
+    styled,
+    width_of,
+    wrapped,
+)
+from vault_scheduler.planning.planner import State
+from vault_scheduler.run import Outcome
+from vault_scheduler.task import Problem, Severity
+
+SEQUENCE = re.compile(r"\x1b\[[0-9]*m")
+WORDS = st.text(st.sampled_from("ab é日本✅ "), max_size=60)
+LINES = st.lists(st.tuples(WORDS, st.sampled_from([None, *Style])), max_size=6).map(
+    lambda parts: joined(styled(text, style) for text, style in parts)
+)
+
+
+def test_every_outcome_and_every_state_has_a_style() -> None:
+    """Or none, on purpose."""
+    assert set(OUTCOMES) == set(Outcome)
+    assert set(STATES) == set(State)
+
+
+@given(LINES, st.integers(4, 50))
+def test_a_wrapped_line_loses_nothing_and_fits(line: str, width: int) -> None:
+    """But for spaces at the breaks; a word that is longer than a line stays whole, so that it can be copied."""
+    parts = wrapped(line, width)
+    assert "".join(parts).replace(" ", "") == line.replace(" ", "")
+    for part in parts:
+        assert width_of(part) <= width or " " not in part.strip()
+
+
+@given(LINES, st.integers(4, 50))
+def test_marks_go_with_their_text(line: str, width: int) -> None:
+    """Wrapping and painting leave every character in the style that it had."""
+
+    def characters(text: str) -> list[tuple[str, Style]]:
+        return [(c, style) for start, end, style in marks_of(text) for c in text[start:end] if c != " "]
+
+    assert [each for part in wrapped(line, width) for each in characters(part)] == characters(line)
+    assert SEQUENCE.sub("", painted(line)) == line
+    assert piece(line, 0, len(line)) == line
+
+
+def test_lines_hang_below_what_they_belong_to() -> None:
+    """A problem goes on further in than it begins; rows go on below their first cell, between cells where possible."""
+    problem = Problem(path="a.md", line=3, key="cron", message="it has 3 fields; cron has five", fix="Write all five.")
+    assert wrapped(problem_line(problem), 30) == [
+        "a.md:3: cron: it has 3 fields;",
+        "    cron has five. Write all",
+        "    five.",
+    ]
+    (row,) = table([("2026-11-20 07:00", "❌", "sync", "exit 1: no such file")], width=30)
+    assert wrapped(row, 30) == ["2026-11-20 07:00  ❌  sync", "    exit 1: no such file"]
+
+
+def test_a_problem_reads_as_editors_expect_it() -> None:
+    """`file:line: key: message. fix`, with or without marks; warnings are called so."""
+    problem = Problem(path="a.md", line=3, key="cron", message="odd", fix="Mend it.")
+    assert problem_line(problem) == str(problem) == "a.md:3: cron: odd. Mend it."
+    warned = Problem(path="a.md", line=1, key="", message="odd", fix="", severity=Severity.WARNING)
+    assert problem_line(warned) == "a.md:1: warning: odd."
+
+
+def test_what_is_nothing_is_left_out_of_a_row_that_does_not_fit() -> None:
+    """A narrow terminal has no room for dashes; where it fits, the columns stay aligned."""
+    rows = [("a-long-task-name", "invalid", "–", "–"), ("b", "armed", "0 7 * * *", "in 3 h")]
+    assert wrapped(table(rows, width=26)[0], 26) == ["a-long-task-name  invalid"]
+    assert table(rows, width=80)[0] == "a-long-task-name  invalid  –          –"
+
+
+def test_wide_signs_and_marks_of_no_width_are_counted_as_terminals_do() -> None:
+    """CJK and emoji take two columns, joiners and accents none."""
+    assert [width_of(text) for text in ("日本", "✅", "e\u0301", "a\u200db")] == [4, 2, 1, 2]
+    assert cut(styled("日本語", Style.BAD), 5) == "日本…"
+
+
+@pytest.mark.parametrize(
+    "hostile", ["\x1b[31mred\x1b[0m", "\x1b]8;;http://x\x07red\x1b]8;;\x07", "r\x07ed", "\x9b31mred"]
+)
+def test_sequences_of_others_do_not_reach_the_terminal(hostile: str) -> None:
+    """They are left out, and the style that the text had stays."""
+    clean = harmless(styled(hostile, Style.BAD))
+    assert clean == "red"
+    assert marks_of(clean) == ((0, 3, Style.BAD),)
+    assert "\x1b" not in table([(hostile,)], width=None)[0]
+    assert "\x1b" not in facts([("x", hostile)], width=20)[0]
+
+
+def test_markup_of_others_is_text() -> None:
+    """Square brackets mean nothing here."""
+    assert painted("[red]x[/red] [link=https://x.example]y[/link]") == "[red]x[/red] [link=https://x.example]y[/link]"
+
+
+def test_a_bar_of_nothing_is_nothing() -> None:
+    """A task without runs."""
+    assert bar([]) == ""
