@@ -35,7 +35,7 @@ _ASKING = Lock()
 
 
 def run_command(
-    arguments: tuple[str, ...], env: Mapping[str, str], cwd: Path, timeout_s: float = 60.0
+    arguments: tuple[str, ...], env: Mapping[str, str], cwd: Path, timeout_s: float = 90.0
 ) -> subprocess.CompletedProcess[str]:
     """A command of `vault-sched`, to its end; a warning of Python's is an error in it. Raises TimeoutExpired."""
     mine, theirs = socket.socketpair()

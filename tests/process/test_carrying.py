@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.process.conftest import PATIENCE_S
 from vault_scheduler.commands import carrying
 from vault_scheduler.commands.carrying import Imported
 from vault_scheduler.errors import LedgerTooNew, Refused
@@ -108,7 +109,7 @@ def test_history_outputs_and_notes_go_along_and_nothing_is_caught_up(
     assert "hello from a" in world.sched("logs", str(export.history[0]["run"])).stdout
     assert rows(world, "notes.db", "SELECT task FROM kept")
     assert rows(world, "ledger.db", "SELECT min(watermark) FROM tasks")[0][0] >= started - 1
-    assert world.start("--once").wait(30) == 0
+    assert world.start("--once").wait(PATIENCE_S) == 0
     assert json.loads(world.sched("history", "--json").stdout) == export.history
 
 
@@ -170,7 +171,7 @@ def test_runs_that_had_not_ended_end_and_are_charged(world: World, carried: Path
     )
     done = world.sched("state", "import", str(carried))
     assert "1 run that had not ended is abandoned" in done.stdout, done.stderr
-    assert world.start("--once").wait(30) == 0
+    assert world.start("--once").wait(PATIENCE_S) == 0
     [run] = json.loads(world.sched("history", "--json").stdout)
     assert (run["outcome"], run["attempts"]) == ("abandoned", 1)
     assert "another machine" in run["reason"]

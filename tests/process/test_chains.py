@@ -7,8 +7,6 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 if TYPE_CHECKING:
     from tests.process.conftest import World
 
@@ -23,14 +21,13 @@ def followers(world: World) -> list[dict[str, Any]]:
 def kill_at_an_end(world: World, pause_s: float) -> None:
     """kill -9 at a moment around the one at which a run of the parent ends and its child is claimed."""
     before = len(world.rows(QUALIFYING))
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while len(world.rows(QUALIFYING)) == before:
         assert time.monotonic() < deadline, world.told()[-1500:]
     time.sleep(pause_s)
     world.kill()
 
 
-@pytest.mark.timeout(120)
 def test_every_run_of_the_parent_has_one_child_whenever_the_daemon_is_killed(world: World) -> None:
     """The end of a run is followed in the transaction that claims its children: neither none nor two."""
     parent = world.note("a", "type: command\ncommand: 'true'\nevery: 1s\nstatus: active")
@@ -55,7 +52,6 @@ def test_every_run_of_the_parent_has_one_child_whenever_the_daemon_is_killed(wor
     assert len(told) == len(set(told)) <= len(found), "a child ran twice"
 
 
-@pytest.mark.timeout(60)
 def test_what_is_run_without_a_daemon_is_followed_when_one_starts(world: World) -> None:
     """`run` executes what it was asked for, and nothing else; the child comes later, once."""
     world.note("a", "type: command\ncommand: 'true'\ncron: 0 0 29 2 *")

@@ -220,6 +220,6 @@ def test_where_vault_sched_is_not_installed_the_hooks_are_silent(tmp_path: Path,
         env={"PATH": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=10,
+        timeout=60,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

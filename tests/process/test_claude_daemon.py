@@ -29,7 +29,7 @@ def a_claude_task(world: World) -> None:
         log_in(world, server.url)
         note = world.note("briefing", CLAUDE, "Write the briefing.\n")
         world.start()
-        world.until(lambda: world.runs("briefing") and world.runs("briefing")[0]["state"] == "ended", "ended", 40)
+        world.until(lambda: world.runs("briefing") and world.runs("briefing")[0]["state"] == "ended", "ended")
         world.delivered("briefing")
         (run,) = world.runs("briefing")
     assert (run["outcome"], run["reason"]) == ("success", "")
@@ -51,7 +51,7 @@ def a_task_that_appears_while_claude_runs(world: World) -> None:
         log_in(world, server.url)
         world.note("briefing", CLAUDE, "Write the briefing.\n")
         world.start()
-        world.until(lambda: server.requests, "the session talks", 40)
+        world.until(lambda: server.requests, "the session talks")
         world.note("evil", SHELL.format(out))
         world.until(lambda: [run for run in world.runs("evil") if run["outcome"] == "blocked"], "blocked")
         assert world.sched("cancel", "briefing").returncode == 0
@@ -70,7 +70,7 @@ def a_question_that_is_answered(world: World) -> None:
         log_in(world, server.url)
         note = world.note("plan", CLAUDE, "Plan the week.\n")
         world.start()
-        world.until(lambda: world.runs("plan") and world.runs("plan")[0]["state"] == "ended", "asked", 40)
+        world.until(lambda: world.runs("plan") and world.runs("plan")[0]["state"] == "ended", "asked")
         world.until(lambda: re.search(r"^question: ", note.read_text(), re.M), "in the property")
         (first,) = world.runs("plan")
         assert first["outcome"] == "blocked"
@@ -81,7 +81,7 @@ def a_question_that_is_answered(world: World) -> None:
         asked = len(server.requests)
         note.write_text(text.replace("\nanswer:\n", "\nanswer: The garden\n"))
         world.until(lambda: len(world.runs("plan")) == 2, "the answer is claimed")
-        world.until(lambda: world.runs("plan")[1]["state"] == "ended", "answered", 40)
+        world.until(lambda: world.runs("plan")[1]["state"] == "ended", "answered")
         world.delivered("plan")
         second = world.runs("plan")[1]
     assert (second["outcome"], second["key"]) == ("success", f"plan|answer|{first['id']}")
@@ -104,7 +104,7 @@ def a_session_that_goes_on(world: World) -> None:
         log_in(world, server.url)
         world.note("diary", f"{CLAUDE}\nsession: continue", "Say the next word.\n")
         world.start()
-        world.until(lambda: world.runs("diary") and world.runs("diary")[0]["state"] == "ended", "first", 40)
+        world.until(lambda: world.runs("diary") and world.runs("diary")[0]["state"] == "ended", "first")
         assert world.sched("run", "diary", "--wait").returncode == 0
         told = json.dumps(server.requests[-1]["messages"])
     assert "First." in told
@@ -118,7 +118,7 @@ def a_login_that_comes_later(world: World) -> None:
     note = world.note("briefing", "type: claude\nevery: 2s\nkeep_runs: 3", "Write the briefing.\n")
     world.start()
     blocked = "SELECT * FROM runs WHERE outcome = 'blocked' ORDER BY attempts DESC"
-    world.until(lambda: len(world.rows(blocked)) > 1 and world.rows(blocked)[-1]["count"] > 1, "counted", 40)
+    world.until(lambda: len(world.rows(blocked)) > 1 and world.rows(blocked)[-1]["count"] > 1, "counted")
     first, others = world.rows(blocked)
     assert first["attempts"] == 1
     assert "claude setup-token" in first["reason"]
@@ -129,7 +129,7 @@ def a_login_that_comes_later(world: World) -> None:
     with api.LoopbackApi([api.text("Good morning.")]) as server:
         token = f"CLAUDE_CODE_OAUTH_TOKEN=a-token-of-the-tests\nANTHROPIC_BASE_URL={server.url}\n"
         (world.config / "env").write_text(token)
-        world.until(lambda: [run for run in world.runs("briefing") if run["outcome"] == "success"], "logged in", 40)
+        world.until(lambda: [run for run in world.runs("briefing") if run["outcome"] == "success"], "logged in")
     world.until(lambda: "> Good morning." in note.read_text(), "in the note")
     assert "not logged in" not in world.sched("status").stdout
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.process.conftest import PATIENCE_S
 from vault_scheduler import __version__
 from vault_scheduler.commands import claude_kit
 from vault_scheduler.commands.claude_kit import RECORD, SERVERS, SETTINGS, SKILL, install, remove
@@ -212,7 +213,7 @@ def init(folder: Path, *arguments: str, answer: str | None = None) -> str:
             if not data:
                 break
             said += data
-        assert child.wait(30) == 0, said
+        assert child.wait(PATIENCE_S) == 0, said
     os.close(ours)
     return said.decode().replace("\r\n", "\n")
 

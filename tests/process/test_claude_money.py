@@ -21,7 +21,7 @@ def a_daemon_that_is_killed_while_claude_runs(world: World) -> None:
         log_in(world, server.url)
         note = world.note("briefing", f"{CLAUDE}\nmax_usd: 0.5", "Write the briefing.\n")
         world.start()
-        world.until(lambda: server.requests, "the session talks", 40)
+        world.until(lambda: server.requests, "the session talks")
         assert len(sessions(world)) >= 2  # the worker and the CLI
         world.kill()
         world.start()
@@ -53,10 +53,10 @@ def claude_tasks_of_one_moment_share_the_days_money(world: World) -> None:
         assert [run["outcome"] for run in runs if run["state"] == "ended"] == ["skipped"]
         (skipped,) = [run for run in runs if run["state"] == "ended"]
         assert "1.20" in skipped["reason"]
-        world.until(lambda: len(server.requests) == 2, "two sessions talk", 40)
+        world.until(lambda: len(server.requests) == 2, "two sessions talk")
         for name in names:
             world.sched("cancel", name)
-        world.until(lambda: all(world.runs(name)[0]["state"] == "ended" for name in names), "cancelled", 20)
+        world.until(lambda: all(world.runs(name)[0]["state"] == "ended" for name in names), "cancelled")
 
 
 def twenty_that_are_due_at_once(world: World) -> None:
@@ -67,7 +67,7 @@ def twenty_that_are_due_at_once(world: World) -> None:
         for number in range(20):
             world.note(f"t{number:02}", f"{CLAUDE}\nmax_usd: 0.1", "Do it.\n")
         world.start()
-        world.until(lambda: len(server.requests) == 2, "two sessions talk", 40)
+        world.until(lambda: len(server.requests) == 2, "two sessions talk")
         assert len(workers(world)) == 2
         states = world.rows("SELECT state, waiting_for FROM runs")
         assert (
@@ -76,10 +76,10 @@ def twenty_that_are_due_at_once(world: World) -> None:
         )
         (first, *_) = world.rows("SELECT task FROM runs WHERE state = 'running'")
         assert world.sched("cancel", first["task"]).returncode == 0
-        world.until(lambda: len(server.requests) == 3, "the next one talks", 40)
+        world.until(lambda: len(server.requests) == 3, "the next one talks")
         assert len(workers(world)) == 2
         world.settings.write_text(world.settings.read_text().replace("status: active", "status: stopped"))
-        world.until(lambda: not world.rows("SELECT 1 FROM runs WHERE state <> 'ended'"), "all have ended", 40)
+        world.until(lambda: not world.rows("SELECT 1 FROM runs WHERE state <> 'ended'"), "all have ended")
     assert sessions(world) == []
     outcomes = [row["outcome"] for row in world.rows("SELECT outcome FROM runs")]
     assert (outcomes.count("cancelled"), outcomes.count("skipped")) == (3, 17)
@@ -96,7 +96,7 @@ def three_that_cost_more_than_they_may(world: World) -> None:
             world.note(name, f"{CLAUDE}\nmax_usd: 1", "Write.\n")
         world.start()
         world.until(lambda: all(world.runs(name) for name in names), "claimed")
-        world.until(lambda: all(world.runs(name)[0]["state"] == "ended" for name in names), "ended", 40)
+        world.until(lambda: all(world.runs(name)[0]["state"] == "ended" for name in names), "ended")
         runs = sorted((world.runs(name)[0] for name in names), key=lambda run: str(run["outcome"]))
     assert [run["outcome"] for run in runs] == ["failure"] * 2 + ["skipped"]
     assert {run["reason"] for run in runs[:2]} == {"reached max_usd ($1.00)"}

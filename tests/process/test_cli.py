@@ -21,6 +21,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from tests.process.conftest import PATIENCE_S
 from tests.process.loaded_program import run_command
 from vault_scheduler.cli import main
 from vault_scheduler.daemon.snapshots import snapshot_of
@@ -208,7 +209,7 @@ def tree(folder: Path) -> dict[str, int]:
     return {str(path): path.stat().st_mtime_ns for path in sorted(folder.rglob("*"))}
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it never came true"
@@ -1173,7 +1174,7 @@ def test_a_pipe_that_closes_early_ends_a_command_quietly(shell: Shell) -> None:
     child.stdout.readline()
     child.stdout.close()
     assert child.stderr.read() == ""
-    child.wait(30)
+    child.wait(PATIENCE_S)
     child.stderr.close()
 
 

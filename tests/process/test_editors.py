@@ -29,7 +29,7 @@ def rounds() -> Iterator[dict[bool, Future[Tally]]]:
 @pytest.mark.parametrize("pauses", [True, False], ids=["patient", "impatient"])
 def test_editors(rounds: dict[bool, Future[Tally]], pauses: bool) -> None:
     """Every typed line and every run stands where it belongs exactly once; results wait for who pauses."""
-    tally = rounds[pauses].result(58)
+    tally = rounds[pauses].result(170)
     assert tally.faults == []
     assert tally.figures["runs"] > 5
     assert tally.figures["saves"] > 50

@@ -27,7 +27,7 @@ def played() -> Iterator[dict[str, Future[faults.Seen | str]]]:
 @pytest.mark.parametrize("name", [scene.__name__ for scene in SCENES])
 def test_faults(played: dict[str, Future[faults.Seen | str]], name: str) -> None:
     """What the scene's own sentence says: told, shown, nothing lost, and over when its cause is gone."""
-    seen = played[name].result(110)
+    seen = played[name].result(170)
     assert isinstance(seen, faults.Seen), seen
     assert seen.faults == []
     assert seen.fire_times > 2

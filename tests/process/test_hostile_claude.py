@@ -210,12 +210,12 @@ def hostile(make_world: Any) -> tuple[World, dict[str, tuple[str, str]], dict[st
         reads = [api.use("Read", file_path=f"{world.vault}/{path}") for path in before]
         server.script[:] = [reads, [call for call, _ in tried.values()], api.Silence()]
         world.start()
-        world.until(lambda: len(server.requests) >= 3, "the attacks are over", 60)
+        world.until(lambda: len(server.requests) >= 3, "the attacks are over")
         world.note("sneaky", 'type: command\nevery: 1s\ncommand: "touch ../outside/ran"')  # as an MCP server would
         for path in world.state.glob("ledger.db*"):
             path.unlink()
-        world.until(lambda: "vault-sched approve sneaky" in world.log_text(), "held and told", 30)
-        world.until(lambda: "vault-sched approve proposal" in world.log_text(), "held and told", 30)
+        world.until(lambda: "vault-sched approve sneaky" in world.log_text(), "held and told")
+        world.until(lambda: "vault-sched approve proposal" in world.log_text(), "held and told")
         assert world.sched("cancel", "writer").returncode == 0
         said = dict(zip(tried, results(server), strict=True))
         answers = {name: (words, said[name]) for name, (_, words) in tried.items()}
@@ -272,7 +272,7 @@ def test_every_attack_is_documented(hostile: Any) -> None:
 
 def _over(world: World) -> None:
     """The run of the writer has ended, or a loaded machine is given up."""
-    world.until(lambda: [run for run in world.runs("writer") if run["state"] == "ended"], "the session is over", 50)
+    world.until(lambda: [run for run in world.runs("writer") if run["state"] == "ended"], "the session is over")
 
 
 def _widening(world: World) -> list[Any]:

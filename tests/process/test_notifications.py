@@ -11,7 +11,7 @@ from functools import partial
 
 import pytest
 
-from tests.process.conftest import Scene, World, _alive
+from tests.process.conftest import PATIENCE_S, Scene, World, _alive
 from tests.process.receivers import Receivers, receivers
 
 NEVER = "cron: 0 0 29 2 *\nlog: all"
@@ -157,7 +157,7 @@ def one_look_tells_before_it_ends(world: World, to: Receivers) -> None:
     world.note("backup", f"type: command\ncommand: exit 3\nrun_now: true\n{NEVER}")
     world.start("--once", wait=False)
     assert world.daemon is not None
-    world.daemon.wait(30)
+    world.daemon.wait(PATIENCE_S)
     assert [message["title"] for message in to.messages("/phone")] == ["❌ backup failed"]
     assert to.at("/alive") == [""]
     assert "broken cannot be told: exit 4: cannot reach ***" in world.told()

@@ -213,7 +213,7 @@ def test_process_that_ignores_term_is_killed_after_the_grace(bench: Bench) -> No
     before = time.monotonic()
     ended = asyncio.run(bench.run("trap '' TERM; while :; do sleep 0.05; done", timeout_s=0.3, grace_s=0.4))
     assert (ended.timed_out, ended.signal) == (True, "KILL")
-    assert 0.7 <= time.monotonic() - before < 5
+    assert 0.7 <= time.monotonic() - before < LONG_S
     assert not containment.marked_processes(bench.mark)
 
 
@@ -257,7 +257,7 @@ def test_grandchild_that_holds_the_pipe_does_not_hold_up_the_run(bench: Bench) -
     before = time.monotonic()
     ended = asyncio.run(bench.run("sleep 1000 & echo done"))
     assert (ended.exit_code, ended.text) == (0, "done\n")
-    assert time.monotonic() - before < 5
+    assert time.monotonic() - before < LONG_S
     assert not containment.marked_processes(bench.mark)
 
 

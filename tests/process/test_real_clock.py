@@ -167,7 +167,7 @@ def end_work(world: World) -> World:
     """Everything has ended, and the tasks that fire all the time have done so once more."""
     again, fresh = time.time(), "SELECT 1 FROM runs WHERE task = ? AND fire_time > ? AND outcome = 'success'"
     for name in ("late", "too late", "short", "long", "limited", "again"):
-        world.until(partial(world._ended_runs, name, 1), f"{name} has ended", 60)
+        world.until(partial(world._ended_runs, name, 1), f"{name} has ended")
     for name in ("latest", "skip", "all"):
         world.until(partial(world.rows, fresh, name, again), f"{name} goes on", EVERY_S + 15)
     world.stop()

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.process.conftest import PATIENCE_S
+
 if TYPE_CHECKING:
     from tests.process.conftest import World
 
@@ -48,7 +50,7 @@ def test_what_a_restoring_replaced_can_be_had_back(world: World) -> None:
     """Nothing that stood in a note is lost by restoring it."""
     path = world.tasks / "slip.md"
     path.write_text(f"---\n{KEYS}\n---\n```sh\ntrue\n```\n")
-    world.start("--once").wait(30)
+    world.start("--once").wait(PATIENCE_S)
     path.write_text("---\ncron: [\n---\nA long new text.\n")
     assert world.sched("restore", "slip").returncode == 0
     assert "A long new text" not in path.read_text()
@@ -62,7 +64,7 @@ def test_what_is_not_kept_is_said(world: World) -> None:
     """No daemon yet, no such task, nothing to restore, no such number, inside a run: each its own words."""
     world.note("fine", KEYS, "```sh\ntrue\n```\n")
     assert "nothing is kept yet" in world.sched("restore", "fine").stderr
-    world.start("--once").wait(30)
+    world.start("--once").wait(PATIENCE_S)
     assert "Every task note says" in world.sched("restore").stdout
     assert "that it does not say already" in world.sched("restore", "fine").stderr
     assert "1 texts of fine are kept" in world.sched("restore", "fine", "--number", "7").stderr

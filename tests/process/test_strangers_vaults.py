@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import vault_scheduler
-from tests.process.conftest import wait_until
+from tests.process.conftest import PATIENCE_S, wait_until
 
 PERIODIC = {"daily": {"enabled": True, "format": "YYYY/MM MMMM/YYYY-MM-DD dddd", "folder": "Journal", "template": "T"}}
 BREAKFAST = "# Today\n\n## Log\n\nBreakfast. \u00a0\r\n"
@@ -62,7 +62,7 @@ class Stranger:
             wait_until(lambda: b"watching" in said.read_bytes(), "the daemon watches")
             yield
             process.send_signal(signal.SIGTERM)
-            assert process.wait(20) == 0, said.read_text()
+            assert process.wait(PATIENCE_S) == 0, said.read_text()
         finally:
             process.kill()
             process.wait()

@@ -17,7 +17,7 @@ import pytest
 import vault_scheduler
 from tests.process import claude_world as helper
 from tests.process import loopback_api as api
-from tests.process.conftest import World
+from tests.process.conftest import PATIENCE_S, World
 from vault_scheduler.ledger.schema import MIGRATIONS
 
 NEVER = "cron: 0 0 29 2 *"
@@ -131,7 +131,7 @@ def test_upgrade_waits_for_what_runs_and_loses_no_fire_time(installed: Installed
         daemon = installed.start()
         installed.ended("often")
         installed.until(lambda: is_running(installed, "long") and is_running(installed, "other"), "they run")
-        installed.until(lambda: server.requests, "the session talks", 40)
+        installed.until(lambda: server.requests, "the session talks")
         installed.install(NEW)
         assert installed.sched("run", "due").returncode == 0
         assert "waits for restart" in installed.sched("status").stdout
@@ -191,7 +191,7 @@ def test_end_that_is_asked_for_waits_and_a_second_stop_hurries(world: World) -> 
     daemon.send_signal(signal.SIGUSR2)
     world.until(lambda: "its end was asked for: it ends when what runs has ended" in world.told(), "it drains")
     released.touch()
-    assert daemon.wait(20) == 0
+    assert daemon.wait(PATIENCE_S) == 0
     assert world.ended("long")[0]["outcome"] == "success"
     world.note("deaf", f"type: command\ncommand: \"trap '' TERM; while :; do sleep 0.1; done\"\nrun_now: true\n{NEVER}")
     daemon = world.start()
@@ -200,7 +200,7 @@ def test_end_that_is_asked_for_waits_and_a_second_stop_hurries(world: World) -> 
     daemon.send_signal(signal.SIGTERM)
     world.until(lambda: "told to stop once more" in world.told(), "it ends what runs")
     daemon.send_signal(signal.SIGTERM)
-    assert daemon.wait(20) == 0
+    assert daemon.wait(PATIENCE_S) == 0
     (run,) = world.ended("deaf")
     assert run["outcome"] == "abandoned"
     assert run["ended_at"] - began < 9  # of ten seconds of grace

@@ -36,7 +36,7 @@ class Heard:
         return set().union(*self.posts)
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Fails after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():

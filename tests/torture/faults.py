@@ -83,11 +83,11 @@ class Scene:
         self.world.start()
         self.world.ended("often", 2)
 
-    def told(self, pattern: str, timeout_s: float = 40.0) -> None:
+    def told(self, pattern: str, timeout_s: float = 90.0) -> None:
         """The daemon says so."""
         self.world.until(lambda: re.search(pattern, self.world.told()), f"it tells {pattern!r}", timeout_s)
 
-    def shown(self, pattern: str, timeout_s: float = 40.0) -> None:
+    def shown(self, pattern: str, timeout_s: float = 90.0) -> None:
         """`status` says so, and that not all is well."""
 
         def look() -> bool:
