@@ -1,4 +1,4 @@
-"""What people see in a real terminal, and what scripts get: the program itself, on a vault in which everything occurs."""
+"""What people see in a real terminal, and what scripts get: the program itself, on a full vault."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.process.full_vault import fill
 from vault_scheduler.commands.styled import width_of
 
 SEQUENCE = re.compile(r"\x1b\[[0-9]*m")
-RED, NO_COLOUR = "\x1b[31m", {"NO_COLOR": "1"}
+RED = "\x1b[31m"
 
 
 @pytest.fixture(scope="module")
@@ -88,26 +88,22 @@ def test_history_shows_a_bar_of_marks_for_each_task_on_a_terminal_alone(folder: 
     assert "[bold]odd[/bold]" in text
 
 
-@pytest.mark.parametrize(
-    "more", [NO_COLOUR, {"TERM": "dumb"}, {"CLICOLOR": "0"}, {"NO_COLOR": "1", "FORCE_COLOR": "1"}]
-)
-def test_a_terminal_without_colours_gets_none(folder: Path, more: dict[str, str]) -> None:
-    """As https://no-color.org asks; the lines fit all the same."""
-    text = shown(folder, "check", width=50, **more)
+def test_a_terminal_without_colours_gets_none(folder: Path) -> None:
+    """The lines fit all the same."""
+    text = shown(folder, "check", width=50, NO_COLOR="1")
     assert "\x1b" not in text
     assert max(map(width_of, text.split("\n"))) <= 50
 
 
-@pytest.mark.parametrize("name", ["FORCE_COLOR", "CLICOLOR_FORCE"])
-def test_colour_can_be_wanted_in_a_pipe(folder: Path, name: str) -> None:
-    """For `less -R`: the same lines, unbroken."""
-    text = piped(folder, "check", **{name: "1"})
+def test_colour_can_be_wanted_in_a_pipe(folder: Path) -> None:
+    """For `less -R`: the same lines, unbroken. Never in JSON."""
+    text = piped(folder, "check", FORCE_COLOR="1")
     assert RED in text
-    assert SEQUENCE.sub("", text) == piped(folder, "check", **{name: "0"}) == piped(folder, "check")
-    assert "\x1b" not in piped(folder, "list", "--json", **{name: "1"})
+    assert SEQUENCE.sub("", text) == piped(folder, "check")
+    assert "\x1b" not in piped(folder, "list", "--json", FORCE_COLOR="1")
 
 
-@pytest.mark.parametrize("arguments", [["list"], ["history", "--json"], ["status", "--json"], ["check", "--help"]])
+@pytest.mark.parametrize("arguments", [["list"], ["status", "--json"], ["check", "--help"]])
 def test_pipes_load_no_library_for_terminals(folder: Path, arguments: list[str]) -> None:
     """Nor do `--json` and `--help`: they are asked by scripts and prompts."""
     code = "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr)); sys.argv[0] = 'v'\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from vault_scheduler.commands.columns import facts, table
 from vault_scheduler.commands.history_page import bar
 from vault_scheduler.commands.problem_page import problem_line
-from vault_scheduler.commands.screen import painted
+from vault_scheduler.commands.screen import has_colour, painted
 from vault_scheduler.commands.styled import (
     OUTCOMES,
     STATES,
@@ -34,6 +35,40 @@ WORDS = st.text(st.sampled_from("ab é日本✅ "), max_size=60)
 LINES = st.lists(st.tuples(WORDS, st.sampled_from([None, *Style])), max_size=6).map(
     lambda parts: joined(styled(text, style) for text, style in parts)
 )
+
+
+class Stream(io.StringIO):
+    """A file, or a terminal."""
+
+    def __init__(self, terminal: bool) -> None:
+        super().__init__()
+        self._terminal = terminal
+
+    def isatty(self) -> bool:
+        return self._terminal
+
+
+@pytest.mark.parametrize(
+    ("terminal", "environ", "colour"),
+    [
+        (True, {}, True),
+        (False, {}, False),
+        (True, {"NO_COLOR": "1"}, False),
+        (True, {"NO_COLOR": ""}, True),  # empty is unset, says no-color.org
+        (True, {"TERM": "dumb"}, False),
+        (True, {"TERM": ""}, False),
+        (True, {"CLICOLOR": "0"}, False),
+        (False, {"CLICOLOR": "1"}, False),
+        (False, {"CLICOLOR_FORCE": "1"}, True),
+        (False, {"FORCE_COLOR": "3"}, True),
+        (False, {"FORCE_COLOR": "0"}, False),
+        (True, {"FORCE_COLOR": "1", "NO_COLOR": "1"}, False),
+        (False, {"FORCE_COLOR": "1", "TERM": "dumb"}, True),
+    ],
+)
+def test_colour_is_where_people_want_it(terminal: bool, environ: dict[str, str], colour: bool) -> None:
+    """As no-color.org and bixense.com/clicolors say."""
+    assert has_colour(Stream(terminal), {"TERM": "xterm", **environ}) == colour
 
 
 def test_every_outcome_and_every_state_has_a_style() -> None:
@@ -96,9 +131,10 @@ def test_wide_signs_and_marks_of_no_width_are_counted_as_terminals_do() -> None:
     assert cut(styled("日本語", Style.BAD), 5) == "日本…"
 
 
-@pytest.mark.parametrize(
-    "hostile", ["\x1b[31mred\x1b[0m", "\x1b]8;;http://x\x07red\x1b]8;;\x07", "r\x07ed", "\x9b31mred"]
-)
+LINK = "\x1b]8;;http://x\x07red\x1b]8;;\x07"
+
+
+@pytest.mark.parametrize("hostile", ["\x1b[31mred\x1b[0m", LINK, "r\x07ed", "\x9b31mred"])
 def test_sequences_of_others_do_not_reach_the_terminal(hostile: str) -> None:
     """They are left out, and the style that the text had stays."""
     clean = harmless(styled(hostile, Style.BAD))
