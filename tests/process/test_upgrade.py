@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shutil
@@ -18,7 +19,10 @@ import vault_scheduler
 from tests.process import claude_world as helper
 from tests.process import loopback_api as api
 from tests.process.conftest import PATIENCE_S, World
+from vault_scheduler.daemon import serving
+from vault_scheduler.daemon.renewal import Then
 from vault_scheduler.ledger.schema import MIGRATIONS
+from vault_scheduler.machine.place import Place
 
 NEVER = "cron: 0 0 29 2 *"
 NEW = "99.0"
@@ -180,6 +184,30 @@ def test_restart_that_is_asked_for_is_shown_and_a_stop_comes_first(world: World)
     assert waiting(world, "due") == ["restart"]
     world.start()
     assert world.ended("due")[0]["outcome"] == "success"
+
+
+def test_stop_while_it_leaves_for_its_successor_is_the_last_word(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A TERM that comes between the last look at what runs and the restart is not lost: the daemon ends."""
+    for name, value in world.env.items():
+        monkeypatch.setenv(name, value)
+
+    async def served() -> Then:
+        stop = asyncio.Event()
+
+        def tell(event: str, *_: str) -> None:
+            if event == "watching":
+                signal.raise_signal(signal.SIGUSR1)
+            if event == "restarts":
+                stop.set()
+
+        place = Place.open(world.vault, start=world.vault, environ=world.env)
+        return await asyncio.wait_for(serving.serve(place, tell=tell, stop=stop), PATIENCE_S)
+
+    try:
+        assert asyncio.run(served()) is Then.END
+    finally:
+        signal.signal(signal.SIGUSR1, signal.SIG_DFL)  # ignored from then on, also by what a process becomes
+        signal.signal(signal.SIGUSR2, signal.SIG_DFL)
 
 
 def test_end_that_is_asked_for_waits_and_a_second_stop_hurries(world: World) -> None:

@@ -19,6 +19,7 @@ class Shelf:
     def __init__(self) -> None:
         self.now = "1"
         self.trial = Trial(version="2")
+        self.fault: Exception | None = None
 
     def is_replaced(self) -> bool:
         return self.now != "1"
@@ -27,6 +28,8 @@ class Shelf:
         return self.now
 
     def tried(self) -> Trial:
+        if self.fault is not None:
+            raise self.fault
         return self.trial
 
 
@@ -92,6 +95,22 @@ def test_installation_that_does_not_start_is_told_and_runs_go_on() -> None:
     play(broken)
 
 
+def test_trial_that_breaks_is_told_and_tried_again() -> None:
+    """A fault of ours in trying what is installed holds no run up for ever: it counts as one that does not start."""
+
+    async def broken(scene: Scene) -> None:
+        scene.shelf.now, scene.shelf.fault = "2", RuntimeError("no thread could be started")
+        await scene.look(0.0, SETTLED_S)
+        assert "no thread could be started" in scene.troubles.now[0]
+        await scene.look(PATIENCE_S)
+        assert scene.renewal.waits_for == ""
+        scene.shelf.fault = None
+        await scene.look(PATIENCE_S + AGAIN_S)
+        assert scene.renewal.then is Then.RESTART
+
+    play(broken)
+
+
 def test_version_that_is_put_back_is_no_upgrade() -> None:
     """A source tree that says the old version again is what the daemon was loaded from."""
 
@@ -106,7 +125,7 @@ def test_version_that_is_put_back_is_no_upgrade() -> None:
 
 
 def test_later_order_says_what_comes_then() -> None:
-    """Restart, then end: it ends; told to stop, it makes room for nobody."""
+    """Restart, then end: it ends; told to stop, it makes room for nobody, whoever asks for it after that."""
 
     async def orders(scene: Scene) -> None:
         scene.renewal.order(Then.RESTART, ASKED)
@@ -115,6 +134,7 @@ def test_later_order_says_what_comes_then() -> None:
         scene.renewal.order(Then.END, ASKED)
         assert scene.shown[-1].startswith("a restart was asked for: it ends when")
         scene.renewal.withdraw()
+        scene.renewal.order(Then.RESTART, ASKED)
         assert scene.renewal.then is None
 
     play(orders)

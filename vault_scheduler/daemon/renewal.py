@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from vault_scheduler.daemon.troubles import Tell, Troubles
+from vault_scheduler.errors import internal
 from vault_scheduler.machine.installation import Trial
 from vault_scheduler.planning.upgrade import AGAIN_S, Seen, Step, step
 
@@ -62,6 +63,7 @@ class Renewal:
         self._step = Step.NOTHING
         self._trial: asyncio.Task[None] | None = None
         self.wake: Callable[[], None] = lambda: None
+        self._withdrawn = False
         self.then: Then | None = None
         self.told = ""  # why nothing starts, for people
 
@@ -71,7 +73,9 @@ class Renewal:
         return RESTART if self.then is not None or self._step in (Step.WAIT, Step.TRY) else ""
 
     def order(self, then: Then, why: str) -> None:
-        """Make room as soon as nothing runs. A second order says what comes then."""
+        """Make room as soon as nothing runs. A second order says what comes then; after `withdraw` none counts."""
+        if self._withdrawn:
+            return
         self.then = then
         told = f"{why}: {then.value} when what runs has ended, and starts nothing until then"
         if told != self.told:
@@ -82,7 +86,7 @@ class Renewal:
 
     def withdraw(self) -> None:
         """The daemon was told to stop: it makes room for nobody."""
-        self.then = None
+        self._withdrawn, self.then = True, None
 
     def next_moment(self, monotonic: float) -> float | None:
         """The awake second at which the installation is to be looked at again; None if at any pass."""
@@ -112,7 +116,10 @@ class Renewal:
         self._mark = mark
 
     async def _try(self, monotonic: float) -> None:
-        found = await asyncio.to_thread(self._installed.tried)
+        try:
+            found = await asyncio.to_thread(self._installed.tried)
+        except Exception as error:  # runs that wait for the end of it would wait for ever
+            found = Trial(why=f"internal error: {internal(error)}; please report it")
         self._trial = None
         if self._seen is None:
             return

@@ -61,7 +61,7 @@ class _Serving:
     @property
     def then(self) -> Then:
         """What comes after the end: nothing, unless a restart was ordered and nobody told it to stop meanwhile."""
-        return self._renewal.then or Then.END
+        return Then.END if self._stop.is_set() else self._renewal.then or Then.END
 
     def hurry(self) -> None:
         """Told to stop once more."""

@@ -73,7 +73,7 @@ class Installation:
         """Whether all that a daemon consists of can be loaded, and reads this ledger; takes a second."""
         argv = [sys.executable, "-P", "-c", _ALL_OF_IT, str(self._package.parent), str(self._ledger)]
         try:
-            done = subprocess.run(argv, capture_output=True, text=True, timeout=TRIAL_S, check=False)
+            done = subprocess.run(argv, capture_output=True, text=True, errors="replace", timeout=TRIAL_S, check=False)
         except (OSError, subprocess.TimeoutExpired) as error:
             return Trial(why=str(error))
         if done.returncode != 0:
