@@ -237,9 +237,10 @@ def logs(
 
     place = open_place(vault)
     found = finished(hindsight.find_output(place, run))
-    screen = _Screen(place)
+    screen, ended = _Screen(place), None
     if follow and found.run.outcome is None:
         finished(_follow(place, found.run.id, screen))
+        ended = finished(hindsight.find_output(place, found.run.id)).run if is_terminal() else None
     elif found.path is not None:
         screen.show(found.path.read_bytes())
     elif found.text:
@@ -247,6 +248,8 @@ def logs(
     else:
         print(done_lines.no_output_line(found), file=sys.stderr)
     screen.end()
+    if ended is not None:
+        say([done_lines.ran_line(ended.task, ended.id, ended.outcome, ended.reason)], aside=True)
     for path in found.transcripts:
         print(f"transcript: {path}", file=sys.stderr)
 
