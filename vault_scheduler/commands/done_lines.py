@@ -101,9 +101,17 @@ def event_line(place: Place, event: str, subject: str, message: str, *, as_json:
     if as_json:
         shape = {"at": at.isoformat(timespec="milliseconds"), "event": event, "subject": subject, "message": message}
         return json.dumps(shape, ensure_ascii=False)
+    event, subject, message = event_parts(event, subject, message)
     style = OUTCOMES.get(event) or _EVENTS.get(event)
     parts = [f"{at:%Y-%m-%d %H:%M:%S}", styled(f"{event:<9}", style), plain_line(subject), plain_line(message, 500)]
     return joined((part for part in parts if part), "  ")
+
+
+def event_parts(event: str, subject: str, message: str) -> tuple[str, str, str]:
+    """What is told of an event: one word, what it is about, and how; no path twice."""
+    if " " in event:  # why a run goes on later
+        return "waiting", subject, ". ".join(part for part in (event, message) if part)
+    return (event, "", message) if message.startswith(f"{subject}:") else (event, subject, message)
 
 
 def refused_line(task: str, why: str) -> str:
