@@ -893,6 +893,33 @@ def test_pause_all_pauses_the_vault(shell: Shell) -> None:
     assert "(paused)" in shell("status", code=1).out
 
 
+def test_resuming_a_task_says_that_the_vault_is_off(shell: Shell) -> None:
+    """Else one would wait for a run that does not come."""
+    shell.write("hello", HELLO.replace("type:", "status: paused\ntype:"))
+    shell.here("pause", "--all")
+    told = shell.here("resume", "hello").out.splitlines()
+    assert told == [
+        "hello is active",
+        "The vault is paused: nothing starts. `vault-sched resume --all` makes it active.",
+    ]
+    assert shell.here("resume", "--all").out == "the vault is active\n"
+
+
+def test_next_of_the_vault_shows_every_task(shell: Shell) -> None:
+    """One that fires all the time does not hide the others."""
+    shell.write("busy", HELLO.replace("0 7 * * 1-5", "*/5 * * * *"))
+    shell.write("rare", HELLO.replace("0 7 * * 1-5", "0 0 1 1 *"))
+    lines = shell.here("next", "-n", "3").out.splitlines()
+    assert [line.split()[-1] for line in lines if line.endswith("busy")] == ["busy"] * 3
+    assert lines[-2] == "Later, the first of each other task:"
+    assert lines[-1].endswith("rare")
+    found = shell.json("next", "-n", "3")
+    assert ([each["task"] for each in found["next"]], [each["task"] for each in found["later"]]) == (
+        ["busy"] * 3,
+        ["rare"],
+    )
+
+
 def test_a_stopped_task_is_not_weakened_to_a_paused_one(shell: Shell) -> None:
     """And one that is done cannot be resumed into nothing."""
     note = shell.write("hello", HELLO.replace("echo hello", "echo hello\nstatus: stopped"))
