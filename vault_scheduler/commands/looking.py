@@ -17,6 +17,7 @@ from vault_scheduler.commands.console import (
     finish,
     finished,
     is_terminal,
+    looked,
     open_place,
     refuse_in_run,
     run_argument,
@@ -38,7 +39,7 @@ def list_(vault: VaultOption = None, json: JsonOption = False) -> None:
     from vault_scheduler.commands import app, shapes, task_page
 
     place = open_place(vault)
-    catalogue, listed = finished(app.list_tasks(place))
+    catalogue, listed = looked(app.list_tasks(place))
     if json:
         say_json(shapes.list_shape(listed, place))
     else:
@@ -50,7 +51,7 @@ def show(task: Annotated[str, task_argument()], vault: VaultOption = None, json:
     from vault_scheduler.commands import app, shapes, task_page
 
     place = open_place(vault)
-    shown = finished(app.show(place, task))
+    shown = looked(app.show(place, task))
     if json:
         say_json(shapes.show_shape(shown, place))
     else:
@@ -91,7 +92,7 @@ def forecast(
 
     place = open_place(vault)
     after, end, _ = _Window(from_, until, None).read(place.timezone)
-    found = finished(ahead.forecast_vault(place, after if from_ else None, end))
+    found = looked(ahead.forecast_vault(place, after if from_ else None, end))
     if json:
         say_json(shapes.forecast_shape(found))
     else:
@@ -154,7 +155,7 @@ def _next_of_notes(task: str | None, timezone: str | None, window: _Window, vaul
             next_page.next_page(item, found, window.shown_now)
         )
         return
-    ahead = finished(app.next_of_vault(place, ZoneInfo(zone), *window.read(zone)))
+    ahead = looked(app.next_of_vault(place, ZoneInfo(zone), *window.read(zone)))
     say_json(shapes.next_of_all_shape(ahead)) if json else say(next_page.vault_page(ahead, place, window.shown_now))
 
 
@@ -191,7 +192,7 @@ def check(
     if fix:
         refuse_in_run("check --fix")
     named = checking.named_paths(place, paths or [], Path.cwd())
-    checked = finished(checking.check(place, named, fix=fix))
+    checked = looked(checking.check(place, named, fix=fix))
     if json:
         say_json(shapes.check_shape(checked))
     else:
@@ -295,7 +296,7 @@ def status(vault: VaultOption = None, json: JsonOption = False) -> None:
     from vault_scheduler.commands import app, shapes, status_page
 
     place = open_place(vault)
-    report = finished(app.status(place))
+    report = looked(app.status(place))
     if json:
         say_json(shapes.status_shape(report, place))
     else:

@@ -29,7 +29,7 @@ from vault_scheduler.vault.sweep import Stamp
 _PACKAGE = Path(__file__).parents[1]
 _READERS = ("parsing", "notes", "triggers")
 """The packages of ours that decide what a note means, besides task.py."""
-_LIBRARIES = ("yaml", "frontmatter", "croniter")
+_LIBRARIES = ("pyyaml-", "python_frontmatter-", "croniter-")
 
 _FIRST = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
@@ -199,8 +199,14 @@ def _sound(file: SqliteFile) -> dict[str, Definition]:
 def reading_mark() -> str:
     """Differs whenever this program might read a note otherwise: another version, other files, another Python."""
     files = [_PACKAGE / "task.py", *(path for name in _READERS for path in sorted((_PACKAGE / name).glob("*.py")))]
-    files += [Path(spec.origin) for name in _LIBRARIES if (spec := importlib.util.find_spec(name)) and spec.origin]
-    stamps = [
-        (str(path), found.st_size, found.st_mtime_ns, found.st_ctime_ns) for path in files if (found := path.stat())
-    ]
-    return f"{__version__} {sys.version} {zlib.crc32(repr(stamps).encode()):08x} {len(stamps)}"
+    # Not by their change time: installers share a file between environments by links, which change it.
+    stamps = [(path.name, found.st_size, found.st_mtime_ns) for path in files if (found := path.stat())]
+    return f"{__version__} {sys.version} {zlib.crc32(repr([stamps, _libraries()]).encode()):08x}"
+
+
+def _libraries() -> list[str]:
+    """Names and versions of the libraries that take part in the reading."""
+    spec = importlib.util.find_spec("yaml")
+    folder = Path(spec.origin).parents[1] if spec and spec.origin else _PACKAGE.parent
+    names = [path.name.lower() for path in folder.iterdir() if path.suffix == ".dist-info"]
+    return sorted(name for name in names if name.startswith(_LIBRARIES))
