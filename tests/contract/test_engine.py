@@ -257,6 +257,23 @@ def test_shutdown_ends_everything_as_abandoned(bench: Bench) -> None:
         assert not bench.left(run)
 
 
+def test_shutdown_that_is_hurried_gives_no_grace(bench: Bench) -> None:
+    """Told to stop once more, the scheduler does not wait for what does not listen: here for an hour."""
+
+    async def scenario() -> None:
+        engine = bench.engine()
+        await engine.submit(bench.request("trap '' TERM; echo deaf; while :; do sleep 0.02; done"))
+        await bench.started()
+        patient = asyncio.create_task(engine.shutdown(3600))
+        await asyncio.sleep(0.1)
+        await engine.shutdown(0.0)
+        await patient
+
+    asyncio.run(scenario())
+    assert [result.outcome for result in bench.ended()] == [Outcome.ABANDONED]
+    assert not bench.left()
+
+
 def test_timeout_counts_the_clocks_awake_time(bench: Bench) -> None:
     """An hour's timeout does not pass while the machine sleeps, only while it is awake."""
     clock = FakeClock()

@@ -148,6 +148,7 @@ class Scheduler:
 
     def hurry(self) -> None:
         """What runs has no time left to end by itself."""
+        self._tell("stopping", "", "told once more: what runs is ended now")
         self._hurried = asyncio.create_task(self._engine.shutdown(0.0))
 
     async def end(self) -> None:
