@@ -169,6 +169,16 @@ def test_what_cannot_be_trusted_is_not_there(later: World, damage: Callable[[Wor
     assert "echo a" in json.loads(_kept(later)["00_system/tasks/a.md"].source)["mapping"]["command"]
 
 
+def test_something_that_is_no_file_in_its_place_costs_only_the_reading(later: World) -> None:
+    """It is left alone, and the daemon serves without keeping anything."""
+    later.definitions_path.mkdir()
+    (later.definitions_path / "mine").write_text("x")
+    later.command("a", NEVER)
+    later.start()
+    assert _command(later, "a") == "echo a"
+    assert (later.definitions_path / "mine").read_text() == "x"
+
+
 def test_a_file_that_is_deleted_under_the_daemon_harms_nothing(later: World) -> None:
     """It is derived: whoever deletes it loses only time."""
     later.command("a", "every: 1m")

@@ -32,6 +32,7 @@ KEPT = {
     "evidence": COMMAND + "every: 1h\ngate: 'test -s x'\nexpect_file: Out.md\nexpect_output: 'done$'",
     "gate list": COMMAND + "every: 1h\ngate: [test, -s, x]",
     "python": "type: python\nevery: 1h\nargs: {a: 1, b: [x, 2.5, true]}",
+    "python with numbers for names": "type: python\nevery: 1h\nargs: {x: {2: d, true: e}}",
     "claude": CLAUDE
     + "permissions: full\nallowed_tools: [Bash]\ndisallowed_tools: [Write]\nmodel: m\nfallback_model: n\n"
     + "max_turns: 5\nmax_usd: 1\nmax_usd_day: 2.5\nsystem_prompt: p\nsession: continue\nmcp_config: m.json\n"

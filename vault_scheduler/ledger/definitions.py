@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import sqlite3
 import sys
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vault_scheduler import __version__
 from vault_scheduler.errors import VaultSchedError
+from vault_scheduler.ledger.migrations import executing
 from vault_scheduler.ledger.sqlite_file import SqliteFile
 from vault_scheduler.parsing.plain import Plain, plain_of, task_of
 from vault_scheduler.task import Task
@@ -40,12 +40,7 @@ _FIRST = (
 )
 
 
-def _first(db: sqlite3.Connection) -> None:
-    for statement in _FIRST:
-        db.execute(statement)
-
-
-MIGRATIONS = (_first,)
+MIGRATIONS = (executing(_FIRST),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +103,7 @@ class Definitions:
                 continue
             try:
                 found._begin()
-            except VaultSchedError:
+            except (VaultSchedError, OSError):
                 found.close()
                 _remove(path)
                 continue
@@ -162,7 +157,8 @@ def _write(run: Any, found: Definition) -> None:
 
 def _remove(path: Path) -> None:
     for part in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # a folder stands there, or nobody may write here
+            part.unlink()
 
 
 @contextmanager
