@@ -104,13 +104,15 @@ class Stage:
             snapshots=Snapshots(self.store, vault="/vault", system_folder="00_system", named_files=list),
             view=lambda _: self.view,
             report=lambda run, what: self.reports.append((run.id, what)),
+            restood=lambda: {run.task for run in self.dispatcher.active()},
         )
         self.dispatcher = Dispatcher(life)
 
     async def claim(self, kind: TriggerKind = TriggerKind.AT, fire_time: datetime = FIRE) -> Run:
         assert self.view.task is not None
+        at = max(fire_time, self.clock.now())
         claim, snapshots = self.dispatcher.new_claim(
-            self.view.task, self.view.policies, kind, fire_time.isoformat(), fire_time, self.clock.now()
+            self.view.task, self.view.policies, kind, fire_time.isoformat(), fire_time, at
         )
         claimed = await self.store.save(Batch(claims=(claim,), snapshots=snapshots))
         self.dispatcher.take_over(claimed.values())
@@ -190,7 +192,7 @@ async def test_a_failed_attempt_is_retried_with_growing_delay(stage: Stage) -> N
     waiting = await stage.ends(run, BAD)
     assert (waiting.state, waiting.waiting_for) == (RunState.WAITING, "retry")
     assert waiting.not_before == FIRE + timedelta(minutes=1)
-    assert stage.dispatcher.next_moment() == waiting.not_before
+    assert stage.dispatcher.timed() == [waiting]
     stage.clock.advance(60)
     await stage.turn()
     await stage.turn()

@@ -66,10 +66,6 @@ class Dispatcher:
         """The runs of a task that have not ended."""
         return self._life.active.of_task(task)
 
-    def next_moment(self) -> datetime | None:
-        """When a waiting run is to be looked at again."""
-        return min((run.not_before for run in self._life.active.values() if run.not_before), default=None)
-
     def rename(self, old: str, new: str) -> None:
         """A task goes on under another id; its runs with it."""
         for run in self.of_task(old):

@@ -27,7 +27,7 @@ from vault_scheduler.task import Task
 from vault_scheduler.vault.sweep import Stamp
 
 _PACKAGE = Path(__file__).parents[1]
-_READERS = ("parsing", "notes", "triggers")
+_READERS = ("parsing", "notes", "triggers", "text")
 """The packages of ours that decide what a note means, besides task.py."""
 _LIBRARIES = ("pyyaml-", "python_frontmatter-", "croniter-")
 

@@ -59,10 +59,6 @@ class Masker:
         data = text.encode("utf-8", "surrogatepass")
         return self._fresh()._whole(data).decode("utf-8", "surrogatepass") if self._reach else text
 
-    def mask_bytes(self, data: bytes) -> bytes:
-        """A whole byte string, masked."""
-        return self._fresh()._whole(data) if self._reach else data
-
     def _fresh(self) -> Masker:
         other = Masker(())
         other._plain, other._base64, other._wrapped = self._plain, self._base64, self._wrapped
