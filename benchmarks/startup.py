@@ -1,0 +1,117 @@
+"""Start-up: from exec of the daemon until it has compared what is due with what started, among N task notes.
+
+Run it with `make bench` or `python benchmarks/startup.py`. Cold: no state folder at all. Warm: a daemon served this
+vault before. The floor is a program that reads all files, parses each frontmatter once, makes the cron of each and asks
+it once; it is started like the daemon, as a process. "watching", which the daemon says as soon as it would notice an
+edit, comes before its first pass; it is shown beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from support.daemon import Daemon
+from support.figures import Figure, Finding, Growth, median
+from support.program import run
+from support.vaults import make_vault, never
+
+FLOOR = """
+import sys
+from datetime import datetime
+from pathlib import Path
+import frontmatter
+from croniter import croniter
+for note in Path(sys.argv[1], "00_system", "tasks").iterdir():
+    post = frontmatter.loads(note.read_text(encoding="utf-8"))
+    croniter(str(post["cron"]), datetime(2026, 1, 1)).get_next(datetime)
+"""
+FLOOR_IS = "a process that reads all files, parses each frontmatter and asks each cron once"
+
+
+def floor(vault: Path) -> float:
+    """Seconds of the least that anybody does."""
+    begin = time.perf_counter()
+    subprocess.run([sys.executable, "-c", FLOOR, str(vault)], check=True)
+    return time.perf_counter() - begin
+
+
+def start(daemon: Daemon, *, keep: int = 0) -> tuple[float, float]:
+    """Seconds from exec until "watching", and until the first pass is through; ended when so many notes are kept."""
+    began, begin = datetime.now(UTC), time.perf_counter()
+    with daemon.running():
+        watching = time.perf_counter() - begin
+        while not _has_passed(daemon, began):
+            time.sleep(0.002)
+        passed = time.perf_counter() - begin
+        while _kept(daemon) < keep:
+            time.sleep(0.2)
+    return watching, passed
+
+
+def _has_passed(daemon: Daemon, began: datetime) -> bool:
+    try:
+        found = daemon.ask("SELECT value FROM meta WHERE key = 'last pass'")
+    except sqlite3.OperationalError:
+        return False
+    return bool(found) and datetime.fromisoformat(found[0][0]) > began
+
+
+def _kept(daemon: Daemon) -> int:
+    path = daemon.ledger.with_name("definitions.db")
+    db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    try:
+        return int(db.execute("SELECT count(*) FROM definitions").fetchone()[0])
+    finally:
+        db.close()
+
+
+def startups(count: int, rounds: int) -> dict[str, float]:
+    """Medians in seconds: floor, cold, cold watching, warm."""
+    found: dict[str, list[float]] = {"floor": [], "cold": [], "watching": [], "warm": []}
+    with tempfile.TemporaryDirectory() as folder:
+        daemon = Daemon(Path(folder))
+        make_vault(daemon.vault, count, never)
+        for turn in range(rounds):
+            shutil.rmtree(daemon.folder / "state", ignore_errors=True)
+            found["floor"].append(floor(daemon.vault))
+            watching, cold = start(daemon, keep=count if turn == rounds - 1 else 0)
+            found["watching"].append(watching)
+            found["cold"].append(cold)
+        time.sleep(6)  # what was changed within 5 s is read again
+        found["warm"] = [start(daemon)[1] for _ in range(rounds)]
+    return {name: median(values) for name, values in found.items()}
+
+
+def measure(options: argparse.Namespace) -> Iterator[Finding]:
+    """The figures for 10,000 notes, and how they grow."""
+    counts = [10, 100, 1000, 10_000] + [100_000] * options.full
+    found = {count: startups(count, options.rounds if count <= 10_000 else 1) for count in counts}
+    many = found[10_000]
+    for name, target in (("cold", 1.5 * many["floor"]), ("warm", 1.0)):
+        yield Figure(
+            group="start-up",
+            name=f"{name}, 10,000 notes: first pass",
+            value=many[name],
+            unit="s",
+            target=target,
+            floor=many["floor"],
+            floor_is=FLOOR_IS,
+        )
+    yield Figure(group="start-up", name='cold, 10,000 notes: "watching"', value=many["watching"], unit="s")
+    for name in ("cold", "warm"):
+        points = tuple((count, values[name]) for count, values in found.items())
+        lowest = tuple((count, values["floor"]) for count, values in found.items()) if name == "cold" else ()
+        yield Growth(group="start-up", name=name, unit="s", points=points, floor=lowest)
+
+
+if __name__ == "__main__":
+    run(__doc__, measure, rounds=3)
