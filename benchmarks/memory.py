@@ -1,7 +1,8 @@
 """Memory: resident size of the daemon with no, 1,000 and 10,000 tasks, after a cold start and after a warm one.
 
 Run it with `make bench` or `python benchmarks/memory.py`. The size is taken half a minute after the first pass, when
-what follows a start is over. The floor is a Python that has loaded asyncio, sqlite3, watchdog, croniter and frontmatter.
+what follows a start is over. The floor is a Python that has loaded
+asyncio, sqlite3, watchdog, croniter and frontmatter.
 """
 
 from __future__ import annotations

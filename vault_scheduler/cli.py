@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
@@ -17,14 +17,19 @@ from vault_scheduler.commands import changing, installing, looking, noting, runn
 from vault_scheduler.commands.console import Command, Group, ReaderGone, VaultOption, complain
 from vault_scheduler.errors import VaultSchedError
 
-cli = typer.Typer(
-    cls=Group,
-    name="vault-sched",
-    help="The scheduler that lives in an Obsidian vault: every task is one markdown note.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
+
+def _empty_program() -> typer.Typer:
+    return typer.Typer(
+        cls=Group,
+        name="vault-sched",
+        help="The scheduler that lives in an Obsidian vault: every task is one markdown note.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+
+
+cli = _empty_program()
 
 INTERNAL = 70
 """As in sysexits.h: a fault of the program, not of the vault."""
@@ -72,8 +77,14 @@ GROUPS["state"] = (
     {"export": installing.state_export, "import": installing.state_import},
 )
 _HANDED_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False, "help_option_names": []}
-for _name, _command in COMMANDS.items():
-    cli.command(_name, cls=Command, context_settings=_HANDED_ON if _name == "claude" else None)(_command)
+
+
+def _add(program: typer.Typer, name: str) -> None:
+    program.command(name, cls=Command, context_settings=_HANDED_ON if name == "claude" else None)(COMMANDS[name])
+
+
+for _name in COMMANDS:
+    _add(cli, _name)
 for _name, (_help, _commands) in GROUPS.items():
     _group = typer.Typer(cls=Group, help=_help, no_args_is_help=True, rich_markup_mode=None, add_completion=False)
     for _verb, _command in _commands.items():
@@ -98,6 +109,16 @@ def _options(
         os.environ[VAULT_VARIABLE] = str(vault)  # before the command it means the same as behind it
 
 
+def _program(words: Sequence[str]) -> typer.Typer:
+    """All commands; the one alone that the first word names, for typer takes a millisecond to describe each."""
+    if not words or words[0] not in COMMANDS:
+        return cli
+    program = _empty_program()
+    program.callback()(_options)
+    _add(program, words[0])
+    return program
+
+
 def main() -> NoReturn:
     """The program: errors of ours become advice on stderr and an exit code; nobody sees a traceback."""
     # `vault-sched list >&-`: there is no stream at all.
@@ -120,7 +141,7 @@ def _nowhere() -> TextIO:
 
 def _run() -> int:
     try:
-        cli(prog_name="vault-sched")
+        _program(sys.argv[1:])(prog_name="vault-sched")
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else 0
     except VaultSchedError as error:

@@ -133,7 +133,9 @@ class Housekeeping:
         vault = self._place.vault
         if self._good_notes is None or not vault.is_there():
             return
-        gone = [task for task, note in self._good_notes.newest().items() if vault.stamp(note.path) is None]
+        there = vault.task_notes()  # one look at the folder tells of nearly all of them
+        kept = self._good_notes.newest().items()
+        gone = [task for task, note in kept if note.path not in there and vault.stamp(note.path) is None]
         self._good_notes.trim(gone, now, GONE_KEPT)
 
     def _remove_set_aside(self, now: datetime) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -95,6 +96,7 @@ class _Serving:
 
     async def _serve(self, *, until_idle: bool) -> None:
         root = str(self._place.vault.root)
+        gc.disable()  # a start makes tens of thousands of objects and no garbage
         async with scheduling(
             self._place,
             self._tell,
@@ -107,10 +109,17 @@ class _Serving:
             self._troubles.end("ledger", "it can be used again")
             self._tell("watching", root, f"pid {os.getpid()}")
             self._supervisor.ready(f"watching {root}")
-            await scheduler.serve(self._stop, until_idle=until_idle, alive=self._supervisor.alive)
+            await scheduler.serve(self._stop, until_idle=until_idle, alive=self._alive)
             if self._stop.is_set():
                 self._renewal.withdraw()
             self._supervisor.restarting() if self.then is Then.RESTART else self._supervisor.stopping()
+
+    def _alive(self) -> None:
+        """A pass is over. What the first one has read lives long: garbage is looked for in the rest from now on."""
+        self._supervisor.alive()
+        if not gc.isenabled():
+            gc.enable()
+            gc.freeze()
 
     def _hold(self) -> None:
         """The state folder and the lock are there, and the lock is ours. Raises LockHeld, LedgerUnavailable."""
