@@ -623,7 +623,7 @@ def test_a_clock_that_is_set_back_loses_no_child(world: World) -> None:
 
 
 def test_a_clock_that_is_set_back_as_the_parent_ends_does_not_hold_up_the_child(world: World) -> None:
-    """Its fire time, the end of the parent, is told by the clock before: it starts at once, not when that comes again."""
+    """Its fire time, the end of the parent, is told by the clock before: it starts at once, not when that comes."""
     world.command("a", 'cron: "0 11 * * *"')
     world.command("b", 'after: "[[a]]"')
     stay(world, "a")
