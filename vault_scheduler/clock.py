@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 LONGEST_WAIT_S = 30.0
 """Timers stop while a laptop sleeps, so nobody waits longer than this before looking at the wall clock again."""
 
+SOON_S = 0.25
+EXACT_S = 0.002
+"""asyncio counts in milliseconds, rounded up: of a wait that ends soon the last two are left to the system's clock."""
+
 
 class Clock(Protocol):
     """Wall time and awake time, kept apart: a suspended machine loses the second, not the first."""
@@ -44,8 +48,11 @@ class SystemClock:
         """Wait until `event` is set (True) or `timeout_s` seconds awake have passed (False)."""
         import asyncio  # commands that do not wait read the time, too, and it takes them 20 ms to load
 
+        exact_s = EXACT_S if timeout_s <= SOON_S else 0.0
+        end = time.monotonic() + timeout_s
         try:
-            await asyncio.wait_for(event.wait(), max(0.0, timeout_s))
+            await asyncio.wait_for(event.wait(), max(0.0, timeout_s - exact_s))
         except TimeoutError:
+            time.sleep(max(0.0, end - time.monotonic()) if exact_s else 0.0)
             return False
         return True

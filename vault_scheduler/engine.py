@@ -32,6 +32,7 @@ from vault_scheduler.executors.evidence import Before, look_before, weighed
 from vault_scheduler.executors.gate import GATE_EDGE, GATE_OUTPUT, gate_launch, of_gate, refusal
 from vault_scheduler.executors.handed import GATE_FILE, GATE_VARIABLE, hand_over, write_privately
 from vault_scheduler.executors.process import GRACE_S, PIPE_GRACE_S, StopOrder, end_orphan, run_process
+from vault_scheduler.executors.spawning import Spawning, spawning
 from vault_scheduler.platform.containment import Household, Mark, become_subreaper
 from vault_scheduler.platform.exchange import sync_folder
 from vault_scheduler.run import Outcome, Result
@@ -74,6 +75,10 @@ EngineEvent = AttemptStarted | AttemptEnded
 class Engine(Protocol):
     """Executes attempts and posts what happens to them. Requests are plain data, so it may live elsewhere."""
 
+    async def prepare(self, request: RunRequest) -> None:
+        """This attempt may be submitted in a moment, or never: what can be done for it before its start may be."""
+        ...
+
     async def submit(self, request: RunRequest) -> None:
         """Take an attempt over. Its outcome is always posted, whatever happens."""
         ...
@@ -93,6 +98,9 @@ class Engine(Protocol):
         ...
 
 
+PREPARED_S = 5.0  # what was prepared and not submitted for so long never will be
+PREPARED_TYPES = ("command", "python")  # a Claude session takes half a second to start anyway
+START_S = 0.005  # a start that was prepared is waited for so long: with nothing else to do it takes a fifth of that
 _CHUNK = 1024 * 1024
 RESULT_LIMIT = 8 * 1024 * 1024  # bytes of the file that a process leaves its result in
 
@@ -107,11 +115,24 @@ def transcript_path(output: Path) -> Path:
     return output.with_name(output.name.replace("output-", "transcript-", 1)).with_suffix(".jsonl")
 
 
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """All that an attempt's own process needs, and what its end is interpreted with."""
+
+    request: RunRequest
+    executor: Executor
+    launch: Launch
+    env: Mapping[str, str]
+    before: Before
+
+
 @dataclass(slots=True)
 class _Attempt:
     request: RunRequest
     stop: StopOrder
     began: bool = False  # its own process was started, not only its gate's
+    ready: _Ready | None = None
+    starting: Spawning | None = None  # its own process, begun to be started with the submission
     task: asyncio.Task[None] | None = None
 
 
@@ -145,6 +166,7 @@ class LocalEngine:
         self._pipe_grace_s = pipe_grace_s
         self._output_cap = output_cap
         self._attempts: dict[str, _Attempt] = {}
+        self._prepared: dict[str, tuple[asyncio.Task[_Ready | Result], float]] = {}  # and the awake second
         self._household = Household()
         self._closing = False
         become_subreaper()
@@ -154,6 +176,15 @@ class LocalEngine:
         """The runs with an attempt under way."""
         return frozenset(self._attempts)
 
+    async def prepare(self, request: RunRequest) -> None:
+        """Get an attempt ready that may be submitted in a moment; what is submitted then counts, and not this."""
+        late = [run for run, (_, at) in self._prepared.items() if self._clock.monotonic() - at > PREPARED_S]
+        for run in late:
+            del self._prepared[run]
+        if request.gate is None and request.expect_file == "" and request.type in PREPARED_TYPES:
+            ready = asyncio.create_task(asyncio.to_thread(self._ready, request, request, self._folder(request)))
+            self._prepared[request.run] = (ready, self._clock.monotonic())
+
     async def submit(self, request: RunRequest) -> None:
         """Start an attempt. Raises ValueError if the run has one under way: that would be a second execution."""
         if request.run in self._attempts:
@@ -162,7 +193,19 @@ class LocalEngine:
         if self._closing:
             attempt.stop.give(STOPPING, abandoned=True)
         self._attempts[request.run] = attempt
+        ready = self._take_prepared(request)
+        if ready is not None and not self._closing:
+            attempt.ready, attempt.starting = ready, self._starting(request, lambda: ready)
+            attempt.starting.wait(START_S)
         attempt.task = asyncio.create_task(self._run(attempt), name=f"attempt {request.run}")
+
+    def _take_prepared(self, request: RunRequest) -> _Ready | None:
+        """What was prepared for exactly this request, if it is ready; whatever hindered it is found again."""
+        task, _ = self._prepared.pop(request.run, (None, 0.0))
+        if task is None or not task.done() or task.cancelled() or task.exception() is not None:
+            return None
+        ready = task.result()
+        return ready if isinstance(ready, _Ready) and ready.request == request else None
 
     async def cancel(self, run: str, why: str) -> None:
         """End a run's attempt, in the background."""
@@ -204,7 +247,7 @@ class LocalEngine:
     async def _outcome(self, attempt: _Attempt) -> Result:
         request = attempt.request
         masker = self._masker()
-        folder = self._runs_folder / request.run / f"attempt-{request.attempt}"
+        folder = self._folder(request)
         try:
             result = await self._result(attempt, folder, masker)
         except CannotStart as error:
@@ -212,46 +255,70 @@ class LocalEngine:
         except OSError as error:
             result = failure(f"cannot run it: {error}")
         finally:
-            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+            if folder.exists():
+                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
         return masked_result(result, masker)
+
+    def _folder(self, request: RunRequest) -> Path:
+        return self._runs_folder / request.run / f"attempt-{request.attempt}"
 
     async def _result(self, attempt: _Attempt, folder: Path, masker: StreamMasker) -> Result:
         request, stop = attempt.request, attempt.stop
+        passed, gate = request, {}  # with what the gate adds to it
+        if request.gate is not None and stop.why is None:
+            answer = await self._past_gate(attempt, folder)
+            if isinstance(answer, Result):
+                return answer
+            passed, gate = answer, {GATE_VARIABLE: str(folder / GATE_FILE)}
+        if attempt.ready is None:
+            ready = await asyncio.to_thread(self._ready, request, passed, folder, gate)
+            if isinstance(ready, Result):
+                return ready
+            attempt.ready = ready
+        ready, output = attempt.ready, output_path(self._runs_folder, request.run, request.attempt)
+        if attempt.starting is None and (stop.why is not None or passed.timeout_s <= 0):
+            ended = Ended(signal="TERM", cancelled=stop.why, abandoned=stop.abandoned, timed_out=stop.why is None)
+        else:
+            starting = attempt.starting or self._starting(request, lambda: ready)
+            ended = await self._execute(attempt, starting, masker, output, passed.timeout_s)
+        return await asyncio.to_thread(self._interpreted, ready, ended, folder, masker, output)
+
+    def _ready(
+        self, request: RunRequest, passed: RunRequest, folder: Path, more: Mapping[str, str] | None = None
+    ) -> _Ready | Result:
+        """What to launch, with its files in place and what it is measured by. Blocks; raises CannotStart, OSError."""
         executor = self._executors.get(request.type)
         if executor is None:
             raise CannotStart(f"tasks of type {request.type} cannot be run here", retryable=False)
-        env = run_environment(request, self._machine)
-        env |= await asyncio.to_thread(hand_over, request, folder)
-        passed = request  # with what the gate adds to it
-        if request.gate is not None and stop.why is None:
-            answer = await self._past_gate(attempt, folder, env)
-            if isinstance(answer, Result):
-                return answer
-            passed = answer
-            env[GATE_VARIABLE] = str(folder / GATE_FILE)
-        launch = await asyncio.to_thread(_prepare, executor, passed, folder)
+        env = {**run_environment(request, self._machine), **hand_over(request, folder), **(more or {})}
+        launch = executor.prepare(passed, folder)
         if isinstance(launch, Result):
             return launch
-        output, before = output_path(self._runs_folder, request.run, request.attempt), Before()
-        if stop.why is not None or passed.timeout_s <= 0:
-            ended = Ended(signal="TERM", cancelled=stop.why, abandoned=stop.abandoned, timed_out=stop.why is None)
-        else:
-            before = await asyncio.to_thread(look_before, request)
-            ended = await self._execute(attempt, launch, {**env, **launch.env}, masker, output, passed.timeout_s)
-            ended = await asyncio.to_thread(_with_result, ended, launch, folder, masker)
-        result = await asyncio.to_thread(executor.interpret, request, ended)
+        for name, text in launch.files.items():
+            write_privately(folder / name, text)
+        return _Ready(request, executor, launch, {**env, **launch.env}, look_before(request))
+
+    def _starting(self, request: RunRequest, ready: Callable[[], _Ready]) -> Spawning:
+        return spawning(lambda: (ready().launch, ready().env), self._mark(request.run), self._household)
+
+    def _interpreted(self, ready: _Ready, ended: Ended, folder: Path, masker: StreamMasker, output: Path) -> Result:
+        """What the ended process means. Blocks."""
+        ended = _with_result(ended, ready.launch, folder, masker)
+        result = ready.executor.interpret(ready.request, ended)
         if ended.lost:
             result = replace(result, remarks=(*result.remarks, f"the full output could not be kept: {ended.lost}"))
-        await asyncio.to_thread(_keep_transcript, launch.transcript(result), self._masker(), output)
-        return await asyncio.to_thread(weighed, result, request, before, output)
+        _keep_transcript(ready.launch.transcript(result), self._masker(), output)
+        return weighed(result, ready.request, ready.before, output)
 
-    async def _past_gate(self, attempt: _Attempt, folder: Path, env: dict[str, str]) -> RunRequest | Result:
+    async def _past_gate(self, attempt: _Attempt, folder: Path) -> RunRequest | Result:
         """The request once its gate has let it pass, with what that printed and the time that it left; else the end."""
         request, began = attempt.request, self._clock.monotonic()
+        env = {**run_environment(request, self._machine), **await asyncio.to_thread(hand_over, request, folder)}
         launch = await asyncio.to_thread(gate_launch, request, self._machine)
         masker, said = self._masker(), folder / GATE_FILE
+        starting = spawning(lambda: (launch, env), self._mark(request.run), self._household)
         try:
-            ended = await self._execute(attempt, launch, env, masker, said, request.timeout_s, is_gate=True)
+            ended = await self._execute(attempt, starting, masker, said, request.timeout_s, is_gate=True)
         except CannotStart as error:
             raise of_gate(error) from error
         refused = refusal(request, ended)
@@ -267,8 +334,7 @@ class LocalEngine:
     async def _execute(
         self,
         attempt: _Attempt,
-        launch: Launch,
-        env: dict[str, str],
+        starting: Spawning,
         masker: StreamMasker,
         output: Path,
         timeout_s: float,
@@ -280,15 +346,12 @@ class LocalEngine:
             self._post_started(attempt.request, pid, ticks, boot, is_gate=is_gate)
 
         return await run_process(
-            launch,
-            mark=self._mark(attempt.request.run),
-            env=env,
+            starting,
             output_path=output,
             masker=masker,
             timeout_s=timeout_s,
             clock=self._clock,
             stop=attempt.stop,
-            household=self._household,
             on_started=started,
             grace_s=self._grace_s,
             pipe_grace_s=self._pipe_grace_s,
@@ -311,15 +374,6 @@ class LocalEngine:
                 is_gate=is_gate,
             )
         )
-
-
-def _prepare(executor: Executor, request: RunRequest, folder: Path) -> Launch | Result:
-    """What to launch, with its files in place."""
-    launch = executor.prepare(request, folder)
-    if isinstance(launch, Launch):
-        for name, text in launch.files.items():
-            write_privately(folder / name, text)
-    return launch
 
 
 def _keep(said: Path, output: Path, result: Result) -> None:

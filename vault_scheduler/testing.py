@@ -86,12 +86,17 @@ class FakeEngine:
     ) -> None:
         self.script = script
         self._ends: dict[str, tuple[float, Result]] = {}  # run → awake second at which it ends, and how
+        self.prepared: list[RunRequest] = []
         self.submitted: list[RunRequest] = []
         self.running: dict[str, RunRequest] = {}
         self.orphans: list[str] = []
         self._clock = clock
         self._post = post
         self._closing = False
+
+    async def prepare(self, request: RunRequest) -> None:
+        """Remember what was to be prepared."""
+        self.prepared.append(request)
 
     async def submit(self, request: RunRequest) -> None:
         """Take an attempt over. Raises ValueError for a run that is under way."""

@@ -175,7 +175,8 @@ def test_folder_that_cannot_be_made_is_a_failure(bench: Bench) -> None:
     (bench.root / "runs").write_text("in the way")
 
     async def scenario() -> Result:
-        await bench.engine().submit(bench.request())
+        block = action_to_json(CommandAction(command=None))
+        await bench.engine().submit(replace(bench.request(), action=block, body="```sh\ntrue\n```"))
         return await bench.outcome()
 
     assert asyncio.run(scenario()).reason.startswith("cannot run it: [Errno")
@@ -569,3 +570,82 @@ def test_run_that_cannot_start_behind_its_gate_cost_nothing(bench: Bench) -> Non
 
         result = asyncio.run(scenario())
         assert (result.outcome, result.cost_usd) == (Outcome.FAILURE, 0.0), where
+
+
+def test_what_was_prepared_starts_with_the_submission(bench: Bench) -> None:
+    """The process is there when the submission returns; nothing of the run begins before that."""
+
+    async def scenario() -> tuple[Result, bool, bool]:
+        engine, mark = bench.engine(), bench.root / "mark"
+        request = bench.request(f"echo $VAULT_SCHED_RUN > {mark}; echo done")
+        await engine.prepare(request)
+        await asyncio.sleep(0.1)
+        began = mark.exists() or bool(engine.running)
+        await engine.submit(request)
+        is_prepared = engine._attempts[RUN].starting is not None
+        return await bench.outcome(), began, is_prepared
+
+    result, began, is_prepared = asyncio.run(scenario())
+    assert (result.outcome, result.text.strip(), began, is_prepared) == (Outcome.SUCCESS, "done", False, True)
+    assert (bench.root / "mark").read_text().strip() == RUN
+
+
+@pytest.mark.parametrize("submitted", ["echo new", "no-such-program-of-ours"])
+def test_what_is_submitted_counts_and_not_what_was_prepared(bench: Bench, submitted: str) -> None:
+    """An attempt that was prepared with another definition is prepared anew."""
+
+    async def scenario() -> Result:
+        engine = bench.engine()
+        await engine.prepare(bench.request("echo old"))
+        await asyncio.sleep(0.05)
+        await engine.submit(bench.request(submitted))
+        return await bench.outcome()
+
+    result = asyncio.run(scenario())
+    assert "old" not in result.text
+    assert result.outcome == (Outcome.SUCCESS if submitted == "echo new" else Outcome.FAILURE)
+
+
+def test_what_cannot_be_prepared_fails_when_it_is_submitted(bench: Bench) -> None:
+    """A program that is not there is the attempt's failure, with its reason, and never an error before."""
+
+    async def scenario() -> Result:
+        engine = bench.engine()
+        request = replace(bench.request(), action=action_to_json(CommandAction(command=("/no/such/program",))))
+        await engine.prepare(request)
+        await asyncio.sleep(0.05)
+        await engine.submit(request)
+        return await bench.outcome()
+
+    assert asyncio.run(scenario()).reason.startswith("no such program: /no/such/program")
+
+
+def test_what_was_prepared_can_be_cancelled_at_once(bench: Bench) -> None:
+    """An order that comes with the start ends the process, and nothing is left."""
+
+    async def scenario() -> Result:
+        engine = bench.engine()
+        await engine.prepare(bench.request("sleep 1000"))
+        await asyncio.sleep(0.05)
+        await engine.submit(bench.request("sleep 1000"))
+        await engine.cancel(RUN, "stopped")
+        return await bench.outcome()
+
+    assert asyncio.run(scenario()).outcome is Outcome.CANCELLED
+    assert bench.left() == []
+
+
+def test_an_engine_that_ends_starts_nothing_that_was_prepared(bench: Bench) -> None:
+    """What is submitted after the shutdown ends at once, prepared or not."""
+
+    async def scenario() -> Result:
+        engine = bench.engine()
+        request = bench.request(f"touch {bench.root / 'mark'}")
+        await engine.prepare(request)
+        await asyncio.sleep(0.05)
+        await engine.shutdown(0.1)
+        await engine.submit(request)
+        return await bench.outcome()
+
+    assert asyncio.run(scenario()).outcome is Outcome.ABANDONED
+    assert not (bench.root / "mark").exists()

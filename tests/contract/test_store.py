@@ -501,6 +501,19 @@ async def test_attempt_that_dies_in_its_gate_does_not_count_for_max_runs(store: 
     assert (await store.active())[0].waiting_for == ""
 
 
+async def test_many_runs_can_wait_for_the_same(store: Store) -> None:
+    """In one transaction; one that has ended meanwhile stays ended."""
+    runs = [run for number in range(3) for run in await claimed(store, a_run(f"t{number}"))]
+    await store.finish(runs[2].id, Outcome.SKIPPED, None, "gone", T)
+    await store.wait_all([run.id for run in runs], "slot")
+    found = [await store.run(run.id) for run in runs]
+    assert [(run.state, run.waiting_for) for run in found if run] == [
+        (RunState.WAITING, "slot"),
+        (RunState.WAITING, "slot"),
+        (RunState.ENDED, ""),
+    ]
+
+
 async def test_another_process_may_take_the_place_of_an_attempts_first(store: Store) -> None:
     """The gate's process, then the run's: the last one is to be found after a crash, and the attempt began once."""
     [run] = await claimed(store, a_run())

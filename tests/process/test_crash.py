@@ -29,14 +29,15 @@ max_parallel: 1
 class Crash:
     """A task that leaves its mark outside of the vault, and a daemon that is killed at a certain moment."""
 
-    def __init__(self, world: World, number: int, script: str, keys: str = "") -> None:
+    def __init__(self, world: World, number: int, script: str, keys: str = "", *, is_block: bool = False) -> None:
         self.world = world
         self.name = f"crash{number}"
         self.marks = world.outside / f"{self.name}.txt"
         mark = f"echo $VAULT_SCHED_RUN $VAULT_SCHED_ATTEMPT >> {self.marks}"
-        command = f'command: "{mark}; {script}"'
+        command = "" if is_block else f'command: "{mark}; {script}"'
+        self.body = f"```sh\n{mark}; {script}\n```\n{BODY}" if is_block else BODY
         self.keys = f"# a comment\ntype: command\ncron: 0 0 29 2 *\n{command}\n{keys}"
-        self.note = world.note(self.name, f"{self.keys}\nrun_now: true", BODY)
+        self.note = world.note(self.name, f"{self.keys}\nrun_now: true", self.body)
 
     def run(self) -> dict[str, Any]:
         runs = self.world.runs(self.name)
@@ -80,7 +81,7 @@ class Crash:
         assert len(re.findall(rf"^- .* \^{run['id']}$", world.log_text(), re.M)) == 1
         ours = re.sub(r"^(last_run|last_status|next_run): .*\n", "", text, flags=re.M)
         ours = re.sub(r"(> \[!.*\n(>.*\n)+\n?|^- \d{4}-.*\n)", "", ours, flags=re.M)
-        expected = f"---\n{self.keys.strip()}\nrun_now: false\n---\n{BODY}"
+        expected = f"---\n{self.keys.strip()}\nrun_now: false\n---\n{self.body}"
         assert re.sub(r"\n+", "\n", ours) == re.sub(r"\n+", "\n", expected)
         assert Document.parse(text.encode()).fault is None
 
@@ -110,8 +111,8 @@ def while_it_starts(world: World) -> None:
     folders = world.state / "runs"
     for number in range(6):
         world.until(lambda: not list(folders.glob("*/attempt-1")), "the house is tidy")
-        crash = Crash(world, number, "sleep 300")
-        # Made before the process is: the ledger is too slow to be asked.
+        crash = Crash(world, number, "sleep 300", is_block=True)
+        # For its script, made before the process is: the ledger is too slow to be asked.
         crash.kill_when(lambda: list(folders.glob("*/attempt-1")), "starting")
         states.append(crash.run()["state"])
         world.start()

@@ -18,6 +18,7 @@ import pytest
 from vault_scheduler.clock import SystemClock
 from vault_scheduler.executors.base import CannotStart, Ended, Launch
 from vault_scheduler.executors.process import StopOrder, end_orphan, run_process
+from vault_scheduler.executors.spawning import spawning
 from vault_scheduler.platform import containment
 from vault_scheduler.platform.containment import Household, Mark
 from vault_scheduler.text.harmless import Masker
@@ -50,16 +51,14 @@ class Bench:
         output_cap: int = 1 << 20,
     ) -> Ended:
         self.stop = StopOrder()
+        launch, env = Launch(argv=("/bin/sh", "-c", line), cwd=self.folder), {"PATH": os.environ["PATH"]}
         return await run_process(
-            Launch(argv=("/bin/sh", "-c", line), cwd=self.folder),
-            mark=self.mark,
-            env={"PATH": os.environ["PATH"]},
+            spawning(lambda: (launch, env), self.mark, self.household),
             output_path=self.output,
             masker=Masker(secrets),
             timeout_s=timeout_s,
             clock=SystemClock(),
             stop=self.stop,
-            household=self.household,
             on_started=lambda pid, ticks, boot: self.started.append(pid),
             grace_s=grace_s,
             pipe_grace_s=pipe_grace_s,
@@ -345,15 +344,12 @@ def test_program_that_is_not_there_cannot_start(bench: Bench) -> None:
 
     async def start(argv: tuple[str, ...], cwd: Path) -> None:
         await run_process(
-            Launch(argv=argv, cwd=cwd),
-            mark=bench.mark,
-            env={},
+            spawning(lambda: (Launch(argv=argv, cwd=cwd), {}), bench.mark, bench.household),
             output_path=bench.output,
             masker=Masker(()),
             timeout_s=LONG_S,
             clock=SystemClock(),
             stop=bench.stop,
-            household=bench.household,
         )
 
     before = psutil.Process().num_fds()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from vault_scheduler.executors.base import RunRequest
+from vault_scheduler.planning.early import LEAD, is_early
 from vault_scheduler.run import Outcome, Result, Run, TriggerKind
 from vault_scheduler.testing import SUCCESS
 from vault_scheduler.testing_world import World
@@ -144,7 +145,9 @@ class Days(RuleBasedStateMachine):
         for run in runs:
             assert last is None or run.fire_time > last, "two outcomes for one fire time"
             last = run.last_fire_time or run.fire_time
-            assert run.claimed_at >= run.fire_time or self.jumped, "claimed before it was due"
+            assert run.claimed_at >= run.fire_time - LEAD or self.jumped, "claimed long before it was due"
+            is_on_time = run.started_at is None or run.started_at >= run.fire_time
+            assert is_on_time or self.jumped, "started before it was due"
 
     @invariant()
     def witness_that_nobody_touches_is_complete(self) -> None:
@@ -174,12 +177,10 @@ class Days(RuleBasedStateMachine):
         """With slots free and nothing edited, no run waits but for its retry or for the run before it."""
         if not self.up or self.world.survey.unsettled:
             return
-        busy = {request.task for request in self.world.engine.running.values()}
+        busy, now = {request.task for request in self.world.engine.running.values()}, self.world.clock.now()
         for run in self.world.call(self.world.store.active()):
-            waits = (
-                run.waiting_for == "retry" and run.not_before is not None and run.not_before > self.world.clock.now()
-            )
-            assert waits or run.task in busy or run.state in ("starting", "running"), run
+            waits = run.waiting_for == "retry" and run.not_before is not None and run.not_before > now
+            assert waits or is_early(run, now) or run.task in busy or run.state in ("starting", "running"), run
 
     def teardown(self) -> None:
         self.world.close()

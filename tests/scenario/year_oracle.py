@@ -18,6 +18,7 @@ GRACE_S = 60.0  # an invalid note's last good definition goes on for so long
 CATCH_UP = 100
 BELIEVED_S = 3.0  # what holds a task back is believed within this: its fire times until then may be due
 LATE_S = 30.0  # no later than this while awake, with a free slot
+AHEAD_S = 0.1  # a fire time may be claimed so much before it
 FUZZ_S = 1.0  # lateness this close to a limit may be judged either way
 
 
@@ -324,7 +325,7 @@ def faults(twin: Twin, rows: Sequence[Row], *, unclear: Sequence[Span], waits: S
 def _why_wrong(
     twin: Twin, due: Due, row: Row, rows: Sequence[Row], unclear: Sequence[Span], waits: Sequence[Span]
 ) -> str:
-    if max(row.claimed, row.ended or row.claimed) < due.at:
+    if max(row.claimed + AHEAD_S, row.ended or row.claimed) < due.at:
         return "decided before it was due"
     if due.fate == "any" or any(a <= due.seen <= b for a, b in unclear):
         return ""

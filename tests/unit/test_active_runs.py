@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from vault_scheduler.daemon.active_runs import ActiveRuns
-from vault_scheduler.run import Run, TriggerKind
+from vault_scheduler.run import Run, RunState, TriggerKind
 
 T = datetime(2026, 11, 20, 6, 0, tzinfo=UTC)
 
@@ -29,3 +29,31 @@ def test_runs_are_found_by_their_task() -> None:
     runs.pop("r3", None)
     assert runs.of_task("a") == []
     assert list(runs) == ["r1", "r2"]
+
+
+def test_the_line_is_by_fire_time_and_has_none_that_is_going() -> None:
+    """Whoever starts steps out of the line; whoever waits again steps in at its place."""
+    runs = ActiveRuns()
+    for name, minute in (("r1", 3), ("r2", 1), ("r3", 2)):
+        runs[name] = replace(a_run(name, name), fire_time=T + timedelta(minutes=minute))
+    assert [run.id for run in runs.in_line()] == ["r2", "r3", "r1"]
+    runs["r2"] = replace(runs["r2"], state=RunState.STARTING)
+    assert ([run.id for run in runs.in_line()], [run.id for run in runs.going()]) == (["r3", "r1"], ["r2"])
+    runs["r2"] = replace(runs["r2"], state=RunState.WAITING, waiting_for="retry", not_before=T)
+    assert ([run.id for run in runs.in_line()], runs.going()) == (["r2", "r3", "r1"], [])
+    assert [run.id for run in runs.timed()] == ["r2"]
+    runs.pop("r3")
+    runs["r2"] = replace(runs["r2"], waiting_for="slot", not_before=None)
+    assert ([run.id for run in runs.in_line()], runs.timed()) == (["r2", "r1"], [])
+
+
+def test_tasks_with_several_runs_are_known() -> None:
+    """Only among those can one run take another's place."""
+    runs = ActiveRuns()
+    runs["r1"], runs["r2"], runs["r3"] = a_run("r1", "a"), a_run("r2", "a"), a_run("r3", "b")
+    assert runs.crowded == {"a"}
+    runs["r2"] = replace(runs["r2"], task="b")
+    assert runs.crowded == {"b"}
+    runs.pop("r3")
+    assert runs.crowded == set()
+    assert [run.id for run in runs.unjudged()] == ["r1", "r2"]

@@ -56,6 +56,10 @@ class ActiveRuns(UserDict[str, Run]):
         """The others, whose turn comes first first; nobody may start or end one meanwhile."""
         return (self.data[run_id] for _, run_id in self._line)
 
+    def unjudged(self) -> list[Run]:
+        """Those that nobody has judged yet."""
+        return [self.data[run_id] for run_id in self.fresh]
+
     def timed(self) -> list[Run]:
         """Those that wait for a time of their own, or for an edit to settle."""
         return [self.data[run_id] for run_id in self._timed]

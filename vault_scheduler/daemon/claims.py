@@ -69,6 +69,7 @@ class Claims:
             return {}
         claimed = await self._store.save(batch)
         self.plans.clear()
+        self._dispatcher.forget(left.id for left in batch.taken_back if not left.count)
         self._dispatcher.take_over(run for run in claimed.values() if run.state is not RunState.ENDED)
         return claimed
 
@@ -128,6 +129,36 @@ class Claims:
             room=self.room(tracked),
             overlap_reason=self.overlap_reason(tracked.task.id),
         )
+
+    def fire_ahead(self, task_id: str, tracked: Tracked, fire_time: datetime, now: datetime) -> bool:
+        """Claim a fire time that is a moment away; False: that is left to its time, as all is that is not plain."""
+        row, task, stands = self._roster.row(task_id), tracked.task, tracked.standing
+        is_plain = stands.armed and stands.until is None and task.max_runs is None and not self.is_busy(task_id)
+        if not is_plain or self._roster.has_late(task_id) or not self._survey.settled(task.path):
+            return False
+        plan = plan_fire_times(
+            task.schedule,
+            watermark=row.watermark,
+            now=fire_time,
+            standing=stands,
+            policies=tracked.policies,
+            overlapping=False,
+            absence=lambda _: "",
+        )
+        if plan.claims != (fire_time,) or plan.ranges or task.schedule.next_after(fire_time) is None:
+            return False
+        self._claim(task_id, TriggerKind.AT, "", fire_time, now)
+        self._roster.keep(replace(row, watermark=plan.watermark), self.plans)
+        return True
+
+    def unclaim(self, run: Run) -> None:
+        """The clock was set back before the fire time of a run that was claimed ahead of it: it is open again."""
+        if any(left.id == run.id for left in self.plans.taken_back):
+            return
+        self.plans.taken_back.append(replace(run, count=0))
+        row = self._roster.row(run.task)
+        if row.watermark >= run.fire_time:
+            self._roster.keep(replace(row, watermark=run.fire_time - timedelta(seconds=1)), self.plans)
 
     def skip(self, task_id: str, tracked: Tracked, reason: str, now: datetime) -> None:
         """Record what has come due since the last look and starts no more, because the task was switched off just then.

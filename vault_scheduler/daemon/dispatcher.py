@@ -17,6 +17,7 @@ from vault_scheduler.ledger.store import (
     GATE,
     Claim,
 )
+from vault_scheduler.planning.early import is_early
 from vault_scheduler.planning.planner import (
     is_going,
 )
@@ -52,6 +53,15 @@ class Dispatcher:
     def going(self) -> list[Run]:
         """Those that occupy a slot."""
         return self._life.active.going()
+
+    def early(self, now: datetime) -> list[Run]:
+        """Those that were claimed ahead of their fire times, which have not come."""
+        return [run for run in self._life.active.unjudged() if is_early(run, now)]
+
+    def forget(self, runs: Iterable[str]) -> None:
+        """The ledger does not know these any more."""
+        for run in runs:
+            self._life.active.pop(run, None)
 
     def timed(self) -> list[Run]:
         """Those that wait for a time of their own, or for an edit to settle."""

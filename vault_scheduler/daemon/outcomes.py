@@ -69,16 +69,17 @@ class Outcomes:
 
     # attempts
 
-    async def attempt_started(self, event: AttemptStarted) -> None:
-        """The engine has a process for it."""
+    async def attempt_started(self, event: AttemptStarted, *, is_over: bool = False) -> None:
+        """The engine has a process for it. `is_over`: no more; its end is told next, and the ledger needs that alone."""
         run = self._life.active.get(event.run)
         if run is not None:
-            await self.alone(run, self._is_running(run, event), event.at)
+            await self.alone(run, self._is_running(run, event, is_over=is_over), event.at)
 
-    async def _is_running(self, run: Run, event: AttemptStarted) -> None:
-        await self._life.store.attempt_running(
-            event.run, event.number, event.pid, event.start_ticks, event.boot_id, event.at, event.is_gate
-        )
+    async def _is_running(self, run: Run, event: AttemptStarted, *, is_over: bool) -> None:
+        if not is_over or run.waiting_for == GATE:
+            await self._life.store.attempt_running(
+                event.run, event.number, event.pid, event.start_ticks, event.boot_id, event.at, event.is_gate
+            )
         self._life.active[run.id] = replace(run, state=RunState.RUNNING, waiting_for=GATE if event.is_gate else "")
 
     async def attempt_ended(self, event: AttemptEnded) -> None:

@@ -310,6 +310,10 @@ class Roster:
         """The instants of its `at` that will never run: a problem."""
         return self._named_late.get(task_id, NamedLate()).passed
 
+    def has_late(self, task_id: str) -> bool:
+        """Whether its note brought instants late that nobody has planned yet."""
+        return bool(self._named_late.get(task_id, NamedLate()).late)
+
     def take_late(self, task_id: str) -> NamedLate:
         """What its note brought late, once: whoever asks plans it."""
         found = self._named_late.get(task_id, NamedLate())

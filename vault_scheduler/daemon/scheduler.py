@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from vault_scheduler.clock import LONGEST_WAIT_S
 from vault_scheduler.daemon.false_clock import take_back
@@ -17,6 +17,7 @@ from vault_scheduler.daemon.turns import LONGEST_SETTLING
 from vault_scheduler.engine import AttemptEnded, AttemptStarted, EngineEvent
 from vault_scheduler.errors import LedgerCorrupt, LedgerUnavailable
 from vault_scheduler.notifiers.base import Sent
+from vault_scheduler.planning.early import LEAD, is_early, is_taken_back
 from vault_scheduler.planning.planner import is_going
 from vault_scheduler.run import RunState, TriggerKind
 from vault_scheduler.task import Problem, TaskType
@@ -45,6 +46,7 @@ class Scheduler:
         self._events: deque[EngineEvent] = deque()
         parts.dispatcher.turns.files_changed = self._names_changed_file
         self._started = False  # the first look is complete, on_start tasks are claimed
+        self._claimed_upto = datetime.min.replace(tzinfo=UTC)  # fire times until then have been claimed, if they could
         self._look_by: datetime | None = None  # when the next tick is to be
         self.wake = asyncio.Event()
         if self._renewal is not None:
@@ -178,7 +180,7 @@ class Scheduler:
             return 0.0
         moments = [monotonic + LONGEST_WAIT_S, self.survey.next_look()]
         # What cannot be done now is no reason to look again at once: the vault is away, the ledger gone, settings new.
-        walls = [self._roster.agenda.next_moment()] if self._may_claim else []
+        walls = [self._claim_moment()] if self._may_claim else []
         walls += self._run_moments(now) if self._knows_notes and self._may_start else []
         moments += [monotonic + (wall - now).total_seconds() for wall in walls if wall is not None]
         delivery = self.scribe.next_moment(monotonic) if self._knows_notes else None
@@ -207,10 +209,17 @@ class Scheduler:
             and (self._tells is None or self._tells.is_idle)
         )
 
+    def _claim_moment(self) -> datetime | None:
+        """When something is to be claimed: shortly before its fire time, and then if it could not be before."""
+        moment = self._roster.agenda.next_moment()
+        is_ahead = moment is not None and self._start_tasks and moment > self._claimed_upto
+        return moment - LEAD if moment is not None and is_ahead else moment
+
     def _run_moments(self, now: datetime) -> list[datetime]:
         """When runs that wait for a time are to be looked at again."""
         waiting = [run for run in self.dispatcher.timed() if run.state is RunState.WAITING]
         retries = [run.not_before for run in waiting if run.not_before is not None and run.not_before > now]
+        retries += [run.fire_time for run in self.dispatcher.early(now)]
         return retries + [run.claimed_at + LONGEST_SETTLING for run in waiting if run.waiting_for == "edit"]
 
     async def _try_tick(self) -> bool:
@@ -279,8 +288,12 @@ class Scheduler:
         if self._may_claim:
             await self._claim_start(now)
             self._claim_due(now)
+            self._claim_ahead(now)
             self._claim_changes(now, monotonic)
-        await self._claims.commit()
+        claimed = await self._claims.commit()
+        early = [run for run in claimed.values() if is_early(run, now)]
+        for run in early[: self.survey.settings_note.in_force.max_parallel]:
+            await self.dispatcher.outcomes.alone(run, self.dispatcher.turns.prepare(run, now), now)
 
     async def _write_and_tell(self, now: datetime, monotonic: float) -> None:
         if self._knows_notes:
@@ -319,6 +332,10 @@ class Scheduler:
         if self._look_by is not None and now - self._look_by > STALL:
             self.survey.miss_hints()  # what changed meanwhile, of the settings above all, is seen before any claim
         self._look_by = None
+        for run in self.dispatcher.early(now):
+            if is_taken_back(run, now):
+                self._claims.unclaim(run)
+                self._revision.touch([run.task])
 
     @property
     def _may_start(self) -> bool:
@@ -362,6 +379,18 @@ class Scheduler:
             self._claims.fire(task_id, tracked, now, self._attendance.absence)
         self._endings.schedule_look(task_id, now)
 
+    def _claim_ahead(self, now: datetime) -> None:
+        """Claim what is due in a moment, so that only its start is left to do then."""
+        if not self._start_tasks:
+            return
+        self._claimed_upto = now + LEAD
+        for moment, task_id in self._roster.agenda.soon(self._claimed_upto):
+            tracked = self._roster.get(task_id)
+            if tracked is not None and moment > now:
+                with self._roster.alone(task_id):
+                    if self._claims.fire_ahead(task_id, tracked, moment, now):
+                        self._endings.schedule_look(task_id, now)
+
     def _claim_changes(self, now: datetime, monotonic: float) -> None:
         if self._start_tasks and self._knows_notes:
             with self._troubles.within("changes"):
@@ -376,10 +405,12 @@ class Scheduler:
     # runs
 
     async def _take_events(self) -> None:
+        over = {(event.run, event.number) for event in self._events if isinstance(event, AttemptEnded)}
         while self._events:
             event = self._events[0]
             if isinstance(event, AttemptStarted):
-                await self.dispatcher.outcomes.attempt_started(event)
+                is_over = (event.run, event.number) in over and not event.is_gate
+                await self.dispatcher.outcomes.attempt_started(event, is_over=is_over)
             elif isinstance(event, AttemptEnded):
                 self.changes.attempt_ended(event.run, event.result, self._clock.monotonic())
                 await self.dispatcher.outcomes.attempt_ended(event)

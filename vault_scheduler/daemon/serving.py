@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import sys
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -26,6 +27,8 @@ from vault_scheduler.platform.lock import VaultLock, holder
 from vault_scheduler.platform.supervisor import Supervisor
 
 AGAIN_S = 1.0
+SWITCH_S = 0.0005
+"""A pass gives way to a thread that starts a process after so long; Python's own 5 ms would be most of its delay."""
 DAMAGED_AGAIN_S = 60.0
 """A ledger that is damaged once more so soon is so for a reason that a new one does not cure."""
 
@@ -37,6 +40,7 @@ async def serve(place: Place, *, once: bool = False, tell: Tell, stop: asyncio.E
     """
     stop = stop or asyncio.Event()
     give_back_memory()
+    sys.setswitchinterval(SWITCH_S)
     async with _locked(place, tell, patient=not once) as lock:
         serving = _Serving(place, lock, tell, stop)
         with stopped_by_signals(stop, serving.hurry), ordered_by_signals({} if once else serving.orders):
@@ -95,15 +99,8 @@ class _Serving:
                 self._tell("problem", "ledger", f"{damage.path} is damaged ({damage.reason}); the daemon begins anew")
 
     async def _serve(self, *, until_idle: bool) -> None:
-        gc.unfreeze()  # a scheduler that was given up is garbage now
-        gc.disable()  # a start makes tens of thousands of objects and no garbage
-        try:
-            await self._serve_on(until_idle)
-        finally:
-            gc.enable()  # also where it comes to no first pass, and is tried again for hours
-
-    async def _serve_on(self, until_idle: bool) -> None:
         root = str(self._place.vault.root)
+        gc.disable()  # a start makes tens of thousands of objects and no garbage
         async with scheduling(
             self._place,
             self._tell,

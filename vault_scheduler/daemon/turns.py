@@ -105,7 +105,7 @@ class Turns:
             self._judged_with, again = settings, set(active)
         active.fresh.update(dict.fromkeys(again))
         judged: set[str] = set()
-        for run in [active[name] for name in active.fresh]:
+        for run in active.unjudged():
             if is_going(run) or not self.serves(run):
                 active.fresh.pop(run.id)
             elif not is_early(run, now):  # nothing is decided before its time has come
@@ -241,6 +241,12 @@ class Turns:
         cap = max(0.0, run.reserved_usd - self._life.budget.spent_by(run)) if run.reserved_usd else None
         request = await self._life.snapshots.request(run, max_usd=cap, now=now)
         await self._life.engine.submit(replace(request, **await self._life.claude.going_on(run, snapshot)))
+
+    async def prepare(self, run: Run, now: datetime) -> None:
+        """Its fire time is a moment away: what its first attempt takes is got ready."""
+        if not run.reserved_usd:
+            request = await self._life.snapshots.request(replace(run, attempts=1), max_usd=None, now=now)
+            await self._life.engine.prepare(request)
 
     async def _follow_edit(self, run: Run, view: View) -> Run:
         """A first attempt that had to wait, for an edit to settle or its turn, runs what the note says now (rule 5)."""

@@ -34,6 +34,7 @@ class Capture:
 
     def __init__(self, path: Path, masker: StreamMasker, *, cap: int = OUTPUT_CAP, edge: int = EDGE) -> None:
         self.total_bytes = 0
+        self.was_fed = False  # whether anything was printed at all
         self._path = path
         self._masker = masker
         self._cap = cap
@@ -47,6 +48,7 @@ class Capture:
 
     def feed(self, data: bytes) -> None:
         """The next piece of output."""
+        self.was_fed = True
         self._keep(self._masker.feed(data))
 
     def finish(self) -> None:
@@ -82,6 +84,8 @@ class Capture:
             log.warning("the output file %s is incomplete: %s", self._path, self.lost)
 
     def _write(self, data: bytes) -> None:
+        if self._file is None:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self._written < self._cap:
             self._ask_for_room(len(data))
         if self._file is None:

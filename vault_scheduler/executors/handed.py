@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from vault_scheduler.executors.base import RunRequest
+from vault_scheduler.task import TaskType
 
 CHANGED_VARIABLE = "VAULT_SCHED_CHANGED"
 GATE_VARIABLE = "VAULT_SCHED_GATE"
@@ -16,8 +17,17 @@ _CHANGED_FILE = "changed.txt"
 
 
 def hand_over(request: RunRequest, folder: Path) -> dict[str, str]:
-    """Make the attempt's folder, and in it the list of what changed; the variables that say so (rule 5)."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Make the attempt's folder, and in it the list of what changed; the variables that say so (rule 5).
+
+    A plain command has nothing to put there, and needs no folder.
+    """
+    if (
+        request.type != TaskType.COMMAND
+        or request.changed
+        or request.gate is not None
+        or not request.action.get("command")
+    ):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not request.changed:
         return {}
     write_privately(folder / _CHANGED_FILE, path_list(request.changed))

@@ -9,14 +9,14 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from vault_scheduler.clock import Clock
-from vault_scheduler.executors.base import CannotStart, Ended, Launch, StreamMasker
+from vault_scheduler.executors.base import Ended, StreamMasker
 from vault_scheduler.executors.capture import EDGE, OUTPUT_CAP, Capture, Pump
+from vault_scheduler.executors.spawning import Spawning, kill_now
 from vault_scheduler.platform import containment
 from vault_scheduler.platform.containment import Household, Mark, Tree
 
@@ -24,7 +24,6 @@ GRACE_S = 10.0  # from TERM to KILL
 PIPE_GRACE_S = 2.0  # how long the output is read after the leader's exit
 _KILL_LIMIT_S = 5.0  # a process that KILL does not end (stuck in the kernel) must not hold up its run's outcome
 _CHASE_S = 0.5
-_LAST_LOOKS = 200
 _LOOK_S = 0.02
 _DEBUGGER_S = 2.0  # strace and debuggers are told first that a run has ended, and only then can we ask how
 
@@ -101,31 +100,27 @@ class _Leader:
 
 
 async def run_process(
-    launch: Launch,
+    starting: Spawning,
     *,
-    mark: Mark,
-    env: Mapping[str, str],
     output_path: Path,
     masker: StreamMasker,
     timeout_s: float,
     clock: Clock,
     stop: StopOrder,
-    household: Household,
     on_started: OnStarted = lambda pid, ticks, boot: None,
     grace_s: float = GRACE_S,
     pipe_grace_s: float = PIPE_GRACE_S,
     output_cap: int = OUTPUT_CAP,
     edge: int = EDGE,
 ) -> Ended:
-    """Run a process in a session of its own until it ends, is stopped or `timeout_s` seconds awake have passed.
+    """Watch a process, in a session of its own, until it ends, is stopped or `timeout_s` seconds awake have passed.
 
-    `env` is its whole environment but for the mark. Nothing of it is left on return, except what left
-    its session before a success. Raises CannotStart.
+    Nothing of it is left on return, except what left its session before a success. Raises CannotStart.
     """
     capture = Capture(output_path, masker, cap=output_cap, edge=edge)
     stop.expect_process()
-    leader, pump = await _start(launch, env, mark, capture, stop.attention, household)
-    tree = Tree(mark, (leader.popen.pid, leader.ticks), household)
+    leader, pump = await _start(starting, capture, stop.attention)
+    tree = Tree(starting.mark, (leader.popen.pid, leader.ticks), starting.household)
     ended_by_itself = False
     try:
         on_started(leader.popen.pid, leader.ticks, containment.boot_id())
@@ -139,87 +134,18 @@ async def run_process(
         capture.finish()
         raise
     finally:
-        _leave_nothing(leader, pump, tree, household)
-    await asyncio.to_thread(capture.finish)
+        _leave_nothing(leader, pump, tree)
+    if capture.was_fed:
+        await asyncio.to_thread(capture.finish)
     return _ended(status, capture, stop, ended_by_itself)
 
 
-async def _start(
-    launch: Launch,
-    env: Mapping[str, str],
-    mark: Mark,
-    capture: Capture,
-    attention: asyncio.Event,
-    household: Household,
-) -> tuple[_Leader, Pump]:
-    read_end, write_end = os.pipe()
-    household.spawning += 1
-    try:
-        popen = await _spawned(_spawn_in_thread(launch, {**env, **mark.environment()}, write_end), mark)
-        ticks = containment.start_ticks(popen.pid) or 0
-        household.leaders[popen.pid] = ticks
-    except BaseException:
-        os.close(read_end)
-        raise
-    finally:
-        household.spawning -= 1
-        os.close(write_end)
+async def _start(starting: Spawning, capture: Capture, attention: asyncio.Event) -> tuple[_Leader, Pump]:
+    popen, ticks = await starting.leader()
     leader = _Leader(popen, ticks, attention)
-    pump = Pump(read_end, capture)
+    pump = Pump(starting.read_end, capture)
     leader.watch()
     return leader, pump
-
-
-def _spawn_in_thread(launch: Launch, env: Mapping[str, str], output: int) -> Future[subprocess.Popen[bytes]]:
-    """Start it in a thread: the call returns only after the exec, which a slow disk can hold up."""
-    future: Future[subprocess.Popen[bytes]] = Future()
-    future.set_running_or_notify_cancel()  # from here on nobody can cancel it: a process may be there already
-
-    def work() -> None:
-        try:
-            future.set_result(_spawn(launch, env, output))
-        except BaseException as error:
-            future.set_exception(error)
-
-    threading.Thread(target=work, name="spawn", daemon=True).start()
-    return future
-
-
-async def _spawned(future: Future[subprocess.Popen[bytes]], mark: Mark) -> subprocess.Popen[bytes]:
-    try:
-        return await asyncio.wrap_future(future)
-    except asyncio.CancelledError:
-        with contextlib.suppress(CannotStart, TimeoutError):
-            popen = future.result(timeout=_KILL_LIMIT_S)  # a process that nobody waits for must not stay
-            _kill_now(popen, Tree(mark, (popen.pid, containment.start_ticks(popen.pid) or 0)))
-        raise
-
-
-def _kill_now(popen: subprocess.Popen[bytes], tree: Tree) -> None:
-    """KILL and reap without giving the event loop a turn: it is being torn down."""
-    for _ in range(_LAST_LOOKS):
-        if not tree.signal(signal.SIGKILL):
-            break
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        popen.wait(1.0)
-
-
-def _spawn(launch: Launch, env: Mapping[str, str], output: int) -> subprocess.Popen[bytes]:
-    try:
-        return subprocess.Popen(
-            launch.argv,
-            cwd=launch.cwd,
-            env=dict(env),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    except OSError as error:
-        where = "" if error.filename in (None, launch.argv[0]) else f": {error.filename}"  # the working folder
-        raise CannotStart(f"cannot start {launch.argv[0]}: {error.strerror}{where}") from error
-    except ValueError as error:  # a NUL in an argument, an impossible name in the environment
-        raise CannotStart(f"cannot start {launch.argv[0]}: {error}", retryable=False) from error
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:
@@ -286,13 +212,13 @@ async def _end_group(leader: _Leader, tree: Tree, stop: StopOrder, grace_s: floa
     return status
 
 
-def _leave_nothing(leader: _Leader, pump: Pump, tree: Tree, household: Household) -> None:
+def _leave_nothing(leader: _Leader, pump: Pump, tree: Tree) -> None:
     """The last steps, also if the event loop is being torn down around us: then KILL without waiting."""
     if leader.popen.returncode is None and leader.reap() is None:
-        _kill_now(leader.popen, tree)
+        kill_now(leader.popen, tree)
     pump.stop()
-    household.leaders.pop(leader.popen.pid, None)
-    household.reap()
+    tree.household.leaders.pop(leader.popen.pid, None)
+    tree.household.reap()
 
 
 def _ended(status: int | None, capture: Capture, stop: StopOrder, ended_by_itself: bool) -> Ended:

@@ -32,7 +32,6 @@ from vault_scheduler.triggers.schedule import (
     IntervalTrigger,
     Schedule,
     Trigger,
-    cron_trigger,
     interval_anchor,
     load_zone,
 )
@@ -117,7 +116,7 @@ def _plain_trigger(trigger: Trigger, zone: ZoneInfo) -> list[Any] | None:
 
 def _trigger(plain: list[Any], zone: ZoneInfo) -> Trigger:
     if len(plain) == 2:
-        return cron_trigger(plain[0], zone, plain[1])
+        return CronTrigger(plain[0], zone, plain[1])
     return IntervalTrigger(timedelta(*plain), interval_anchor(zone))
 
 

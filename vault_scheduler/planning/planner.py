@@ -344,6 +344,17 @@ class Agenda:
                 due.append(task)
         return due
 
+    def soon(self, upto: datetime) -> list[tuple[datetime, str]]:
+        """The tasks whose moment comes by then, which stay on the agenda; with their moments, the first one first."""
+        found: list[tuple[datetime, str]] = []
+        while self._heap and self._heap[0][0] <= upto:
+            entry = heapq.heappop(self._heap)
+            if self._current.get(entry[1]) == entry[0]:
+                found.append(entry)
+        for entry in found:
+            heapq.heappush(self._heap, entry)
+        return found
+
     def moment_of(self, task: str) -> datetime | None:
         """When the task is to be looked at; None: not at all."""
         return self._current.get(task)
