@@ -620,3 +620,18 @@ def test_a_clock_that_is_set_back_loses_no_child(world: World) -> None:
     world.suspend(-1800)
     end(world, "a")
     assert world.history("b") == ["10:35:30 success"]
+
+
+def test_a_clock_that_is_set_back_as_the_parent_ends_does_not_hold_up_the_child(world: World) -> None:
+    """Its fire time, the end of the parent, is told by the clock before: it starts at once, not when that comes."""
+    world.command("a", 'cron: "0 11 * * *"')
+    world.command("b", 'after: "[[a]]"')
+    stay(world, "a")
+    world.start()
+    world.advance_to("11:05")
+    (run,) = [run.id for run in world.daemon.dispatcher.going()]
+    world.engine.finish(run)
+    world.clock.suspend(-1800)
+    world.settle()
+    world.advance(1)
+    assert world.history("b") == ["11:05 success"]

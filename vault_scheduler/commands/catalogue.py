@@ -137,7 +137,7 @@ def read_catalogue(
             is_refused = task is not None and entry is not None and entry.task is None
             mappings[path] = kept.mapping(path) if is_refused else task.declared if task else mapping
     chain_faults = _chain_faults(place, registry)
-    items = [_item(place, entry, mappings[entry.path], chain_faults, holds) for entry in registry]
+    items = [_item(place, kept.context, entry, mappings[entry.path], chain_faults, holds) for entry in registry]
     return Catalogue(
         items=tuple(sorted(items, key=lambda item: item.path)),
         general=(*settings_problems(place), *_unreadable(sweep.unreadable)),
@@ -148,13 +148,13 @@ def read_catalogue(
 
 def _item(
     place: Place,
+    context: ParseContext,
     entry: Entry,
     mapping: Mapping[str, object],
     chain_faults: Mapping[str, tuple[Fault, ...]],
     holds: Holds | None,
 ) -> Item:
     """How one note stands. A fault of ours in judging it is a problem of this note alone, as for the daemon."""
-    context = parse_context(place)
     try:
         return _judged(place, entry, _name(entry.task, entry.path, mapping, context), mapping, chain_faults, holds)
     except Exception as error:

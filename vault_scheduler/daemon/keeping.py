@@ -45,23 +45,27 @@ class Keeping:
     def __init__(self, file: Definitions | None) -> None:
         self.context = ""
         self._file = file
-        self._former = file.all() if file else {}
+        self._known: set[str] = set()
         self._learned: dict[str, _Learned] = {}
         self._proven: dict[str, tuple[str, str]] = {}  # path → digest of a file that was left alone, and its stamp
         self._gone: set[str] = set()
 
     def known(self, path: str, stamp: Stamp) -> Known | None:
         """What a former process read, if the note's file is still the one that it read; asked once of each note."""
-        found = self._former.pop(path, None)
+        found = self._file.get(path) if self._file is not None else None
         if found is None or found.stamp != stamp_text(stamp) or found.context != self.context:
             return None
         task = found.task()
-        return Known(task, found.digest, found.source) if task is not None else None
+        if task is None:
+            return None
+        self._known.add(path)
+        return Known(task, found.digest, found.source)
 
     def forget_former(self) -> None:
         """All notes have been seen; what is kept of others goes."""
-        self._gone |= self._former.keys() - self._learned.keys()
-        self._former = {}
+        if self._file is not None:
+            self._gone |= self._file.paths() - self._known - self._learned.keys()
+        self._known = set()
 
     def proven(self, path: str, digest: str, stamp: Stamp, now: datetime) -> None:
         """A file with this stamp has these bytes. If it was changed only just now, another one may have both times."""

@@ -99,8 +99,15 @@ class _Serving:
                 self._tell("problem", "ledger", f"{damage.path} is damaged ({damage.reason}); the daemon begins anew")
 
     async def _serve(self, *, until_idle: bool) -> None:
-        root = str(self._place.vault.root)
+        gc.unfreeze()  # a scheduler that was given up is garbage now
         gc.disable()  # a start makes tens of thousands of objects and no garbage
+        try:
+            await self._serve_on(until_idle)
+        finally:
+            gc.enable()  # also where it comes to no first pass, and is tried again for hours
+
+    async def _serve_on(self, until_idle: bool) -> None:
+        root = str(self._place.vault.root)
         async with scheduling(
             self._place,
             self._tell,

@@ -192,7 +192,7 @@ class TaskNotes:
         watched, edited = self._watch(path, reading, now, monotonic)
         if edited and not reading.is_new:
             seen.changed_paths.add(path)
-        found = _recalled(reading.kept) if reading.kept else self._understand(path, data)
+        found = _recalled(reading.kept, self._former.get(path)) if reading.kept else self._understand(path, data)
         self._keep(path, reading, found)
         parsed = found.parsed
         if not parsed.is_task_note and self.registry.entry(path) is None:
@@ -348,9 +348,11 @@ class TaskNotes:
             self._register(path, now, seen)
 
 
-def _recalled(kept: Known) -> Edit:
-    """What a former process read in the note."""
-    task = kept.task
+def _recalled(kept: Known, former: Former | None) -> Edit:
+    """What a former process read in the note; mostly what the ledger holds already, and then it is held once."""
+    task, source = kept.task, kept.source
+    if former is not None and former.source == source:
+        source = former.source
     switches = Switches(status=task.status, paused_until=task.paused_until, run_now=task.run_now)
-    last_run = json.loads(kept.source)["mapping"].get("last_run") if '"last_run"' in kept.source else None
-    return Edit(Parsed(task=task, switches=switches), kept.source, last_run)
+    last_run = json.loads(source)["mapping"].get("last_run") if '"last_run"' in source else None
+    return Edit(Parsed(task=task, switches=switches), source, last_run)

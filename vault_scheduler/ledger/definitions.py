@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import sqlite3
 import sys
 import zlib
 from collections.abc import Iterable, Iterator
@@ -123,12 +124,20 @@ class Definitions:
         """Let go of the file."""
         self._file.close()
 
-    def all(self) -> dict[str, Definition]:
-        """All that is kept, by path."""
+    def get(self, path: str) -> Definition | None:
+        """What is kept of a note."""
         try:
-            return _sound(self._file)
+            row = self._file.one(f"SELECT {_COLUMNS} FROM definitions WHERE path = ?", path)
         except VaultSchedError:
-            return {}
+            return None
+        return _sound(row) if row is not None else None
+
+    def paths(self) -> set[str]:
+        """The notes of which something is kept."""
+        try:
+            return {str(row[0]) for row in self._file.rows("SELECT path FROM definitions")}
+        except VaultSchedError:
+            return set()
 
     def keep(self, found: Iterable[Definition], restamped: Iterable[tuple[str, str, str]], gone: Iterable[str]) -> None:
         """Remember these; (path, digest, stamp) of notes that say what they said under another stamp; forget `gone`."""
@@ -177,19 +186,24 @@ def kept_definitions(path: Path) -> dict[str, Definition]:
     try:
         with _looking(path) as file:
             row = file.one("SELECT value FROM meta WHERE key = 'mark'")
-            return _sound(file) if row is not None and row[0] == reading_mark() else {}
+            if row is None or row[0] != reading_mark():
+                return {}
+            found = map(_sound, file.rows(f"SELECT {_COLUMNS} FROM definitions"))
+            return {definition.path: definition for definition in found if definition is not None}
     except (VaultSchedError, OSError):
         return {}
 
 
-def _sound(file: SqliteFile) -> dict[str, Definition]:
-    found = {}
-    for row in file.rows("SELECT path, stamp, digest, context, said, source, proof FROM definitions"):
-        *values, proof = row
-        definition = Definition(*values)
-        if all(isinstance(value, str) for value in values) and definition.proof == proof:
-            found[definition.path] = definition
-    return found
+_COLUMNS = "path, stamp, digest, context, said, source, proof"
+
+
+def _sound(row: sqlite3.Row) -> Definition | None:
+    """The row, if it is whole."""
+    *values, proof = row
+    if not all(isinstance(value, str) for value in values):
+        return None
+    found = Definition(*values)
+    return found if found.proof == proof else None
 
 
 def reading_mark() -> str:

@@ -32,6 +32,7 @@ from vault_scheduler.triggers.schedule import (
     IntervalTrigger,
     Schedule,
     Trigger,
+    cron_trigger,
     interval_anchor,
     load_zone,
 )
@@ -116,7 +117,7 @@ def _plain_trigger(trigger: Trigger, zone: ZoneInfo) -> list[Any] | None:
 
 def _trigger(plain: list[Any], zone: ZoneInfo) -> Trigger:
     if len(plain) == 2:
-        return CronTrigger(plain[0], zone, plain[1])
+        return cron_trigger(plain[0], zone, plain[1])
     return IntervalTrigger(timedelta(*plain), interval_anchor(zone))
 
 

@@ -28,6 +28,7 @@ from vault_scheduler.triggers.schedule import (
     OnceTrigger,
     Schedule,
     Trigger,
+    cron_trigger,
     interval_anchor,
 )
 from vault_scheduler.triggers.zones import load_zone, local_to_utc
@@ -104,7 +105,7 @@ def _crons(fields: Fields, zone: ZoneInfo, task_id: str) -> list[CronTrigger]:
     found = []
     for expression in fields.read("cron", _expressions) or ():
         try:
-            trigger = CronTrigger(expression, zone, task_id)
+            trigger = cron_trigger(expression, zone, task_id)
         except BadExpression as error:
             fields.error("cron", f"{shown(expression)}: {error.message}", error.fix)
             continue

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from vault_scheduler.planning.planner import STILL_RUNNING, STILL_WAITS
-from vault_scheduler.run import Run, RunState
+from vault_scheduler.run import Run, RunState, TriggerKind
 from vault_scheduler.task import Overlap
 
 LEAD = timedelta(milliseconds=100)
@@ -16,7 +16,7 @@ _MOVED = LEAD + timedelta(seconds=1)
 
 def is_early(run: Run, now: datetime) -> bool:
     """Whether the run was claimed ahead of its fire time, and that has not come: nothing of it may start."""
-    return run.claimed_at < run.fire_time and now < run.fire_time and run.never_started
+    return _is_ahead(run) and now < run.fire_time and run.never_started
 
 
 def is_taken_back(run: Run, now: datetime) -> bool:
@@ -26,7 +26,15 @@ def is_taken_back(run: Run, now: datetime) -> bool:
 
 def has_come(run: Run, now: datetime) -> bool:
     """Whether the fire time of a run that was claimed ahead of it has come, and nothing was decided since."""
-    return run.state is RunState.CLAIMED and run.claimed_at < run.fire_time <= now
+    return run.state is RunState.CLAIMED and _is_ahead(run) and run.fire_time <= now
+
+
+def _is_ahead(run: Run) -> bool:
+    """Only what the clock names can be: the end of a run that another one comes after is past, whatever the clock says.
+
+    That fire time lies ahead of the claim if the clock was set back in between.
+    """
+    return run.trigger is TriggerKind.AT and run.claimed_at < run.fire_time
 
 
 def refusal(overlap: Overlap, others: Sequence[Run]) -> str:

@@ -30,6 +30,7 @@ __all__ = [
     "OnceTrigger",
     "Schedule",
     "Trigger",
+    "cron_trigger",
     "dst_changes",
     "interval_anchor",
     "load_zone",
@@ -68,11 +69,14 @@ class CronTrigger:
     hash_id: str = ""
     cron: CronExpression = field(init=False, repr=False, compare=False)
     hits: WallClock = field(init=False, repr=False, compare=False)
+    answered: list[tuple[datetime, datetime | None]] = field(init=False, repr=False, compare=False)
+    """The question that was asked last, and its answer: many ask about one moment."""
 
     def __post_init__(self) -> None:
-        cron, hits = _understood(self.expression, self.hash_id if "h" in self.expression.lower() else "")
+        cron, hits = _understood(self.expression, self.hash_id)
         object.__setattr__(self, "cron", cron)
         object.__setattr__(self, "hits", hits)
+        object.__setattr__(self, "answered", [])
 
     @property
     def text(self) -> str:
@@ -87,6 +91,13 @@ class CronTrigger:
     def next_after(self, moment: datetime) -> datetime | None:
         """The first fire time strictly after `moment`."""
         moment = moment.astimezone(UTC)
+        if self.answered and self.answered[0][0] == moment:
+            return self.answered[0][1]
+        answer = self._ask(moment)
+        self.answered[:] = [(moment, answer)]
+        return answer
+
+    def _ask(self, moment: datetime) -> datetime | None:
         try:
             return self._next_wildcard(moment) if self.cron.wildcard else self._next_fixed(moment)
         except (OverflowError, BadValue):
@@ -138,6 +149,16 @@ class CronTrigger:
             moment = change[0]
             local = to_local(moment, self.zone) - SECOND  # the moment of the change may itself be a fire time
         return None
+
+
+def cron_trigger(expression: str, zone: ZoneInfo, task_id: str) -> CronTrigger:
+    """The trigger of a task: one for all that say the same, unless they say `H`. Raises BadExpression."""
+    return _shared(expression, zone, task_id if "h" in expression.lower() else "")
+
+
+@lru_cache(maxsize=4096)
+def _shared(expression: str, zone: ZoneInfo, hash_id: str) -> CronTrigger:
+    return CronTrigger(expression, zone, hash_id)
 
 
 @lru_cache(maxsize=4096)
