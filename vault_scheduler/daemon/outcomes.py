@@ -70,7 +70,7 @@ class Outcomes:
     # attempts
 
     async def attempt_started(self, event: AttemptStarted, *, is_over: bool = False) -> None:
-        """The engine has a process for it. `is_over`: no more; its end is told next, and the ledger needs that alone."""
+        """The engine has a process for it. `is_over`: its end is told next, and the ledger needs that alone."""
         run = self._life.active.get(event.run)
         if run is not None:
             await self.alone(run, self._is_running(run, event, is_over=is_over), event.at)
