@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from vault_scheduler.daemon.renewal import ASKED, RESTART, Renewal, Then
 from vault_scheduler.daemon.troubles import Troubles
 from vault_scheduler.machine.installation import Trial
-from vault_scheduler.planning.upgrade import AGAIN_S, PATIENCE_S, SETTLED_S
+from vault_scheduler.planning.upgrade import LATER_S, PATIENCE_S, SETTLED_S
 
 
 class Shelf:
@@ -89,7 +89,7 @@ def test_installation_that_does_not_start_is_told_and_runs_go_on() -> None:
         await scene.look(PATIENCE_S)
         assert (scene.renewal.waits_for, len(scene.troubles.now)) == ("", 1)
         scene.shelf.trial = Trial(version="2")
-        await scene.look(PATIENCE_S + AGAIN_S)
+        await scene.look(PATIENCE_S + LATER_S)
         assert (scene.renewal.then, scene.troubles.now) == (Then.RESTART, ())
 
     play(broken)
@@ -105,7 +105,7 @@ def test_trial_that_breaks_is_told_and_tried_again() -> None:
         await scene.look(PATIENCE_S)
         assert scene.renewal.waits_for == ""
         scene.shelf.fault = None
-        await scene.look(PATIENCE_S + AGAIN_S)
+        await scene.look(PATIENCE_S + LATER_S)
         assert scene.renewal.then is Then.RESTART
 
     play(broken)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vault_scheduler.planning.upgrade import AGAIN_S, PATIENCE_S, SETTLED_S, Seen, Step, step
+from vault_scheduler.planning.upgrade import AGAIN_S, LATER_S, PATIENCE_S, SETTLED_S, Seen, Step, step
 
 FRESH = Seen(first=100.0, changed=100.0)
 STARTS = Seen(first=100.0, changed=100.0, tried=100.0 + SETTLED_S, starts=True)
@@ -31,7 +31,10 @@ BROKEN = Seen(first=100.0, changed=100.0, tried=100.0 + SETTLED_S)
         (FRESH, 100.0 + PATIENCE_S, Step.TRY),
         # It does not start at all: what the daemon has loaded goes on, and the trials, too.
         (Seen(first=100.0, changed=100.0, tried=219.0), 100.0 + PATIENCE_S, Step.GO_ON),
-        (Seen(first=100.0, changed=100.0, tried=219.0), 219.0 + AGAIN_S, Step.TRY_ON),
+        (Seen(first=100.0, changed=100.0, tried=219.0), 219.0 + AGAIN_S, Step.GO_ON),
+        (Seen(first=100.0, changed=100.0, tried=219.0), 219.0 + LATER_S, Step.TRY_ON),
+        # Installed once more: that is tried as soon as it rests.
+        (Seen(first=100.0, changed=300.0, tried=219.0), 300.0 + SETTLED_S, Step.TRY_ON),
     ],
 )
 def test_steps_of_an_upgrade(seen: Seen | None, now: float, expected: Step) -> None:

@@ -14,7 +14,7 @@ from typing import Protocol
 from vault_scheduler.daemon.troubles import Tell, Troubles
 from vault_scheduler.errors import internal
 from vault_scheduler.machine.installation import Trial
-from vault_scheduler.planning.upgrade import AGAIN_S, Seen, Step, step
+from vault_scheduler.planning.upgrade import Seen, Step, step
 
 RESTART = "restart"
 """What a run waits for that could start now."""
@@ -131,6 +131,6 @@ class Renewal:
             self._troubles.begin(
                 "upgrade",
                 f"vault-sched was replaced, and what is installed now does not start: {found.why}. Install it again; "
-                f"it is tried every {AGAIN_S:.0f} s",
+                "it is tried again by itself",
             )
         self.wake()

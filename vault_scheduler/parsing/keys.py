@@ -305,7 +305,7 @@ PROMPT = "prompt"
 
 def reference() -> str:
     """The key reference as markdown: docs/keys.md is exactly this."""
-    parts = [_HEAD]
+    parts = [_HEAD if all(key.supported for key in KEYS.values()) else f"{_HEAD} {_MARKED}"]
     for group, title in GROUPS.items():
         rows = [_row(key) for key in KEYS.values() if key.group == group]
         parts.append(f"## {title}\n\n| key | takes | default | meaning |\n|---|---|---|---|\n" + "\n".join(rows))
@@ -321,8 +321,9 @@ The seven that people need: `type`, `cron` (or `every`, `at`), `status`, `run_no
 
 A key without a value is unset. A list of one counts as its element. Durations need a unit (`30s`, `15m`, `1h30m`,
 `2d`, `1w`). Times are local to the task's `timezone`. Keys marked ⚙ can stand in the settings note too, as the
-vault's own value or as the default of all tasks. Keys marked ✗ are not supported by this version: a note that sets
-one is a problem, and its task does not run."""
+vault's own value or as the default of all tasks."""
+_MARKED = """\
+Keys marked ✗ are not supported by this version: a note that sets one is a problem, and its task does not run."""
 
 
 def _row(key: Key) -> str:

@@ -8,7 +8,9 @@ from enum import Enum, auto
 SETTLED_S = 3.0
 """An installation that did not change for so long is taken to be complete."""
 AGAIN_S = 20.0
-"""After so long what did not start is tried again."""
+"""After so long what did not start is tried again, while runs wait for it."""
+LATER_S = 600.0
+"""The same, once they do not: what it needs may be installed elsewhere, so that its own files do not tell."""
 PATIENCE_S = 120.0
 """For so long runs wait for an installation that does not start; then they go on with what the daemon has loaded."""
 
@@ -41,7 +43,9 @@ def step(seen: Seen | None, now: float) -> Step:
     is_tried = seen.tried is not None and seen.tried >= seen.changed
     if is_tried and seen.starts:
         return Step.RENEW
-    is_due = now - seen.changed >= SETTLED_S and (seen.tried is None or not is_tried or now - seen.tried >= AGAIN_S)
-    if seen.tried is not None and now - seen.first >= PATIENCE_S:
+    goes_on = seen.tried is not None and now - seen.first >= PATIENCE_S
+    pause = LATER_S if goes_on else AGAIN_S
+    is_due = now - seen.changed >= SETTLED_S and (seen.tried is None or not is_tried or now - seen.tried >= pause)
+    if goes_on:
         return Step.TRY_ON if is_due else Step.GO_ON
     return Step.TRY if is_due else Step.WAIT
