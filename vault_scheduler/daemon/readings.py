@@ -187,8 +187,8 @@ class Readings:
 
     def age_s(self, path: str, now: datetime) -> float:
         """Seconds since the file was modified; 0 for one that nobody has a stamp of."""
-        moment = self.modified_at(path)
-        return max(0.0, (now - moment).total_seconds()) if moment else 0.0
+        stamp = self._stamps.get(path) or self._vault.stamp(path)
+        return max(0.0, now.timestamp() - stamp.mtime_ns / 1e9) if stamp else 0.0
 
     def changed_at(self, path: str, reading: Reading, before: float | None, now: datetime, monotonic: float) -> float:
         """The awake second of the last change that was not ours; `before`: as it was before this reading, if ever."""
