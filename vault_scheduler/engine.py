@@ -126,6 +126,15 @@ class _Ready:
     before: Before
 
 
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """What is being got ready for an attempt, since which second awake, and the folder that it fills."""
+
+    task: asyncio.Task[_Ready | Result]
+    at: float
+    folder: Path
+
+
 @dataclass(slots=True)
 class _Attempt:
     request: RunRequest
@@ -166,7 +175,7 @@ class LocalEngine:
         self._pipe_grace_s = pipe_grace_s
         self._output_cap = output_cap
         self._attempts: dict[str, _Attempt] = {}
-        self._prepared: dict[str, tuple[asyncio.Task[_Ready | Result], float]] = {}  # and the awake second
+        self._prepared: dict[str, _Prepared] = {}
         self._household = Household()
         self._closing = False
         become_subreaper()
@@ -178,12 +187,19 @@ class LocalEngine:
 
     async def prepare(self, request: RunRequest) -> None:
         """Get an attempt ready that may be submitted in a moment; what is submitted then counts, and not this."""
-        late = [run for run, (_, at) in self._prepared.items() if self._clock.monotonic() - at > PREPARED_S]
-        for run in late:
-            del self._prepared[run]
+        await self._drop_prepared()
         if request.gate is None and request.expect_file == "" and request.type in PREPARED_TYPES:
             ready = asyncio.create_task(asyncio.to_thread(self._ready, request, request, self._folder(request)))
-            self._prepared[request.run] = (ready, self._clock.monotonic())
+            self._prepared[request.run] = _Prepared(ready, self._clock.monotonic(), self._folder(request))
+
+    async def _drop_prepared(self) -> None:
+        """What was prepared and not submitted leaves no files behind.
+
+        They are gone before anything else happens: the run may be submitted yet, and has its files in the same place.
+        """
+        late = self._clock.monotonic() - PREPARED_S
+        for run in [run for run, found in self._prepared.items() if found.at < late and found.task.done()]:
+            await asyncio.to_thread(shutil.rmtree, self._prepared.pop(run).folder, ignore_errors=True)
 
     async def submit(self, request: RunRequest) -> None:
         """Start an attempt. Raises ValueError if the run has one under way: that would be a second execution."""
@@ -201,10 +217,10 @@ class LocalEngine:
 
     def _take_prepared(self, request: RunRequest) -> _Ready | None:
         """What was prepared for exactly this request, if it is ready; whatever hindered it is found again."""
-        task, _ = self._prepared.pop(request.run, (None, 0.0))
-        if task is None or not task.done() or task.cancelled() or task.exception() is not None:
+        found = self._prepared.pop(request.run, None)
+        if found is None or not found.task.done() or found.task.cancelled() or found.task.exception() is not None:
             return None
-        ready = task.result()
+        ready = found.task.result()
         return ready if isinstance(ready, _Ready) and ready.request == request else None
 
     async def cancel(self, run: str, why: str) -> None:

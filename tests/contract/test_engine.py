@@ -590,6 +590,28 @@ def test_what_was_prepared_starts_with_the_submission(bench: Bench) -> None:
     assert (bench.root / "mark").read_text().strip() == RUN
 
 
+def test_what_was_prepared_and_not_submitted_leaves_nothing(bench: Bench) -> None:
+    """Its files go as soon as something else is prepared; it can be submitted all the same, later."""
+    clock = FakeClock()
+    bench.clock = clock
+    folder = bench.root / "runs" / RUN / "attempt-1"
+
+    async def scenario() -> tuple[bool, bool, Result]:
+        engine, request = bench.engine(), replace(bench.request("cat $VAULT_SCHED_CHANGED"), changed=("a.md",))
+        await engine.prepare(request)
+        await asyncio.gather(*(found.task for found in engine._prepared.values()))
+        was_there = folder.exists()
+        clock.advance(6)
+        await engine.prepare(bench.request("true", run="r-other"))
+        is_there = folder.exists()
+        await engine.submit(request)
+        return was_there, is_there, await bench.outcome()
+
+    was_there, is_there, result = asyncio.run(scenario())
+    assert (was_there, is_there, result.outcome, result.text.strip()) == (True, False, Outcome.SUCCESS, "a.md")
+    assert not folder.exists()
+
+
 @pytest.mark.parametrize("submitted", ["echo new", "no-such-program-of-ours"])
 def test_what_is_submitted_counts_and_not_what_was_prepared(bench: Bench, submitted: str) -> None:
     """An attempt that was prepared with another definition is prepared anew."""

@@ -334,7 +334,8 @@ class Scheduler:
         self._look_by = None
         for run in self.dispatcher.early(now):
             if is_taken_back(run, now):
-                self._claims.unclaim(run)
+                with self._roster.alone(run.task):
+                    self._claims.unclaim(run)
                 self._revision.touch([run.task])
 
     @property
