@@ -1012,6 +1012,23 @@ def test_history_is_a_list_of_runs_newest_first(shell: Shell) -> None:
     shell("history", "never-was", code=2)
 
 
+def test_history_tells_all_rows_in_one_zone(shell: Shell) -> None:
+    """The vault's, or it could not be seen that the newest is first; the task's own where that is the only one."""
+    shell.write("here", HELLO)
+    shell.write("there", HELLO.replace("Europe/Berlin", "Pacific/Auckland"))
+
+    async def fill(store: SqliteStore) -> None:
+        for task in ("here", "there"):
+            await ended(store, a_run(task, NOW), Result(outcome=Outcome.SUCCESS))
+
+    shell.ledger(fill)
+    both = [line[:16] for line in shell("history").out.splitlines()[1:]]
+    assert len(set(both)) == 1
+    alone = NOW.astimezone(ZoneInfo("Pacific/Auckland")).strftime("%Y-%m-%d %H:%M")
+    assert shell("history", "there").out.splitlines()[1].startswith(alone)
+    assert both != [alone, alone]
+
+
 def test_logs_prints_the_full_output_or_what_the_ledger_kept(shell: Shell) -> None:
     """Byte for byte; by run, block id or task."""
     run = a_run("hello", NOW)

@@ -88,6 +88,13 @@ def test_history_shows_a_bar_of_marks_for_each_task_on_a_terminal_alone(folder: 
     assert "[bold]odd[/bold]" in text
 
 
+def test_list_gives_the_sign_of_the_last_run_columns_of_its_own(folder: Path) -> None:
+    """Many terminals draw `⏱` two columns wide, though it counts as one: there is room for it."""
+    rows = [line for line in piped(folder, "list").splitlines() if "✋" in line or " ago" in line]
+    assert rows
+    assert all(re.search(r"  \S+  +[^ ]+ [a-z]+ ago$", row) for row in rows)
+
+
 def test_a_terminal_without_colours_gets_none(folder: Path) -> None:
     """The lines fit all the same."""
     text = shown(folder, "check", width=50, NO_COLOR="1")

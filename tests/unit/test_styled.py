@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault_scheduler.commands.columns import facts, table
+from vault_scheduler.commands.columns import beside, facts, table
 from vault_scheduler.commands.history_page import bar
 from vault_scheduler.commands.problem_page import problem_line
 from vault_scheduler.commands.screen import has_colour, painted
@@ -108,6 +108,25 @@ def test_lines_hang_below_what_they_belong_to() -> None:
     ]
     (row,) = table([("2026-11-20 07:00", "❌", "sync", "exit 1: no such file")], width=30)
     assert wrapped(row, 30) == ["2026-11-20 07:00  ❌  sync", "    exit 1: no such file"]
+
+
+def test_the_last_cell_goes_on_below_its_own_beginning_where_there_is_room_for_a_remark() -> None:
+    """In its column if some words fit there, in three lines at most; else below the row, which stays aligned."""
+    rows = [
+        ("2026-11-20 07:00", "✅", "sync", "2 s"),
+        ("2026-11-20 07:00", "❌", "a", "exit 1: no such file or folder"),
+    ]
+    fine, failed = (wrapped(row, 56) for row in table(rows, width=56))
+    assert fine == ["2026-11-20 07:00  ✅  sync  2 s"]
+    assert failed == ["2026-11-20 07:00  ❌  a     exit 1: no such file or", " " * 28 + "folder"]
+    (long,) = table([("2026-11-20 07:00", "❌", "sync", "one word and " * 9)], width=56)
+    assert wrapped(long, 56)[0] == "2026-11-20 07:00  ❌  sync"
+    assert wrapped(long, 56)[1].startswith("    one word")
+
+
+def test_a_sign_that_takes_one_column_leaves_the_next_free() -> None:
+    """Many terminals draw it twice as wide all the same: over what stands beside it."""
+    assert [beside(sign, "4 min ago") for sign in ("✅", "⏱")] == ["✅ 4 min ago", "⏱  4 min ago"]
 
 
 def test_a_problem_reads_as_editors_expect_it() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from vault_scheduler.commands.styled import Style, cut, harmless, joined, piece, styled, width_of, wrapped
+from vault_scheduler.commands.styled import ROOM, Style, cut, harmless, joined, piece, styled, width_of, wrapped
 
 GAP = "  "
 BELOW = 4
 """Columns by which the rest of a row is indented that is too wide."""
 _NARROWEST = 12
+_TALLEST = 3
+"""Lines that it may take there: what is longer than a remark reads better below the row."""
 _NOTHING = ("", "–")
 _LONGEST = 500
 
@@ -34,21 +36,30 @@ def table(rows: Sequence[Sequence[str]], *, width: int | None, elastic: int = -1
 
 def _line(row: Sequence[str], widths: Sequence[int], width: int | None, indent: int) -> str:
     padded = [joined([cell, " " * (widths[index] - width_of(cell))]) for index, cell in enumerate(row[:-1])]
-    line = _row([*padded, row[-1]], indent)
+    before = indent + sum(widths[:-1]) + len(GAP) * (len(widths) - 1)
+    line = _row([*padded, row[-1]], indent, hang=before)
     if width is None or len(wrapped(line, width)) == 1:
         return line
-    line = _row([*padded, row[-1]][: _told(row)], indent)
-    return line if len(wrapped(line, width)) < 3 else _row(row[: _told(row)], indent)
+    if width - before >= ROOM and len(wrapped(line, width)) <= _TALLEST:
+        return line
+    line = _row([*padded, row[-1]][: _told(row)], indent, hang=indent + BELOW)
+    fits = before <= width or len(wrapped(line, width)) < _TALLEST
+    return line if fits else _row(row[: _told(row)], indent, hang=indent + BELOW)
 
 
-def _row(cells: Sequence[str], indent: int) -> str:
-    line = joined([" " * indent, joined(cells, GAP)], hang=indent + BELOW)
-    return piece(line, 0, len(line.rstrip()), hang=indent + BELOW)
+def _row(cells: Sequence[str], indent: int, hang: int) -> str:
+    line = joined([" " * indent, joined(cells, GAP)], hang=hang)
+    return piece(line, 0, len(line.rstrip()), hang=hang)
 
 
 def _told(row: Sequence[str]) -> int:
     """How many cells there are up to the last that says something."""
     return max((number for number, cell in enumerate(row, 1) if cell not in _NOTHING), default=1)
+
+
+def beside(sign: str, words: str) -> str:
+    """Words beside a sign, which is given two columns: many terminals draw a narrow one as wide, too."""
+    return f"{sign}{' ' * (2 - width_of(sign))} {words}"
 
 
 def heading(*names: str) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from vault_scheduler.commands.columns import beside
 from vault_scheduler.commands.moments import long_local, relative
 from vault_scheduler.commands.problem_page import problem_line
 from vault_scheduler.commands.schedule_words import schedule_text
@@ -80,7 +81,7 @@ def ran_line(task: str, run: str, outcome: Outcome | None, reason: str) -> str:
         return f"{task} is running: {run}. `vault-sched logs {run} --follow` shows its output"
     from vault_scheduler.telling.summary import SIGNS
 
-    ended = joined([f"{SIGNS[outcome]} {task}: ", of_outcome(outcome.value, outcome.value)])
+    ended = joined([beside(SIGNS[outcome], f"{task}: "), of_outcome(outcome.value, outcome.value)])
     return joined((part for part in (ended, plain_line(reason), styled(run, Style.FAINT)) if part), " · ")
 
 

@@ -106,6 +106,9 @@ def harmless(text: str, limit: int | None = None) -> str:
     return styled(bare, marks[0][2] if marks else None)
 
 
+ROOM = 28
+"""Columns in which text can be read that goes on below its own beginning."""
+
 # --- columns of a terminal ---------------------------------------------------------------------------------
 
 
@@ -147,14 +150,14 @@ def wrapped(line: str, width: int) -> list[str]:
         return [line]
     own = len(line) - len(line.lstrip(" "))
     hang = line.hang if isinstance(line, Styled) and line.hang >= 0 else own + 2
-    hang = min(hang, max(0, width // 2))
+    hang = hang if width - hang >= ROOM else min(hang, max(0, width // 2))
     return list(_broken(line, max(width, 1), hang))
 
 
 def _broken(line: str, width: int, hang: int) -> Iterator[str]:
     start, indent = 0, ""
     while start < len(line):
-        end = _end(line, start, width - len(indent))
+        end = _end(line, start, width - len(indent), 0 if start else _index(line, hang))
         kept = piece(line, start, end)
         yield joined([indent, piece(kept, 0, len(kept.rstrip(" ")))])
         start = end
@@ -163,17 +166,22 @@ def _broken(line: str, width: int, hang: int) -> Iterator[str]:
         indent = " " * hang
 
 
-def _end(line: str, start: int, width: int) -> int:
-    """Where to break: between columns, else between words.
+def _index(line: str, column: int) -> int:
+    """The character that stands in a column."""
+    return _fitting(line, 0, column)
+
+
+def _end(line: str, start: int, width: int, least: int) -> int:
+    """Where to break: between columns, but not before `least`, else between words.
 
     A word that is longer than a line stays whole: the terminal breaks it, and who copies a path or a command gets it.
     """
     end = max(_fitting(line, start, width), start + 1)
-    if end == len(line) or line[end : end + 2] == "  ":
+    if end == len(line) or (line[end : end + 2] == "  " and end >= least):
         return end
     begin = start + len(line[start:end]) - len(line[start:end].lstrip(" "))  # an indent is no place to break at
     gap = line.rfind("  ", begin, end)
-    if gap > begin + (end - begin) // 3:
+    if gap > max(least, begin + (end - begin) // 3):
         return gap
     if line[end] == " ":
         return end

@@ -44,7 +44,7 @@ def task_list(
     if not listed:
         folder = place.vault.rel(place.vault.tasks_folder)
         return [*lines, f"No tasks in {folder}/ yet. `vault-sched create NAME` writes one."]
-    head = heading("TASK", "STATE", "SCHEDULE", "NEXT", "LAST")
+    head = heading("TASK", "STATE", "SCHEDULE", "NEXT", "", "LAST")
     lines += table([head, *(_listed(line, place, now) for line in listed)], width=width, elastic=2)
     lines += [problem_line(problem, "  ") for line in listed for problem in line.item.problems]
     lines += [joined(["  ", question_line(line.question)], hang=4) for line in listed if line.question]
@@ -57,18 +57,20 @@ def _listed(line: Listed, place: Place, now: datetime) -> tuple[str, ...]:
     schedule = schedule_text(item.task) if item.task else "–"
     following = relative(item.next_run, now) if item.next_run else "–"
     state = in_state(item, item.standing.state.value)
-    return item.name, state, schedule, following, _last(line, now, zone_of(item, place))
+    return item.name, state, schedule, following, *_last(line, now, zone_of(item, place))
 
 
-def _last(line: Listed, now: datetime, zone: ZoneInfo) -> str:
+def _last(line: Listed, now: datetime, zone: ZoneInfo) -> tuple[str, str]:
+    """The sign in a column of its own: many terminals draw a narrow one twice as wide, over what stands beside it."""
     if line.active is not None:
-        return going(line.active, now, zone)
+        return "", going(line.active, now, zone)
     if line.last is None or line.last.outcome is None:
-        return "–"
+        return "", "–"
     from vault_scheduler.telling.summary import SIGNS
 
     ago = relative(line.last.ended_at or line.last.fire_time, now)
-    return of_outcome(line.last.outcome, f"{SIGNS[line.last.outcome]} {ago}")
+    outcome = line.last.outcome
+    return of_outcome(outcome, SIGNS[outcome]), of_outcome(outcome, ago)
 
 
 # --- show --------------------------------------------------------------------------------------------------
