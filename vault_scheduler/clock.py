@@ -32,6 +32,10 @@ class Clock(Protocol):
         """Wait until `event` is set (True) or `timeout_s` seconds awake have passed (False)."""
         ...
 
+    def hold(self, seconds: float) -> None:
+        """Let so many seconds go by, exactly, with everything else held up: milliseconds, no more."""
+        ...
+
 
 class SystemClock:
     """The machine's clock."""
@@ -43,6 +47,10 @@ class SystemClock:
     def monotonic(self) -> float:
         """Seconds awake (CLOCK_MONOTONIC does not count suspend on Linux, nor mach time on macOS)."""
         return time.monotonic()
+
+    def hold(self, seconds: float) -> None:
+        """Let so many seconds go by, exactly, with everything else held up."""
+        time.sleep(max(0.0, seconds))
 
     async def wait(self, event: asyncio.Event, timeout_s: float) -> bool:
         """Wait until `event` is set (True) or `timeout_s` seconds awake have passed (False)."""

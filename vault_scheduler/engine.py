@@ -10,7 +10,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -33,6 +33,7 @@ from vault_scheduler.executors.gate import GATE_EDGE, GATE_OUTPUT, gate_launch, 
 from vault_scheduler.executors.handed import GATE_FILE, GATE_VARIABLE, hand_over, write_privately
 from vault_scheduler.executors.process import GRACE_S, PIPE_GRACE_S, StopOrder, end_orphan, run_process
 from vault_scheduler.executors.spawning import Spawning, spawning
+from vault_scheduler.planning.early import EVE
 from vault_scheduler.platform.containment import Household, Mark, become_subreaper
 from vault_scheduler.platform.exchange import sync_folder
 from vault_scheduler.run import Outcome, Result
@@ -205,6 +206,7 @@ class LocalEngine:
         """Start an attempt. Raises ValueError if the run has one under way: that would be a second execution."""
         if request.run in self._attempts:
             raise ValueError(f"{request.run} is running already")
+        self._await_fire_time(request)
         attempt = _Attempt(request, StopOrder())
         if self._closing:
             attempt.stop.give(STOPPING, abandoned=True)
@@ -214,6 +216,12 @@ class LocalEngine:
             attempt.ready, attempt.starting = ready, self._starting(request, lambda: ready)
             attempt.starting.wait(START_S)
         attempt.task = asyncio.create_task(self._run(attempt), name=f"attempt {request.run}")
+
+    def _await_fire_time(self, request: RunRequest) -> None:
+        """A start may be ordered at the eve of its fire time; everything else waits those milliseconds, too."""
+        ahead = datetime.fromisoformat(request.fire_time) - self._clock.now()
+        if timedelta(0) < ahead <= EVE:
+            self._clock.hold(ahead.total_seconds())
 
     def _take_prepared(self, request: RunRequest) -> _Ready | None:
         """What was prepared for exactly this request, if it is ready; whatever hindered it is found again."""

@@ -49,6 +49,10 @@ class FakeClock:
         self._monotonic += seconds
         self._wake()
 
+    def hold(self, seconds: float) -> None:
+        """Nobody has to wait here."""
+        self.advance(max(0.0, seconds))
+
     def suspend(self, seconds: float) -> None:
         """Let wall time pass while the machine sleeps (or set the clock: negative goes back)."""
         self._now += timedelta(seconds=seconds)

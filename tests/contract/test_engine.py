@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from vault_scheduler.executors.base import (
 )
 from vault_scheduler.executors.capture import OUTPUT_CAP
 from vault_scheduler.executors.command import CommandExecutor
+from vault_scheduler.planning.early import EVE
 from vault_scheduler.platform import containment
 from vault_scheduler.platform.containment import Mark
 from vault_scheduler.run import Outcome, Result
@@ -671,3 +673,21 @@ def test_an_engine_that_ends_starts_nothing_that_was_prepared(bench: Bench) -> N
 
     assert asyncio.run(scenario()).outcome is Outcome.ABANDONED
     assert not (bench.root / "mark").exists()
+
+
+def test_nothing_starts_before_its_fire_time(bench: Bench) -> None:
+    """A start that is ordered at the eve of its fire time waits for it, prepared or not."""
+
+    async def scenario(run: str, *, prepared: bool) -> int:
+        engine = bench.engine()
+        fire_time = datetime.now(UTC) + timedelta(seconds=0.1)
+        request = replace(bench.request(f"date +%s%N > {bench.root / run}", run=run), fire_time=fire_time.isoformat())
+        if prepared:
+            await engine.prepare(request)
+        await asyncio.sleep(max(0.0, (fire_time - EVE - datetime.now(UTC)).total_seconds()))
+        await engine.submit(request)
+        await bench.outcome(run)
+        return int((bench.root / run).read_text()) - int(fire_time.timestamp() * 1e9)
+
+    for prepared in (False, True):
+        assert asyncio.run(scenario(f"{RUN}{prepared}", prepared=prepared)) > -1000  # a microsecond of rounding

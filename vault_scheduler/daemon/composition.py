@@ -27,6 +27,7 @@ from vault_scheduler.notifiers.postman import ProcessPostman
 from vault_scheduler.notifiers.pulse import Pulse
 from vault_scheduler.parsing.action_fields import CallableCheck
 from vault_scheduler.planning.approvals import TrustMode
+from vault_scheduler.planning.early import EVE
 from vault_scheduler.platform.paths import config_folder
 from vault_scheduler.text.masking import Masker
 
@@ -89,6 +90,7 @@ def _outfit(
         only_requests=only_requests,
         status_note=not only_requests,
         grace_s=GRACE_S,
+        eve=EVE,
     )
 
 

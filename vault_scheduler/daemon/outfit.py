@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeAlias
 
 from vault_scheduler.clock import Clock
@@ -44,6 +45,7 @@ class Outfit:
     pulse: Heartbeat | None = None
     renewal: Renewal | None = None  # who serves for long makes room for a successor
     start_tasks: bool = True  # `on_start` and `on_change` count
+    eve: timedelta = timedelta(0)  # so long before its time a start begins, and the engine waits for the time
     only_requests: bool = False  # a command runs one task: what else is due is the daemon's
     status_note: bool = False  # whether one is kept
     grace_s: float = 10.0  # from TERM to KILL

@@ -100,6 +100,7 @@ class Parts:
             view=lambda task: self.roster.view(task, self.outfit.clock.now()),
             report=lambda run, what: self.reports.take(run, what),
             restood=lambda: self.roster.take_restood(),
+            eve=self.outfit.eve,
         )
         return Dispatcher(life)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from vault_scheduler.daemon.active_runs import ActiveRuns
@@ -45,4 +45,5 @@ class RunLife:
     view: Callable[[str], View]  # how a task stands right now
     report: Callable[[Run, str], None]
     restood: Callable[[], set[str]] = set  # the tasks that may stand otherwise since it was last asked
+    eve: timedelta = timedelta(0)  # so long before its fire time the start of a run begins
     active: ActiveRuns = field(default_factory=ActiveRuns)

@@ -41,7 +41,7 @@ class Scheduler:
         self._engine, self._clock, self._tell = parts.engine, outfit.clock, outfit.tell
         self._start_id, self._start_tasks = outfit.start_id, outfit.start_tasks
         self._only_requests, self._keeps_status_note = outfit.only_requests, outfit.status_note
-        self._grace_s, self._renewal = outfit.grace_s, outfit.renewal
+        self._grace_s, self._renewal, self._eve = outfit.grace_s, outfit.renewal, outfit.eve
         self._hurried: asyncio.Task[None] | None = None
         self._events: deque[EngineEvent] = deque()
         parts.dispatcher.turns.files_changed = self._names_changed_file
@@ -219,7 +219,7 @@ class Scheduler:
         """When runs that wait for a time are to be looked at again."""
         waiting = [run for run in self.dispatcher.timed() if run.state is RunState.WAITING]
         retries = [run.not_before for run in waiting if run.not_before is not None and run.not_before > now]
-        retries += [run.fire_time for run in self.dispatcher.early(now)]
+        retries += [run.fire_time - self._eve for run in self.dispatcher.early(now)]
         return retries + [run.claimed_at + LONGEST_SETTLING for run in waiting if run.waiting_for == "edit"]
 
     async def _try_tick(self) -> bool:

@@ -108,14 +108,14 @@ class Turns:
         for run in active.unjudged():
             if is_going(run) or not self.serves(run):
                 active.fresh.pop(run.id)
-            elif not is_early(run, now):  # nothing is decided before its time has come
+            elif not self._is_early(run, now):  # nothing is decided before its time has come
                 await self._outcomes.alone(run, self._judge_one(run, settings, now), now)
                 active.fresh.pop(run.id, None)
                 judged.add(run.id)
         return judged
 
     async def _judge_one(self, run: Run, settings: Settings, now: datetime) -> None:
-        if has_come(run, now):
+        if has_come(run, now + self._life.eve):
             await self._meet_others(run, now)
         if run.id in self._life.active:
             await self._give_up_if_pointless(self._life.active[run.id], settings, now)
@@ -134,7 +134,9 @@ class Turns:
         active = self._life.active
         for task in list(active.crowded):
             ours = [
-                run for run in active.of_task(task) if (is_going(run) or self.serves(run)) and not is_early(run, now)
+                run
+                for run in active.of_task(task)
+                if (is_going(run) or self.serves(run)) and not self._is_early(run, now)
             ]
             for candidate in superseded(await self._candidates(ours, now)):
                 await self._outcomes.alone(candidate.run, self._give_way(candidate.run, now), now)
@@ -152,7 +154,10 @@ class Turns:
 
     def _waiting(self, now: datetime) -> Iterator[Run]:
         """Those that wait for their turn, the first one first."""
-        return (run for run in self._life.active.in_line() if self.serves(run) and not is_early(run, now))
+        return (run for run in self._life.active.in_line() if self.serves(run) and not self._is_early(run, now))
+
+    def _is_early(self, run: Run, now: datetime) -> bool:
+        return is_early(run, now + self._life.eve)
 
     async def _have_wait(self, new: set[str]) -> None:
         """Whoever is new and too far behind to be looked at waits for a slot."""
@@ -228,12 +233,13 @@ class Turns:
             await self._outcomes.end_unstarted(run, Outcome.SKIPPED, too_dear, now)
             return
         number = run.attempts + 1
-        await self._life.store.begin_attempt(run.id, number, now)
+        begins = run.fire_time if now < run.fire_time <= now + self._life.eve else now
+        await self._life.store.begin_attempt(run.id, number, begins)
         self._life.active[run.id] = run = replace(
             run,
             state=RunState.STARTING,
             attempts=number,
-            started_at=run.started_at or now,
+            started_at=run.started_at or begins,
             not_before=None,
             waiting_for="",
         )

@@ -11,6 +11,8 @@ from vault_scheduler.task import Overlap
 
 LEAD = timedelta(milliseconds=100)
 """So long before its fire time a run may be claimed."""
+EVE = timedelta(milliseconds=3)
+"""So long before its fire time such a run is judged and made durable as `starting`; its process waits for the time."""
 _MOVED = LEAD + timedelta(seconds=1)
 
 
