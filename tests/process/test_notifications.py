@@ -71,7 +71,7 @@ def each_kind_arrives(world: World, to: Receivers) -> None:
     assert failure["title"] == "❌ backup failed"
     assert "No such file" in failure["message"]
     assert failure["type"] == "failure"
-    assert recovery["title"].startswith("✅ backup works again, after once since ")
+    assert recovery["title"].startswith("✅ backup works again; it failed once since ")
     assert success["title"] == "✅ backup"
     assert "saved with [masked]" in success["message"]
     assert "obsidian://open?vault=vault&file=00_system%2Ftasks%2Fbackup" in success["message"]

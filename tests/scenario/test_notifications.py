@@ -99,7 +99,7 @@ def test_the_first_success_after_a_told_failure_is_told(backup: World) -> None:
         run(backup, result)
     assert titles(backup) == [
         "❌ backup failed",
-        "✅ backup works again, after 2 times since 2026-11-22 06:00",
+        "✅ backup works again; it failed 2 times since 2026-11-22 06:00",
         "❌ backup failed",
     ]
 
@@ -115,7 +115,7 @@ def test_what_is_acknowledged_is_silent_until_it_ends(backup: World) -> None:
     run(backup)
     run(backup, failed())
     assert titles(backup)[1:] == [
-        "✅ backup works again, after 2 times since 2026-11-22 06:00",
+        "✅ backup works again; it failed 2 times since 2026-11-22 06:00",
         "❌ backup failed",
     ]
 
@@ -141,7 +141,7 @@ def test_an_incident_survives_a_restart_and_a_rename(backup: World) -> None:
     backup.advance(60)
     run(backup, failed(), "saving")
     run(backup, SUCCESS, "saving")
-    assert titles(backup) == ["❌ backup failed", "✅ saving works again, after 2 times since 2026-11-22 06:00"]
+    assert titles(backup) == ["❌ backup failed", "✅ saving works again; it failed 2 times since 2026-11-22 06:00"]
 
 
 # kinds

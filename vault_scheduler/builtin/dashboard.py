@@ -183,8 +183,8 @@ def figures(seen: Sequence[Seen], today: date, rules: Rules) -> list[str]:
     notes = sum(bool(note.tasks) for note in seen)
     going = sum(_is_going(note, rules) for note in seen)
     said = [f"{count(len(tasks), 'open task')} in {count(notes, 'note')}" if tasks else "no open tasks"]
-    said += [f"**{late} overdue**"] * bool(late)
-    said += [f"{soon} due within {count(rules.due_days, 'day')}"] * bool(soon)
+    said += [f"**{late:,} overdue**"] * bool(late)
+    said += [f"{soon:,} due within {count(rules.due_days, 'day')}"] * bool(soon)
     return [*said, *[count(going, "project")] * bool(going)]
 
 

@@ -47,7 +47,7 @@ def _title(run: Run, telling: Telling, zone: ZoneInfo) -> str:
         case Topic.SUCCESS:
             return f"✅ {name}"
         case Topic.RECOVERY:
-            return f"✅ {name} works again, after {_times(telling, zone)}"
+            return f"✅ {name} works again; it failed {_times(telling, zone)}"
         case Topic.BLOCKED if run.result is not None and run.result.question:
             return f"❓ {name} asks again" if telling.again else f"❓ {name} asks"
         case Topic.BLOCKED:
