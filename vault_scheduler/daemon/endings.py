@@ -49,7 +49,13 @@ class Endings:
         if self._survey.knows_notes:
             self._to_recall.clear()
             await self._forget_written()
-        return touched
+        return touched | self._stay_paused()
+
+    def _stay_paused(self) -> set[str]:
+        """An edit that was typed before the pause and counts only now does not know of it: it stays paused."""
+        tracked = [found for task in self._unwritten if (found := self._roster.get(task)) is not None]
+        paused = [self._survey.notes.pause(each.task) for each in tracked if each.task.status is Status.ACTIVE]
+        return set().union(*paused)
 
     async def rename(self, old: str, new: str) -> None:
         """A task goes on under another id: it is paused under that one, whatever its note says yet."""
