@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from vault_scheduler.commands.styled import ROOM, Style, cut, harmless, joined, piece, styled, width_of, wrapped
+from vault_scheduler.commands.styled import ROOM, Style, cut, harmless, joined, piece, styled, wrapped
+from vault_scheduler.text.width import width_of
 
 GAP = "  "
 BELOW = 4

@@ -13,12 +13,13 @@ from vault_scheduler.commands.columns import facts, plural, table
 from vault_scheduler.commands.forecast import Prospect, Source
 from vault_scheduler.commands.outlook_words import change_lines
 from vault_scheduler.commands.schedule_words import cron_words, schedule_text
-from vault_scheduler.commands.styled import Style, cut, joined, of_outcome, styled, width_of
+from vault_scheduler.commands.styled import Style, cut, joined, of_outcome, styled
 from vault_scheduler.parsing.values import spelled
 from vault_scheduler.run import Outcome
 from vault_scheduler.settings import resolve
 from vault_scheduler.task import Task
 from vault_scheduler.telling.summary import duration_words
+from vault_scheduler.text.width import width_of
 from vault_scheduler.triggers.schedule import CronTrigger, IntervalTrigger
 
 if TYPE_CHECKING:

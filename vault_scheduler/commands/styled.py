@@ -5,11 +5,11 @@ Pages describe lines and columns once, in these; `screen` alone knows colours.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 
 from vault_scheduler.text.harmless import clean, plain_line
+from vault_scheduler.text.width import columns_of, width_of
 
 
 class Style(StrEnum):
@@ -112,19 +112,6 @@ ROOM = 28
 # --- columns of a terminal ---------------------------------------------------------------------------------
 
 
-def width_of(text: str) -> int:
-    """Columns that a text takes in a terminal."""
-    if text.isascii():
-        return len(text)
-    return sum(map(_columns, text))
-
-
-def _columns(char: str) -> int:
-    if unicodedata.east_asian_width(char) in "WF":
-        return 2
-    return 0 if unicodedata.category(char) in ("Mn", "Me", "Cf") else 1
-
-
 def cut(text: str, width: int) -> str:
     """The text in at most so many columns, with an ellipsis where something is left out."""
     if width_of(text) <= width:
@@ -138,7 +125,7 @@ def _fitting(text: str, start: int, width: int) -> int:
     """How far the text can be shown from `start` on in so many columns."""
     taken = 0
     for end in range(start, len(text)):
-        taken += _columns(text[end])
+        taken += columns_of(text[end])
         if taken > width:
             return end
     return len(text)

@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from unicodedata import east_asian_width
 from zoneinfo import ZoneInfo
 
 from vault_scheduler.notes.note import Document
@@ -14,6 +13,7 @@ from vault_scheduler.run import Outcome, Run
 from vault_scheduler.task import Problem
 from vault_scheduler.telling.summary import SIGNS, facts_of, link_to, problem_line
 from vault_scheduler.text.harmless import message_line, one_line
+from vault_scheduler.text.width import width_of
 
 WRITTEN_AFTER = timedelta(hours=1)
 """It is written at least this often (rule 6)."""
@@ -233,7 +233,7 @@ def _chart(facts: StatusFacts) -> list[str]:
     lines: list[str] = []
     if facts.bars:
         rows = _rows(facts.bars)
-        lines += ["```mermaid", *_head(max(map(_columns, [*rows, _FRAME]))), *_frame(facts)]
+        lines += ["```mermaid", *_head(max(map(width_of, [*rows, _FRAME]))), *_frame(facts)]
         for name, bars in rows.items():
             lines += [f"    section {name}", *(f"    {_bar(bar, facts.zone)}" for bar in bars)]
         lines.append("```")
@@ -276,10 +276,6 @@ def _label(path: str, folders: int = 0) -> str:
     """The note's name in characters that mean nothing in a diagram, at most as wide as a phone has room for."""
     name = " ".join(path.removesuffix(".md").rsplit("/", folders + 1)[-folders - 1 :])
     label = " ".join(_NOT_IN_LABELS.sub(" ", name).split()) or "task"
-    while _columns(label) > _LABEL:
+    while width_of(label) > _LABEL:
         label = f"{label.rstrip('…')[:-1].rstrip()}…"
     return f"({label})" if _STATEMENTS.match(label) else label
-
-
-def _columns(text: str) -> int:
-    return sum(2 if east_asian_width(character) in "WF" else 1 for character in text)
