@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.process.full_vault import fill
-from vault_scheduler.commands.styled import width_of
+from vault_scheduler.text.width import width_of
 
 SEQUENCE = re.compile(r"\x1b\[[0-9]*m")
 RED = "\x1b[31m"

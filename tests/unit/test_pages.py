@@ -11,10 +11,11 @@ from vault_scheduler.commands.columns import plural, table
 from vault_scheduler.commands.creation import Draft
 from vault_scheduler.commands.done_lines import ran_line, refused_line
 from vault_scheduler.commands.moments import iso, length, long_local, read_moment, read_until, relative
-from vault_scheduler.commands.styled import cut, width_of
+from vault_scheduler.commands.styled import cut
 from vault_scheduler.errors import BadValue
 from vault_scheduler.notes.note import Document
 from vault_scheduler.run import Outcome
+from vault_scheduler.text.width import width_of
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOW = datetime(2026, 11, 22, 6, 0, tzinfo=UTC)

@@ -23,12 +23,12 @@ from vault_scheduler.commands.styled import (
     marks_of,
     piece,
     styled,
-    width_of,
     wrapped,
 )
 from vault_scheduler.planning.planner import State
 from vault_scheduler.run import Outcome
 from vault_scheduler.task import Problem, Severity
+from vault_scheduler.text.width import width_of
 
 SEQUENCE = re.compile(r"\x1b\[[0-9]*m")
 WORDS = st.text(st.sampled_from("ab é日本✅ "), max_size=60)
