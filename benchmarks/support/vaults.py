@@ -32,5 +32,7 @@ def daily(number: int) -> str:
 
 
 def never(number: int) -> str:
-    """A task that is not due before the next leap day."""
-    return f'---\ntype: command\ncron: "{number % 60} {number // 60 % 24} 29 2 *"\ncommand: "true"\n---\n'
+    """A task that is not due before the next leap day, as its note says: nothing is to be written into it."""
+    minute, hour = number % 60, number // 60 % 24
+    when = f'cron: "{minute} {hour} 29 2 *"\nnext_run: 2028-02-29T{hour:02d}:{minute:02d}:00'
+    return f'---\ntype: command\n{when}\ncommand: "true"\nenv: [NUMBER={number}]\n---\n'
