@@ -133,3 +133,23 @@ def test_secrets_that_others_can_read_are_pointed_out(shell: Shell, tmp_path: Pa
     (config / "env").write_text("TOKEN=x\n")
     (config / "env").chmod(0o644)
     assert "chmod 600" in findings(shell)["config"][0]["text"]
+
+
+def test_notifiers_and_folders_that_cannot_work_are_found(shell: Shell) -> None:
+    """Without a message being sent; the address is not told, for there may be a token in it."""
+    config = shell.folder / "config" / "vault-sched"
+    config.mkdir(parents=True)
+    lines = ['path = "/nonexistent/bin"', "[notify]", 'phone = "nonsense://hunter2-hunter2"', 'desk = ["no-such-bell"]']
+    (config / "config.toml").write_text("\n".join([*lines, ""]))
+    found = findings(shell)
+    told = [finding["text"] for finding in found["notify"]]
+    assert [text.partition(" tells nobody: ")[0] for text in told] == ["phone", "desk"]
+    assert told[1].endswith("there is no program no-such-bell")
+    assert "hunter2" not in json.dumps(found)
+    assert grades(found["path"]) == ["fault"]
+
+
+def test_warnings_are_counted_where_nothing_is_broken(shell: Shell) -> None:
+    """What `check` warns of keeps no task from running."""
+    shell.write("a", '---\ntype: command\ncommand: "true"\ncron: "0 1 * * *"\ntimout: 5m\n---\n')
+    assert findings(shell)["tasks"][0]["text"] == "1 task, no problem; 1 warning, which `vault-sched check` names"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from vault_scheduler import __version__
 from vault_scheduler.commands.catalogue import Catalogue
 from vault_scheduler.commands.health import Finding, fault, fine, note, size_words, warning
+from vault_scheduler.commands.notifying import notifier_findings
 from vault_scheduler.machine.place import Place
 from vault_scheduler.platform.limits import files_problem
 from vault_scheduler.platform.lock import Holder, holder
@@ -34,6 +35,7 @@ def machine_findings(place: Place, catalogue: Catalogue) -> Iterator[Finding]:
     yield from _disk(place)
     yield from _service(place)
     yield from _programs(place, catalogue)
+    yield from notifier_findings(place.machine)
     if crowded := files_problem():
         yield fault("files", crowded, "")
 
@@ -94,6 +96,9 @@ def _service(place: Place) -> Iterator[Finding]:
 
 def _programs(place: Place, catalogue: Catalogue) -> Iterator[Finding]:
     """Interpreters and programs by their bare name that the PATH of runs does not have."""
+    if shutil.which("env", path=place.machine.path) is None:
+        cure = "Correct `path` in config.toml: runs find their programs in its folders"
+        yield fault("path", f"none of the usual programs is in the folders of {place.machine.path}", cure)
     python = place.machine.python
     if python and shutil.which(Path(python).expanduser(), path=place.machine.path) is None:
         cure = "Correct `python` in config.toml: python tasks run with it"

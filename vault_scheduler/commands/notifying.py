@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+from collections.abc import Iterator
 from zoneinfo import ZoneInfo
 
 from vault_scheduler.commands.health import Finding, fault, fine, note
 from vault_scheduler.machine.config import Machine
 from vault_scheduler.notifiers.base import Parcel
+from vault_scheduler.notifiers.discretion import discreet
 from vault_scheduler.notifiers.postman import ProcessPostman
+from vault_scheduler.notifiers.worker import misunderstood
 from vault_scheduler.telling.messages import trial_message
 
 ABOUT = "notify"
 CURE = "Correct it in config.toml, below [notify]; docs/notifications.md has recipes"
+
+
+def notifier_findings(machine: Machine) -> Iterator[Finding]:
+    """Notifiers that cannot work as they are written; nothing is sent."""
+    for name, address in machine.notify.items():
+        if isinstance(address, str):
+            why = discreet(misunderstood(address), address)
+        else:
+            why = "" if shutil.which(address[0], path=machine.path) else f"there is no program {address[0]}"
+        if why:
+            yield fault(ABOUT, f"{name} tells nobody: {why}", CURE)
 
 
 async def try_notifiers(machine: Machine, timezone: str) -> list[Finding]:

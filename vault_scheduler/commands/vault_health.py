@@ -11,6 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from vault_scheduler.commands.catalogue import Catalogue
+from vault_scheduler.commands.columns import plural
 from vault_scheduler.commands.health import Finding, fault, fine, note, warning
 from vault_scheduler.errors import BadValue, VaultSchedError
 from vault_scheduler.machine.place import Place
@@ -110,7 +111,9 @@ def _tasks(place: Place, catalogue: Catalogue) -> Iterator[Finding]:
         what = "1 problem" if len(errors) == 1 else f"{len(errors)} problems"
         yield fault("tasks", f"{count} tasks, {what}: what is wrong does not run", "`vault-sched check` names them")
     else:
-        yield fine("tasks", "1 task, no problem" if count == 1 else f"{count} tasks, no problem")
+        warned = len(catalogue.problems)
+        and_more = f"; {plural(warned, 'warning')}, which `vault-sched check` names" if warned else ""
+        yield fine("tasks", f"{plural(count, 'task')}, no problem{and_more}")
     copies = [path for path in place.vault.tasks_folder.rglob("*.md") if is_conflict_copy(path.name)]
     if copies:
         named = ", ".join(path.name for path in copies[:3])

@@ -1,5 +1,5 @@
 """The process that sends one message or ping: `python -P -m vault_scheduler.notifiers.worker`, a JSON object on
-standard input, one on standard output. Apprise is imported here only: it costs 0.2 s, and a receiver may hang.
+standard input, one on standard output. Apprise is imported in this module only: it costs 0.2 s.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ import json
 import logging
 import subprocess
 import sys
+import warnings
 from typing import Any
 
 LIMIT_S = 25.0
@@ -32,16 +33,23 @@ def _send(asked: dict[str, Any]) -> str:
     return _by_command(asked)
 
 
+def misunderstood(address: str) -> str:
+    """Why Apprise can do nothing with an address, as Apprise says it; "" if it can. Nothing is sent."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of modules that Apprise's plugins use
+        import apprise
+
+        said = _heard()
+        return "" if apprise.Apprise().add(address) else said.last or "Apprise does not understand the address"
+
+
 def _by_apprise(asked: dict[str, Any]) -> str:
     import apprise
 
-    said = _Said()
-    logger = logging.getLogger("apprise")
-    logger.addHandler(said)
-    logger.propagate = False
-    notifier = apprise.Apprise()
-    if not notifier.add(asked["address"]):
-        return said.last or "Apprise does not understand the address"
+    if why := misunderstood(asked["address"]):
+        return why
+    said, notifier = _heard(), apprise.Apprise()
+    notifier.add(asked["address"])
     sent = notifier.notify(
         title=asked["title"],
         body=asked["body"],
@@ -59,6 +67,14 @@ class _Said(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if record.levelno >= logging.WARNING:
             self.last = record.getMessage()
+
+
+def _heard() -> _Said:
+    said = _Said()
+    logger = logging.getLogger("apprise")
+    logger.handlers = [said]
+    logger.propagate = False
+    return said
 
 
 def _by_command(asked: dict[str, Any]) -> str:
