@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.process.conftest import PATIENCE_S
+from tests.process.conftest import PATIENCE_S, wait_until
 from vault_scheduler.commands import carrying
 from vault_scheduler.commands.carrying import Imported
 from vault_scheduler.errors import LedgerTooNew, Refused
@@ -57,6 +57,7 @@ def _export(world: World) -> Export:
     world.start()
     try:
         assert world.sched("run", "a", "--wait").returncode == 0
+        wait_until(lambda: _history(world)[0]["delivered"], "the run stands in its note")
         target = world.folder / "carried.zip"
         done = world.sched("state", "export", str(target))
         assert done.returncode == 0, done.stderr
@@ -68,9 +69,14 @@ def _export(world: World) -> Export:
         slim = world.folder / "slim.zip"
         assert "0 files" in world.sched("state", "export", str(slim), "--without-outputs").stdout
         assert not [path for path in world.state.iterdir() if path.name.startswith(".export")]
-        return Export(data=target.read_bytes(), history=json.loads(world.sched("history", "--json").stdout))
+        return Export(data=target.read_bytes(), history=_history(world))
     finally:
         world.stop()
+
+
+def _history(world: World) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = json.loads(world.sched("history", "--json").stdout)
+    return found
 
 
 @pytest.fixture
@@ -105,12 +111,12 @@ def test_history_outputs_and_notes_go_along_and_nothing_is_caught_up(
     assert done.returncode == 0, done.stderr
     assert "1 run, spend, last good notes, 1 file of outputs" in done.stdout
     assert "tasks are taken as they stand here now" in done.stdout
-    assert json.loads(world.sched("history", "--json").stdout) == export.history
+    assert _history(world) == export.history
     assert "hello from a" in world.sched("logs", str(export.history[0]["run"])).stdout
     assert rows(world, "notes.db", "SELECT task FROM kept")
     assert rows(world, "ledger.db", "SELECT min(watermark) FROM tasks")[0][0] >= started - 1
     assert world.start("--once").wait(PATIENCE_S) == 0
-    assert json.loads(world.sched("history", "--json").stdout) == export.history
+    assert _history(world) == export.history
 
 
 def test_approvals_come_along_only_if_asked_for(world: World, carried: Path) -> None:

@@ -73,7 +73,7 @@ def a_person_waits(world: World) -> None:
     told = [alone, world.sched("run", "asked", "--wait"), world.sched("run", "asked", "--wait")]
     for answer in told:
         assert answer.returncode == 1
-        assert re.fullmatch(r"⏭ asked: skipped · gate said no · r-\S+\n", answer.stdout), answer
+        assert re.fullmatch(r"⏭  asked: skipped · gate said no · r-\S+\n", answer.stdout), answer
     assert len({answer.stdout for answer in told}) == 3
     assert not (world.outside / "made").exists()
     assert "has not run yet" in world.sched("logs", "asked").stderr
