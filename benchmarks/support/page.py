@@ -64,7 +64,7 @@ def _row(figure: Figure) -> str:
     floor = f"{number(figure.floor)} {figure.unit}" if figure.floor is not None else ""
     ratio = number(figure.ratio) if figure.ratio is not None else ""
     peer = f"{figure.peer_is}: {number(figure.peer)} {figure.unit}" if figure.peer is not None else ""
-    value = f"**{number(figure.value)} {figure.unit}**{missed}"
+    value = f"**{number(figure.value)} {figure.unit}".rstrip() + f"**{missed}"
     return f"| {figure.name} | {target} | {value} | {floor} | {ratio} | {peer} |"
 
 
