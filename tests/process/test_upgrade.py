@@ -126,11 +126,12 @@ def test_upgrade_waits_for_what_runs_and_loses_no_fire_time(installed: Installed
     answer = api.Held([api.text("The session was left alone.")])
     with api.LoopbackApi(answer) as server:
         helper.log_in(installed, server.url)
-        installed.note("session", helper.CLAUDE, "Take your time.\n")
         installed.note("long", f"type: command\ncommand: {json.dumps(waits_for(released))}\nrun_now: true\n{NEVER}")
         installed.note("other", f"type: command\ncommand: sleep 4742\nrun_now: true\n{NEVER}")
         installed.note("due", f"type: command\ncommand: echo ran >> {installed.outside}/due\n{NEVER}")
         installed.note("often", "type: command\nevery: 2s\ncommand: 'true'")
+        # Last: what is first seen while a session without shell is alive would be held.
+        installed.note("session", helper.CLAUDE, "Take your time.\n")
         daemon = installed.start()
         installed.ended("often")
         installed.until(lambda: is_running(installed, "long") and is_running(installed, "other"), "they run")
