@@ -79,7 +79,7 @@ dist: $(STAMP)
 smoke: $(STAMP)
 	$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder tests/unit tests/process/test_daemon.py
 
-# The tests once more, against the built wheel in an environment that has never seen this tree.
+# What an installation can break, against the built wheel in an environment that has never seen this tree.
 wheel-test: dist
 	rm -rf .wheel-venv
 	$(PYTHON) -m venv .wheel-venv

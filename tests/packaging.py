@@ -59,6 +59,9 @@ def faults_of_wheel(files: dict[str, bytes]) -> Iterator[str]:
     there = {name for name in files if not name.startswith(f"{INFO}/")}
     if there != wanted:
         yield f"the wheel lacks or has too much: {sorted(there ^ wanted)}"
+    for name in sorted(there & wanted):
+        if files[name] != (ROOT / name).read_bytes():
+            yield f"the wheel has another {name} than the tree"
     told = message_from_bytes(files[f"{INFO}/METADATA"])
     expected = {
         "Name": "vault-sched",
