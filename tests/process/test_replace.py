@@ -282,6 +282,47 @@ def test_a_file_from_another_time_is_not_being_written(note: Path, ahead: int) -
     assert len(calls) == 1
 
 
+@pytest.mark.usefixtures("way")
+def test_our_own_write_of_a_moment_ago_is_not_somebody_saving(note: Path) -> None:
+    """What stands there is what we left, so the next change is laid over it with the first try."""
+    seen: list[bytes] = []
+
+    def change(data: bytes) -> bytes:
+        seen.append(data)
+        return data + b"ours\n"
+
+    last = replace_file(note, insert(b"run\n"), limit=LIMIT)
+    for _ in range(5):
+        last = replace_file(note, change, limit=LIMIT, last=last)
+    assert [data.count(b"ours\n") for data in seen] == [0, 1, 2, 3, 4]
+
+
+def save_in_place(note: Path, text: bytes, moment_ns: int) -> None:
+    """Write as somebody who saves within the same step of the file system's clock as the moment."""
+    note.write_bytes(text)
+    os.utime(note, ns=(moment_ns, moment_ns))
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("saved", ["other text, same mtime", "same text, another mtime"])
+def test_a_save_right_after_our_own_write_is_somebody_saving(note: Path, saved: str) -> None:
+    """Neither an mtime like ours nor a text like ours is proof, so it is looked at again after a pause."""
+    seen: list[bytes] = []
+
+    def change(data: bytes) -> bytes:
+        seen.append(data)
+        return data + b"ours\n"
+
+    last = replace_file(note, insert(b"run\n"), limit=LIMIT)
+    ours = note.read_bytes()
+    if saved == "same text, another mtime":
+        save_in_place(note, ours, last.written_ns - 1)
+    else:
+        save_in_place(note, ours.replace(b"body", b"bo--"), last.written_ns)
+    replace_file(note, change, limit=LIMIT, last=last)
+    assert len(seen) > 1
+
+
 def test_an_empty_file_that_stays_empty_is_written(note: Path) -> None:
     """Nobody comes to fill it."""
     note.write_bytes(b"")

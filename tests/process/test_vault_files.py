@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 import unicodedata
@@ -10,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from vault_scheduler.daemon.pen import Pen
 from vault_scheduler.errors import NoteRefused, NoteTooBig, NoteUnreadable, VaultNotFound
 from vault_scheduler.platform.late_writes import Settled
-from vault_scheduler.vault.vault import MAX_TASK_BYTES, Vault, find_vault
+from vault_scheduler.vault.vault import MAX_TASK_BYTES, Vault, Written, find_vault
 
 NOTE = b"---\ntype: command\n---\nbody\n"
 TASKS = "00_system/tasks"
@@ -311,6 +313,39 @@ def test_edits_and_says_what_it_did(vault: Vault) -> None:
         vault.edit(f"{TASKS}/a.md", refuse)
     with pytest.raises(FileNotFoundError):
         vault.edit(f"{TASKS}/none.md", refuse)
+
+
+class Onlooker:
+    """Somebody who has to be told of writes, and is not interested."""
+
+    def quiet_s(self, path: str) -> float:
+        """Nobody is here."""
+        return 3600.0
+
+    def wrote(self, written: Written) -> None:
+        """Seen."""
+
+    def report(self, path: str, message: str, fix: str) -> None:
+        """Nothing is expected to go wrong."""
+        raise AssertionError(message)
+
+
+def test_the_daemon_does_not_wait_for_its_own_write(vault: Vault) -> None:
+    """Writes of one file in quick succession, as those of the daily log are, take one try each."""
+    log = put(vault, "00_system/logs/a.md")
+    os.utime(log, (0, 0))
+    pen, seen = Pen(vault, Onlooker()), list[bytes]()
+
+    def change(data: bytes) -> bytes:
+        seen.append(data)
+        return data + b"x"
+
+    async def write() -> None:
+        for _ in range(5):
+            await pen.edit("00_system/logs/a.md", change, 0.0)
+
+    asyncio.run(write())
+    assert seen == [NOTE + b"x" * number for number in range(5)]
 
 
 def test_settles_edits_in_terms_of_the_vault(vault: Vault) -> None:

@@ -55,7 +55,11 @@ class Pen:
 
     async def edit(self, path: str, change: Callable[[bytes], bytes], monotonic: float) -> Written:
         """Lay `change` over the note. Raises what `Vault.edit` raises."""
-        return self._done(await asyncio.to_thread(self._vault.edit, path, change), monotonic)
+        return self._done(await asyncio.to_thread(self._vault.edit, path, change, self._last_of(path)), monotonic)
+
+    def _last_of(self, path: str) -> Written | None:
+        """Our last write of the note, if it has not settled: of an older one nobody needs to know that it was ours."""
+        return next((written for _, written in reversed(self._unsettled) if written.path == path), None)
 
     async def edit_or_create(
         self, path: str, change: Callable[[bytes], bytes], monotonic: float, new: bytes = b""

@@ -111,14 +111,15 @@ def _read_open(fd: int, path: Path, limit: int) -> Content:
     return Content(data=bytes(data), stat=found)
 
 
-def replace_file(path: Path, change: Change, *, limit: int) -> Replaced:
+def replace_file(path: Path, change: Change, *, limit: int, last: Replaced | None = None) -> Replaced:
     """Lay `change(bytes)` over the file, only ever over bytes that `change` has seen.
 
     `change` may be called several times and must be re-appliable (set a key, insert a run). What it raises passes
-    through and leaves neither a change nor a temp file. Raises FileNotFoundError if there is no file,
-    NoteUnreadable, or NoteChanged if others kept writing; then their bytes are in place.
+    through and leaves neither a change nor a temp file. `last` is our own last write of the file: one that is still
+    as that left it is nobody's half-written text, however short ago it was. Raises FileNotFoundError if there is no
+    file, NoteUnreadable, or NoteChanged if others kept writing; then their bytes are in place.
     """
-    return _Replacement(Path(os.path.realpath(path)), change, limit).run()
+    return _Replacement(Path(os.path.realpath(path)), change, limit, last).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +133,11 @@ class _Owed:
 class _Replacement:
     """The tries of one replacement."""
 
-    def __init__(self, target: Path, change: Change, limit: int) -> None:
+    def __init__(self, target: Path, change: Change, limit: int, last: Replaced | None) -> None:
         self._target = target
         self._change = change
         self._limit = limit
+        self._last = last
         self._owed: list[_Owed] = []
 
     def run(self) -> Replaced:
@@ -183,7 +185,7 @@ class _Replacement:
         temp = write_temp(self._target, new, content.data, content.stat)
         written_ns = temp.stat().st_mtime_ns
         try:
-            if not even_if_busy and _is_busy(content, temp):
+            if not even_if_busy and _is_busy(content, temp) and not _is_left_by(self._last, content):
                 raise Overtaken
             self._expect(content.data)  # nearly every collision is seen here, before anything moved
             displaced = self._swap(temp, content.data, new)
@@ -271,6 +273,14 @@ def _is_busy(content: Content, temp: Path) -> bool:
     Not by its mtime, which is always later than that of the file, also where another machine's clock was ahead.
     """
     return 0 <= temp.stat().st_ctime_ns - content.stat.st_mtime_ns < BUSY_S * 1e9
+
+
+def _is_left_by(last: Replaced | None, content: Content) -> bool:
+    """Whether the file is as our own write left it.
+
+    The bytes are compared too: a clock of 4 ms a step gives a write right after ours the same mtime.
+    """
+    return last is not None and content.stat.st_mtime_ns == last.written_ns and digest(content.data) == last.after_hash
 
 
 def _holds(temp: Path, data: bytes) -> bool:

@@ -160,16 +160,18 @@ class Vault:
             return None
         return Stamp(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
 
-    def edit(self, rel: str, change: Change) -> Written:
+    def edit(self, rel: str, change: Change, last: Written | None = None) -> Written:
         """Lay `change` over the note as it is now; other people's edits are never lost.
 
         `change` may be called more than once and must be re-appliable. What it raises (NoteRefused) passes through
-        and nothing is written. Raises FileNotFoundError if the note is gone for certain, NoteUnreadable (also if the
+        and nothing is written. `last`, our own last edit of the note, spares waiting for it as for somebody who is
+        in the middle of a save. Raises FileNotFoundError if the note is gone for certain, NoteUnreadable (also if the
         vault is away), NoteChanged if somebody kept writing, OSError for a full disk; none of them leaves a trace.
         """
         try:
             with _named(rel):
-                return _written(normal(rel), replace_file(self._inside(rel), change, limit=self._limit(rel)))
+                place, ours = self._inside(rel), last.replaced if last else None
+                return _written(normal(rel), replace_file(place, change, limit=self._limit(rel), last=ours))
         except FileNotFoundError:
             self._must_be_there(rel)
             raise
