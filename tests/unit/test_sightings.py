@@ -13,17 +13,17 @@ EDITED = b"---\ntype: command\nstatus: paused\n---\nbody\n"
 
 # Each case: reads as (seconds, bytes or None), whether the note was a task, and the answer to the last read.
 CASES = {
-    "two equal reads 250 ms apart": ([(10.0, TASK), (10.25, TASK)], True, Believed(TASK)),
+    "two equal reads 250 ms apart": ([(10.0, TASK), (10.25, TASK)], True, Believed(TASK, 10.0)),
     "two equal reads too close together": ([(10.0, TASK), (10.2, TASK)], True, LookAgain(10.25)),
     "a first read": ([(10.0, TASK)], False, LookAgain(10.25)),
     "reads that differ start anew": ([(10.0, TASK), (10.3, EDITED)], True, LookAgain(10.55)),
     "equal reads with another in between": ([(10.0, TASK), (10.1, EDITED), (10.3, TASK)], True, LookAgain(10.55)),
     "a former task that is empty waits 2 s": ([(10.0, b""), (10.3, b"")], True, LookAgain(12.0)),
-    "a former task that stays empty": ([(10.0, b""), (12.0, b"")], True, Believed(b"")),
+    "a former task that stays empty": ([(10.0, b""), (12.0, b"")], True, Believed(b"", 10.0)),
     "a former task cut inside its frontmatter": ([(10.0, TASK[:12]), (10.3, TASK[:12])], True, LookAgain(12.0)),
-    "a note that never was a task may be empty": ([(10.0, b""), (10.25, b"")], False, Believed(b"")),
-    "a save: empty, then full": ([(10.0, b""), (10.1, EDITED), (10.35, EDITED)], True, Believed(EDITED)),
-    "a note that is gone": ([(10.0, None), (10.25, None)], True, Believed(None)),
+    "a note that never was a task may be empty": ([(10.0, b""), (10.25, b"")], False, Believed(b"", 10.0)),
+    "a save: empty, then full": ([(10.0, b""), (10.1, EDITED), (10.35, EDITED)], True, Believed(EDITED, 10.1)),
+    "a note that is gone": ([(10.0, None), (10.25, None)], True, Believed(None, 10.0)),
     "gone and back, as git checkout does": ([(10.0, None), (10.1, TASK)], True, LookAgain(10.35)),
     "a clock that went back starts anew": ([(10.0, TASK), (9.0, TASK)], True, LookAgain(9.25)),
 }
@@ -42,7 +42,7 @@ def test_believes_only_reads_that_agree_for_long_enough(
 
 def test_believes_a_settled_note_at_once() -> None:
     """One read is enough for a note that nobody has touched for seconds."""
-    assert Sightings().see("a.md", TASK, 10.0, False, settled=True) == Believed(TASK)
+    assert Sightings().see("a.md", TASK, 10.0, False, settled=True) == Believed(TASK, 10.0)
 
 
 @pytest.mark.parametrize("data", [b"", b"no fence", None], ids=["empty", "fence-less", "gone"])

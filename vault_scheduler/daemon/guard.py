@@ -40,10 +40,14 @@ after this daemon started, a restricted run is known."""
 
 @dataclass(slots=True, kw_only=True)
 class Restricted:
-    """A run without shell, while it is alive and for a while after. Times in UTC."""
+    """A run without shell, while it is alive and for a while after. Times in UTC.
+
+    `began`: the awake second before which it did not exist; None for one of a former daemon.
+    """
 
     rights: Rights
     started_at: datetime
+    began: float | None = None
     ended_at: datetime | None = None
     forget_at: datetime | None = None
 
@@ -100,11 +104,19 @@ class Guard:
 
     # pins
 
-    def judge(self, task: Task, source: str, seen_at: datetime, written_at: datetime | None = None) -> str:
+    def judge(
+        self,
+        task: Task,
+        source: str,
+        seen_at: datetime,
+        written_at: datetime | None = None,
+        read_at: float = float("inf"),
+    ) -> str:
         """Why this definition is held; "" if it may run.
 
-        `seen_at`: when its note was seen to have changed; `written_at`: its mtime, which may be long before where
-        nothing tells of changes and the note is found by a sweep.
+        `seen_at`: when what its note says was first read, and `read_at` the same in awake seconds: a run that began
+        later did not write it. `written_at`: its mtime, which may be long before where nothing tells of changes and
+        the note is found by a sweep, and which an MCP server may have made up.
         """
         paths = named_files(task, self._vault)
         self._files[task.id] = ({path: self._stamp(path) for path in paths}, task.definition)
@@ -122,7 +134,7 @@ class Guard:
             pinned=pin.hash if pin else None,
             old=self._rebuild(json.loads(pin.source), task.path) if is_changed and pin and pin.source else None,
             held=hold.hash if hold else None,
-            restricting=self._restricting(seen_at) or self._restricting(written_at or seen_at),
+            restricting=self._restricting(seen_at, read_at) or self._restricting(written_at or seen_at, read_at),
             at=seen_at,
             pins_known=self._trust.pins_known() if self._stored is None else self._stored.pins_known,
         )
@@ -212,17 +224,20 @@ class Guard:
         if old in self._holds:
             self._holds[new] = self._holds.pop(old)
 
-    def run_started(self, run: Run, task: Task | None) -> None:
+    def run_started(self, run: Run, task: Task | None, began: float | None = None) -> None:
         """A run without shell is alive: what is written now may be its doing.
 
-        `task` None: it was found after a crash, and its note has not been read yet; the pin tells what it could do.
+        `began`: the awake second right before an attempt is started, None if that is not known. `task` None: it
+        was found after a crash, and its note has not been read yet; the pin tells what it could do.
         """
         if task is None:
             pin = self._trust.pin_of(run.task)
             task = self._rebuild(json.loads(pin.source), run.path) if pin and pin.source else None
         rights = rights_of(task) if task is not None else None
         if rights is not None and run.started_at is not None:
-            self._restricted[run.id] = Restricted(rights=rights, started_at=run.started_at)
+            former = self._restricted.get(run.id)
+            began = former.began if former is not None else began
+            self._restricted[run.id] = Restricted(rights=rights, started_at=run.started_at, began=began)
 
     def run_ended(self, run: Run, at: datetime) -> None:
         """It is over."""
@@ -243,10 +258,10 @@ class Guard:
                 if run.id in self._restricted:
                     self._restricted[run.id].forget_at = now + _REMEMBERED
 
-    def _restricting(self, seen_at: datetime) -> tuple[Rights, ...]:
-        """The rights of the runs that may have made a change of `seen_at`: not of those that began later."""
-        suspects = [run for run in self._restricted.values() if run.started_at <= seen_at + AFTERMATH]
-        return restricting([(run.rights, run.ended_at) for run in suspects], seen_at)
+    def _restricting(self, moment: datetime, read_at: float) -> tuple[Rights, ...]:
+        """The rights of the runs that may have made a change of this moment: not of those that began later."""
+        suspects = [run for run in self._restricted.values() if _was_there(run, moment, read_at)]
+        return restricting([(run.rights, run.ended_at) for run in suspects], moment)
 
     def _forget_old(self, now: datetime) -> None:
         self._restricted = {
@@ -309,6 +324,12 @@ class Guard:
 
     def _day(self, now: datetime) -> date:
         return now.astimezone(ZoneInfo(self._timezone())).date()
+
+
+def _was_there(run: Restricted, moment: datetime, read_at: float) -> bool:
+    """Whether a run had begun before a change. What came first is known where this daemon saw both, whatever the clock
+    says, which may have been set meanwhile."""
+    return run.started_at <= moment + AFTERMATH if run.began is None else run.began <= read_at
 
 
 def named_files(task: Task, vault: Vault) -> list[str]:

@@ -28,6 +28,7 @@ class Reading:
 
     data: bytes | None
     digest: str
+    since: float  # the awake second of the first read that gave these bytes
     is_new: bool  # nothing was believed of this path before
     is_ours: bool  # the daemon wrote it
     is_same: bool  # it is to be judged anew, though nobody changed it
@@ -138,7 +139,9 @@ class Readings:
         kept = self._kept(path, now) if first_look else None
         if kept is not None:
             self._digests[path] = kept.digest
-            return Reading(data=b"", digest=kept.digest, is_new=True, is_ours=False, is_same=False, kept=kept)
+            return Reading(
+                data=b"", digest=kept.digest, since=monotonic, is_new=True, is_ours=False, is_same=False, kept=kept
+            )
         try:
             found = self._vault.read_stamped(path)
         except Exception:  # one that nobody expected is tried again too
@@ -152,14 +155,16 @@ class Readings:
         is_unread = path not in self._digests and was_task
         if current == self._digests.get(path, "") and not is_unread:
             self._sightings.forget(path)
-            return self._take(path, data, current) if path in self._again else None
+            return self._take(path, data, current, monotonic) if path in self._again else None
+        since = monotonic
         if current != self._ours.get(path):
             settled = first_look and self.age_s(path, now) > STILL_S
             verdict = self._sightings.see(path, data, monotonic, was_task, settled=settled)
             if not isinstance(verdict, Believed):
                 self._look_at[path] = verdict.at
                 return None
-        return self._take(path, data, current)
+            since = verdict.since
+        return self._take(path, data, current, since)
 
     def _kept(self, path: str, now: datetime) -> Known | None:
         """What a former process read, if nobody has changed the file since."""
@@ -168,7 +173,7 @@ class Readings:
             return None
         return self._keeping.known(path, stamp)
 
-    def _take(self, path: str, data: bytes | None, current: str) -> Reading:
+    def _take(self, path: str, data: bytes | None, current: str, since: float) -> Reading:
         before = self._digests.get(path)
         is_ours = self._ours.pop(path, None) == current
         self._again.discard(path)
@@ -177,7 +182,8 @@ class Readings:
             self._stamps.pop(path, None)  # the next file of this name has an age of its own
         else:
             self._digests[path] = current
-        return Reading(data=data, digest=current, is_new=before is None, is_ours=is_ours, is_same=before == current)
+        is_new, is_same = before is None, before == current
+        return Reading(data=data, digest=current, since=since, is_new=is_new, is_ours=is_ours, is_same=is_same)
 
     def put_off(self, path: str) -> None:
         """The vault went away while the file was read: it is read when the vault is back."""

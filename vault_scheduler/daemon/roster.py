@@ -235,9 +235,10 @@ class Roster:
 
     def _judged(self, task: Task, source: str, now: datetime, monotonic: float) -> str:
         """Why the definition, as it is now, is held; "" if it may run."""
-        quiet_s = min(self._survey.quiet_s(task.path, monotonic), 1e9)
-        seen_at, written_at = now - timedelta(seconds=quiet_s), self._survey.modified_at(task.path)
-        return self._guard.judge(task, source, seen_at, written_at)
+        read_at = self._survey.notes.read_at(task.path)
+        read_at = monotonic if read_at is None else read_at
+        seen_at, written_at = now - timedelta(seconds=monotonic - read_at), self._survey.modified_at(task.path)
+        return self._guard.judge(task, source, seen_at, written_at, read_at)
 
     def _row_of(
         self,

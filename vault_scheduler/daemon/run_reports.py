@@ -62,6 +62,7 @@ class RunReports:
         if what == "started":
             self._changes.attempt_began(run, self._clock.monotonic())
         if is_going(run):
-            self._guard.run_started(run, tracked.task if tracked else None)
+            began = self._clock.monotonic() if what == "started" else None
+            self._guard.run_started(run, tracked.task if tracked else None, began)
             self._last_good.run_started(run, now)
         self._tell(what, run.task, "")

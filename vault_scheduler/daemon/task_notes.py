@@ -73,6 +73,11 @@ class TaskNotes:
         watched = self._watched.get(path)
         return watched.changed_at if watched else None
 
+    def read_at(self, path: str) -> float | None:
+        """The awake second at which what the note says was first read; None if it is not known."""
+        watched = self._watched.get(path)
+        return watched.read_at if watched else None
+
     def was_task(self, path: str) -> bool:
         """Whether the last thing known of the note was a task."""
         entry = self.registry.entry(path)
@@ -183,9 +188,11 @@ class TaskNotes:
         before = watched.changed_at if watched else None
         changed_at = self._readings.changed_at(path, reading, before, now, monotonic)
         if watched is None:
-            watched = self._watched[path] = Watched(changed_at=changed_at)
+            watched = self._watched[path] = Watched(changed_at=changed_at, read_at=reading.since)
             return watched, True
         watched.changed_at = changed_at
+        if reading.is_edit:
+            watched.read_at = reading.since
         return watched, reading.is_edit
 
     def _take_note(self, path: str, reading: Reading, data: bytes, now: datetime, monotonic: float, seen: Seen) -> None:

@@ -35,9 +35,14 @@ class Edit:
 
 @dataclass(slots=True, kw_only=True)
 class Watched:
-    """A file as last believed. `changed_at`: awake seconds of the last change that was not ours."""
+    """A file as last believed, in awake seconds.
+
+    `changed_at`: its last change that was not ours; before this daemon saw the file, by its mtime. `read_at`: when what
+    somebody else than us wrote into it was first read.
+    """
 
     changed_at: float
+    read_at: float
     edit: Edit | None = None  # it has not been left alone for long enough
     source: str = ""  # of the definition in force
     last_run: object = None  # as the note told it when it was first seen

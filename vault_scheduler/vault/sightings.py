@@ -14,9 +14,10 @@ EMPTY_AGREES_S = 2.0  # a former task that is empty or has no frontmatter is bel
 
 @dataclass(frozen=True, slots=True)
 class Believed:
-    """The note's bytes, or None: it is gone."""
+    """The note's bytes, or None: it is gone; `since` the first of the equal reads."""
 
     data: bytes | None
+    since: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class Sightings:
             seen = self._seen[path] = _Seen(data, now)
         if now - seen.since >= wait or (settled and wait == AGREE_S and data is not None):
             del self._seen[path]
-            return Believed(data)
+            return Believed(data, seen.since)
         return LookAgain(seen.since + wait)
 
     def forget(self, path: str) -> None:
