@@ -23,6 +23,12 @@ class VaultSchedError(Exception):
     retryable: bool = True  # False where trying again cannot help
 
 
+def why(error: Exception) -> str:
+    """What people are told of work that failed."""
+    expected = isinstance(error, VaultSchedError | OSError)
+    return str(error) if expected else f"internal error: {internal(error)}; please report it"
+
+
 class BadValue(VaultSchedError):
     """A value that a key cannot take: what is wrong (`message`) and what to write instead (`fix`)."""
 

@@ -370,11 +370,50 @@ def needs_exchange(folder: Path) -> None:
 def test_a_write_in_the_last_moment_is_put_back(note: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What came out of the exchange was not what was read: it returns to its place, then ours is laid over it."""
     needs_exchange(tmp_path)
+    kept: list[Replaced] = []
     with during_exchange(monkeypatch, lambda: note.write_bytes(NOTE + b"theirs\n")):
-        done = replace_file(note, insert(b"run\n"), limit=LIMIT)
-    finish(done)
+        done = replace_file(note, insert(b"run\n"), limit=LIMIT, kept=kept)
+    settle_all([done, *kept])
     assert note.read_bytes() == HEAD + b"run\nbody\ntheirs\n"
-    assert tidy_up(note) == []
+    assert beside(note) == set()
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_text_that_was_put_back_is_no_copy_when_the_note_went_on(
+    note: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is kept for some seconds; that our next write changed a line of it, and its writer another, loses nothing."""
+    needs_exchange(tmp_path)
+    kept: list[Replaced] = []
+    with during_exchange(monkeypatch, lambda: note.write_bytes(NOTE + b"theirs\n")):
+        done = replace_file(
+            note, lambda data: data.replace(b"type: command\n", b"last_run: 1\n"), limit=LIMIT, kept=kept
+        )
+    note.write_bytes(note.read_bytes().replace(b"theirs\n", b"theirs\nmore of it\n"))
+    assert len(beside(note)) == 2
+    settle_all([done, *kept])
+    assert note.read_bytes() == b"---\nlast_run: 1\n---\nbody\ntheirs\nmore of it\n"
+    assert beside(note) == set()
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_text_that_was_put_back_is_settled_also_if_we_gave_up(
+    note: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a replacement that failed has kept is handed over all the same."""
+    needs_exchange(tmp_path)
+    kept: list[Replaced] = []
+
+    def change(data: bytes) -> bytes:
+        if b"theirs" in data:
+            raise NoteRefused("no more")
+        return insert(b"run\n")(data)
+
+    with during_exchange(monkeypatch, lambda: note.write_bytes(NOTE + b"theirs\n")), pytest.raises(NoteRefused):
+        replace_file(note, change, limit=LIMIT, kept=kept)
+    assert kept
+    settle_all(kept)
+    assert note.read_bytes() == NOTE + b"theirs\n"
     assert beside(note) == set()
 
 
@@ -391,32 +430,32 @@ def test_two_writes_in_the_last_moment_are_both_kept(
     def second() -> None:
         note.write_bytes(note.read_bytes() + b"second\n")
 
+    kept: list[Replaced] = []
     with during_exchange(monkeypatch, first, second):
-        done = replace_file(note, insert(b"run\n"), limit=LIMIT)
-    finish(done)
+        done = replace_file(note, insert(b"run\n"), limit=LIMIT, kept=kept)
+    settle_all([done, *kept])
     text = note.read_bytes()
     assert all(line in text for line in (b"run\n", b"body\n", b"first\n", b"second\n"))
     assert text.count(b"run\n") == 1
-    assert tidy_up(note) == []
     assert beside(note) == set()
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_text_lost_by_who_read_ours_for_a_moment_becomes_a_copy(
+def test_a_text_lost_by_who_read_ours_for_a_moment_is_merged(
     note: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A slow program read our text before we put the first one's back, and writes what it made of it much later."""
+    """A slow program read our text before we put the first one's back, and writes what it made of it later."""
     needs_exchange(tmp_path)
     read: list[bytes] = []
+    kept: list[Replaced] = []
     with during_exchange(
         monkeypatch, lambda: note.write_bytes(NOTE + b"first\n"), lambda: read.append(note.read_bytes())
     ):
-        done = replace_file(note, insert(b"run\n"), limit=LIMIT)
+        done = replace_file(note, insert(b"run\n"), limit=LIMIT, kept=kept)
     note.write_bytes(read[0] + b"second\n")
-    finish(done)
-    (copy,) = tidy_up(note)
-    assert copy.read_bytes() == NOTE + b"first\n"
-    assert note.read_bytes() == HEAD + b"run\nbody\nsecond\n"
+    settle_all([done, *kept])
+    assert note.read_bytes() == HEAD + b"run\nbody\nsecond\nfirst\n"
+    assert beside(note) == set()
 
 
 @pytest.mark.usefixtures("quick")
@@ -541,7 +580,7 @@ def test_no_line_of_a_busy_writer_is_lost(note: Path, kind: str) -> None:
             number += 1
             # Refused: read in the middle of a save. Changed: overtaken too often.
             with contextlib.suppress(NoteRefused, NoteChanged):
-                pending.append(replace_file(note, insert(b"ours-%d\n" % number), limit=LIMIT))
+                pending.append(replace_file(note, insert(b"ours-%d\n" % number), limit=LIMIT, kept=pending))
     assert writer.returncode == 0
     settle_all(pending)  # only now, for it is the writer's end that makes sure that no file is open any more
     copies = tidy_up(note)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vault_scheduler.text.merge import holds_text, merge
+from vault_scheduler.text.merge import has_additions, holds_text, merge
 
 # Each case: base, one, other, merged (None: it would have to guess).
 CASES = {
@@ -75,3 +75,21 @@ def test_compares_large_notes_quickly() -> None:
 def test_tells_whether_a_text_has_all_lines_of_another(whole: bytes, part: bytes, expected: bool) -> None:
     """In order, each as often as it stands there."""
     assert holds_text(whole, part) is expected
+
+
+# Each case: base, one, other, whether all that one added is in other.
+ADDITIONS = {
+    "it is there": (b"a\n", b"a\nnew\n", b"x\na\nnew\nmore\n", True),
+    "it was moved": (b"a\n", b"a\nnew\n", b"new\na\n", True),
+    "it was typed on": (b"a\n", b"a\nHe\n", b"a\nHello\n", True),
+    "it is gone": (b"a\n", b"a\nnew\n", b"a\nother\n", False),
+    "one of two is gone": (b"a\n", b"a\nnew\nlast\n", b"a\nnew\n", False),
+    "an equal line does not stand for it": (b"a\nb\n", b"a\nb\na\n", b"a\nb\n", False),
+    "nothing was added": (b"a\nb\n", b"a\n", b"a\nb\n", False),
+}
+
+
+@pytest.mark.parametrize(("base", "one", "other", "expected"), ADDITIONS.values(), ids=ADDITIONS)
+def test_tells_whether_additions_are_there(base: bytes, one: bytes, other: bytes, expected: bool) -> None:
+    """Wherever they stand; a merge would lay them over the text a second time."""
+    assert has_additions(base, one, other) is expected

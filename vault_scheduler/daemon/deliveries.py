@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 
-from vault_scheduler.errors import VaultSchedError, internal
+from vault_scheduler.errors import why
 from vault_scheduler.ledger.store import Delivery, Store
 from vault_scheduler.run import Run
 
@@ -77,9 +77,3 @@ class Deliveries:
             await self._store.defer_delivery(delivery.run, delivery.target, later, reason)
         self.poke()  # the next pass reads from the ledger until when
         self._report(path, f"a result could not be written: {reason}", "It is kept and tried again.")
-
-
-def why(error: Exception) -> str:
-    """What people are told of a delivery that failed."""
-    expected = isinstance(error, VaultSchedError | OSError)
-    return str(error) if expected else f"internal error: {internal(error)}; please report it"

@@ -11,13 +11,14 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from vault_scheduler.daemon.daily_notes import DayNotes
-from vault_scheduler.daemon.deliveries import Deliveries, Due, why
+from vault_scheduler.daemon.deliveries import Deliveries, Due
 from vault_scheduler.daemon.log_writer import LogWriter
 from vault_scheduler.daemon.note_change import Value
 from vault_scheduler.daemon.note_writer import NoteWriter, Surroundings
 from vault_scheduler.daemon.output_writer import OutputWriter
 from vault_scheduler.daemon.pen import Pace, Pen
 from vault_scheduler.daemon.troubles import NO_LEDGER
+from vault_scheduler.errors import why
 from vault_scheduler.ledger.store import DAILY_LOG, NOTE, OUTPUT, Store
 from vault_scheduler.notes.note import set_keys
 from vault_scheduler.planning.vigil import FRESH_S

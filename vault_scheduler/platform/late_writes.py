@@ -13,11 +13,11 @@ from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
-from vault_scheduler.errors import NoteChanged, NoteRefused, NoteUnreadable
+from vault_scheduler.errors import NoteChanged, NoteRefused, NoteTooBig, NoteUnreadable
 from vault_scheduler.platform.exchange import is_open_for_writing
 from vault_scheduler.platform.replace import Replaced, digest, read_regular, replace_file
 from vault_scheduler.platform.temp_files import Leftover
-from vault_scheduler.text.merge import holds_text, merge
+from vault_scheduler.text.merge import has_additions, holds_text, merge
 
 LATE_S = 3.0  # an editor that had the file open has written by then
 GIVE_UP_S = 60.0  # a note that others never stop writing to gets a conflict copy instead of a merge
@@ -46,10 +46,11 @@ class Settlement:
     again_s: float = 1.0  # of WAIT, and for `follow`: seconds until the next look
 
 
-def settle(done: Replaced, now: datetime, *, limit: int) -> Settlement:
-    """Look at what a replacement displaced, from 3 seconds after it on.
+def settle(done: Replaced, now: datetime, *, limit: int, kept: list[Replaced] | None = None) -> Settlement:
+    """Look at what a replacement displaced, from 3 seconds after it on; `kept` as of `replace_file`.
 
-    Never raises for what other programs do to the files.
+    Never raises for what other programs do to the files, but NoteUnreadable or OSError where the machine is at fault:
+    then nothing was removed, and it is to be tried again.
     """
     if done.displaced is None or not _is_file(done.displaced):
         return Settlement(state=Settled.DONE)
@@ -59,8 +60,10 @@ def settle(done: Replaced, now: datetime, *, limit: int) -> Settlement:
         is_held = is_open_for_writing(done.displaced) and _is_early(now, done.written_ns, HELD_S)
         is_still = not _is_early(now, done.displaced.stat().st_mtime_ns, STILL_S)
         late = read_regular(done.displaced, limit).data
-    except (OSError, NoteUnreadable):
+    except FileNotFoundError:
         return Settlement(state=Settled.DONE)
+    except NoteTooBig:
+        return Settlement(state=Settled.COPIED, copy=make_conflict_copy(done.displaced, done.path, now))
     again_s = 1.0 if _is_early(now, done.written_ns, GIVE_UP_S) else SELDOM_S
     if late == done.base or not late:  # untouched, or emptied by a write that is still to come or never comes
         if is_held:
@@ -69,7 +72,7 @@ def settle(done: Replaced, now: datetime, *, limit: int) -> Settlement:
         return Settlement(state=Settled.DONE)
     if not is_still and not _is_appended(done.base, late):
         return Settlement(state=Settled.WAIT)
-    taken = _take_in(done, late, now, limit, keep=is_held)
+    taken = _take_in(done, late, now, limit, keep=is_held, kept=kept)
     if not is_held or taken.state is not Settled.MERGED:
         return taken
     return replace(taken, follow=replace(done, base=late, after_hash=""), again_s=again_s)
@@ -80,10 +83,12 @@ def _is_appended(base: bytes, late: bytes) -> bool:
     return late.startswith(base) and late.endswith(b"\n")
 
 
-def _take_in(done: Replaced, late: bytes, now: datetime, limit: int, *, keep: bool) -> Settlement:
+def _take_in(
+    done: Replaced, late: bytes, now: datetime, limit: int, *, keep: bool, kept: list[Replaced] | None
+) -> Settlement:
     assert done.displaced is not None
     try:
-        again = replace_file(done.path, lambda current: _joined(done, late, current), limit=limit)
+        again = replace_file(done.path, lambda current: _joined(done, late, current), limit=limit, kept=kept)
     except FileNotFoundError:
         done.displaced.unlink(missing_ok=True)  # the note was deleted since, with all that it said
         return Settlement(state=Settled.DONE)
@@ -99,8 +104,11 @@ def _take_in(done: Replaced, late: bytes, now: datetime, limit: int, *, keep: bo
 def _joined(done: Replaced, late: bytes, current: bytes) -> bytes:
     """The late text with our change, if the note is still as we wrote it; else a merge of the two.
 
-    An `after_hash` that nothing has (of a file that is followed) always means a merge.
+    An `after_hash` that nothing has (of a file that is followed) always means a merge. A text that was put back is in
+    the note, unless a program that had read ours in that moment wrote since.
     """
+    if done.was_put_back and has_additions(done.base, late, current):
+        return current
     if digest(current) == done.after_hash:
         return done.change(late)
     merged = merge(done.base, late, current)

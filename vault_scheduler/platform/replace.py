@@ -61,6 +61,7 @@ class Replaced:
     displaced: Path | None = None  # the dot-temp with the old file, to be looked at once more
     written_ns: int = 0  # mtime of the new file, by the file system's clock
     before_stat: tuple[int, int] = (0, 0)  # mtime (ns) and size of the file with the base
+    was_put_back: bool = False  # `displaced` holds a text that was out of its place for a moment only
 
     @property
     def changed(self) -> bool:
@@ -111,15 +112,18 @@ def _read_open(fd: int, path: Path, limit: int) -> Content:
     return Content(data=bytes(data), stat=found)
 
 
-def replace_file(path: Path, change: Change, *, limit: int, last: Replaced | None = None) -> Replaced:
+def replace_file(
+    path: Path, change: Change, *, limit: int, last: Replaced | None = None, kept: list[Replaced] | None = None
+) -> Replaced:
     """Lay `change(bytes)` over the file, only ever over bytes that `change` has seen.
 
     `change` may be called several times and must be re-appliable (set a key, insert a run). What it raises passes
-    through and leaves neither a change nor a temp file. `last` is our own last write of the file: one that is still
-    as that left it is nobody's half-written text, however short ago it was. Raises FileNotFoundError if there is no
-    file, NoteUnreadable, or NoteChanged if others kept writing; then their bytes are in place.
+    through and leaves no change. `last` is our own last write of the file: one that is still as that left it is
+    nobody's half-written text, however short ago it was. Raises FileNotFoundError if there is no file,
+    NoteUnreadable, or NoteChanged if others kept writing; then their bytes are in place. `kept` gets, whatever else
+    happens, the texts of others that were out of their place for a moment; each is to be settled.
     """
-    return _Replacement(Path(os.path.realpath(path)), change, limit, last).run()
+    return _Replacement(Path(os.path.realpath(path)), change, limit, last, [] if kept is None else kept).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +137,12 @@ class _Owed:
 class _Replacement:
     """The tries of one replacement."""
 
-    def __init__(self, target: Path, change: Change, limit: int, last: Replaced | None) -> None:
+    def __init__(self, target: Path, change: Change, limit: int, last: Replaced | None, kept: list[Replaced]) -> None:
         self._target = target
         self._change = change
         self._limit = limit
         self._last = last
+        self._kept = kept
         self._owed: list[_Owed] = []
 
     def run(self) -> Replaced:
@@ -217,14 +222,27 @@ class _Replacement:
         raise Overtaken
 
     def _owe(self, base: bytes, text: bytes, kept: Path) -> None:
-        """Remember a text that was out of its place, here for the next try and on disk for `restore_leftover`.
+        """Remember a text that was out of its place, here for the next try and on disk to be settled later.
 
-        A program that read ours in that moment may write what it made of it at any time, even after we are done.
+        A program that read ours in that moment may write what it made of it even after we are done.
         """
         if not text or base.startswith(text):  # a write that has only begun: nothing of it can be lost
             kept.unlink(missing_ok=True)
         else:
             self._owed.append(_Owed(base, text))
+            self._kept.append(self._put_back(base, kept))
+
+    def _put_back(self, base: bytes, kept: Path) -> Replaced:
+        return Replaced(
+            path=self._target,
+            base=base,
+            before_hash=digest(base),
+            after_hash="",
+            change=self._change,
+            displaced=kept,
+            written_ns=kept.stat().st_ctime_ns,
+            was_put_back=True,
+        )
 
     def _look(self, path: Path) -> bytes:
         return read_regular(path, self._limit).data

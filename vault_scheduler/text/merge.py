@@ -46,6 +46,15 @@ def holds_text(whole: bytes, part: bytes) -> bool:
     return all(line in rest for line in lines) and (not last or any(line.startswith(last) for line in rest))
 
 
+def has_additions(base: bytes, one: bytes, other: bytes) -> bool:
+    """Whether all lines that were added between `base` and `one` stand in `other`, or have been typed on there."""
+    there, wanted = other.split(b"\n"), Counter(one.split(b"\n"))
+    counts = Counter(there)
+    added = {line for hunk in _hunks(base.split(b"\n"), one.split(b"\n")) for line in hunk.lines}
+    missing = (line for line in added if counts[line] < wanted[line])
+    return bool(added) and all(any(longer.startswith(line) and longer != line for longer in there) for line in missing)
+
+
 def _hunks(base: Sequence[bytes], changed: Sequence[bytes]) -> list[_Hunk]:
     start = _common(base, changed)
     tail = _common(base[start:][::-1], changed[start:][::-1])

@@ -160,32 +160,45 @@ class Vault:
             return None
         return Stamp(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
 
-    def edit(self, rel: str, change: Change, last: Written | None = None) -> Written:
+    def edit(self, rel: str, change: Change, last: Written | None = None, kept: list[Written] | None = None) -> Written:
         """Lay `change` over the note as it is now; other people's edits are never lost.
 
         `change` may be called more than once and must be re-appliable. What it raises (NoteRefused) passes through
         and nothing is written. `last`, our own last edit of the note, spares waiting for it as for somebody who is
         in the middle of a save. Raises FileNotFoundError if the note is gone for certain, NoteUnreadable (also if the
         vault is away), NoteChanged if somebody kept writing, OSError for a full disk; none of them leaves a trace.
+        `kept` gets, whatever else happens, what is to be settled besides: texts that were put back into their place.
         """
+        put_back: list[Replaced] = []
         try:
             with _named(rel):
                 place, ours = self._inside(rel), last.replaced if last else None
-                return _written(normal(rel), replace_file(place, change, limit=self._limit(rel), last=ours))
+                done = replace_file(place, change, limit=self._limit(rel), last=ours, kept=put_back)
+            return _written(normal(rel), done)
         except FileNotFoundError:
             self._must_be_there(rel)
             raise
+        finally:
+            if kept is not None:
+                kept += [_written(normal(rel), each) for each in put_back]
 
-    def settle(self, written: Written, now: datetime) -> LateWrite:
+    def settle(self, written: Written, now: datetime, kept: list[Written] | None = None) -> LateWrite:
         """Look, from 3 s after an edit on, whether a program that had the old file open wrote into it.
 
         Its text is merged into the note (that write is to be settled as well) or becomes a conflict copy. A process
-        that ends earlier may leave this to the daemon's `tidy`.
+        that ends earlier may leave this to the daemon's `tidy`. `kept` as of `edit`. Raises NoteUnreadable or OSError
+        if it could not be seen, or not be written; nothing is lost then, and it is to be tried again.
         """
         if written.replaced is None:
             return LateWrite(state=Settled.DONE)
-        with _named(written.path):
-            settlement = settle(written.replaced, now, limit=MAX_NOTE_BYTES)
+        self._must_be_there(written.path)
+        put_back: list[Replaced] = []
+        try:
+            with _named(written.path):
+                settlement = settle(written.replaced, now, limit=MAX_NOTE_BYTES, kept=put_back)
+        finally:
+            if kept is not None:
+                kept += [_written(written.path, each) for each in put_back]
         return LateWrite(
             state=settlement.state,
             written=replace(_written(written.path, settlement.written), merges=True) if settlement.written else None,
