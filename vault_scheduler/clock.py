@@ -61,6 +61,7 @@ class SystemClock:
         try:
             await asyncio.wait_for(event.wait(), max(0.0, timeout_s - exact_s))
         except TimeoutError:
-            time.sleep(max(0.0, end - time.monotonic()) if exact_s else 0.0)
+            if exact_s:
+                time.sleep(max(0.0, end - time.monotonic()))
             return False
         return True

@@ -222,6 +222,24 @@ def test_replaces_a_thread_that_died(system: Path, heard: Heard, watcher: Watche
     wait_until(lambda: str(system / "tasks" / "a.md") in heard.all)
 
 
+def test_is_out_of_order_until_what_came_went_or_died_is_watched_again(system: Path, watcher: Watcher) -> None:
+    """A check wakes nobody while all is watched; it does after a folder was replaced, moved away or its thread died."""
+    assert watcher.in_order
+    shutil.copytree(system / "tasks", system / "copy")
+    shutil.move(system / "tasks", system / "away")
+    assert not watcher.in_order
+    wait_until(checked(watcher, lambda: watcher.in_order))
+    shutil.move(system / "copy", system / "tasks")
+    assert not watcher.in_order
+    wait_until(checked(watcher, lambda: watcher.in_order and watcher.alive))
+    observer = watcher._observer
+    assert observer is not None
+    observer.stop()
+    observer.join()
+    assert not watcher.in_order
+    wait_until(checked(watcher, lambda: watcher.in_order and watcher.alive))
+
+
 def test_outlives_a_receiver_that_fails(system: Path, caplog: pytest.LogCaptureFixture) -> None:
     """An error in whoever is told costs that post, not the watcher."""
     told: list[set[str]] = []

@@ -37,7 +37,7 @@ class Follower:
         return self._watcher.polling_reason if self._watcher is not None else ""
 
     def check(self) -> None:
-        """Look soon which folders came or went."""
+        """Watch again what came, went or died, soon."""
         if self._watcher is not None:
             self._watcher.check()
 

@@ -1,8 +1,8 @@
 """Hints that files changed: "look again at these paths". Never the truth; the sweep of the tasks folder is that.
 
 One thread of our own keeps the observer alive, arms folders as they come and go, and posts what it heard. It has no
-timer: it wakes when the kernel tells of a change, and when it is asked to `check`, which the daemon does with each
-sweep. Only where folders are polled (see `polling_reason`) something wakes more often, every POLL_S.
+timer: it wakes when the kernel tells of a change, and when a `check`, which the daemon makes with each sweep, finds
+something to do. Only where folders are polled (see `polling_reason`) something wakes more often, every POLL_S.
 """
 
 from __future__ import annotations
@@ -121,10 +121,20 @@ class Watcher:
         self._thread = threading.Thread(target=self._run, name="vault-sched watcher", daemon=True)
         self._thread.start()
 
+    @property
+    def in_order(self) -> bool:
+        """Whether there is nothing to mend: nothing died, and no folder came, went or was replaced."""
+        if self._is_to_recover:
+            return False
+        if self._observer is None:
+            return bool(self._reason) and not self._may_poll
+        return _is_running(self._observer) and all(map(self._is_as_armed, self._folders))
+
     def check(self) -> None:
-        """Look soon, in the watcher's thread, whether the observer lives and which folders came or went."""
+        """Have the watcher's thread mend what is not in order; while all is, it is left asleep."""
         self._checks += 1
-        self._hints.changed.set()
+        if not self.in_order:
+            self._hints.changed.set()
 
     def stop(self) -> None:
         """Stop both threads; nothing is posted afterwards."""
@@ -164,7 +174,7 @@ class Watcher:
 
     def _keep_up(self) -> None:
         """Replace an observer that died, and arm or disarm folders that came, went or were replaced."""
-        if self._may_recover and self._checks >= CHECKS_TO_RECOVER:
+        if self._is_to_recover:
             self._reason, self._may_recover, self._checks = "", False, 0
             self._drop_observer()
         for _ in range(2):  # once more if the first try ended in falling back to polling
@@ -174,6 +184,10 @@ class Watcher:
             self._arm_all()
             if self._observer is not None:
                 return
+
+    @property
+    def _is_to_recover(self) -> bool:
+        return self._may_recover and self._checks >= CHECKS_TO_RECOVER
 
     def _arm_all(self) -> None:
         for folder, deep in self._folders.items():
@@ -197,8 +211,13 @@ class Watcher:
             self._hints.add(folder)  # nobody knows what changed while it was not watched
         self._seen.add(folder)
 
+    def _is_as_armed(self, folder: Path) -> bool:
+        watch, identity = self._armed.get(folder, (None, None))
+        return _identity(folder) == identity and (watch is None or self._is_emitting(watch))
+
     def _is_emitting(self, watch: ObservedWatch) -> bool:
-        emitters = self._observer.emitters if self._observer else set()
+        observer = self._observer
+        emitters = list(observer.emitters) if observer else []  # the other thread may be arming folders
         return any(emitter.watch == watch and emitter.is_alive() for emitter in emitters)
 
     def _unschedule(self, watch: ObservedWatch) -> None:
