@@ -18,7 +18,8 @@ from support.program import run
 
 from vault_scheduler.notes.note import Document
 from vault_scheduler.parsing.parser import ParseContext, parse_task
-from vault_scheduler.planning.planner import Agenda, Standing, State, plan_fire_times
+from vault_scheduler.planning.planner import Agenda, plan_fire_times
+from vault_scheduler.planning.standing import Standing, State
 from vault_scheduler.settings import Settings, resolve
 from vault_scheduler.task import Task
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vault_scheduler.commands.health import Grade
-from vault_scheduler.planning.planner import State
+from vault_scheduler.planning.standing import State
 from vault_scheduler.run import Outcome, RunState, TriggerKind
 from vault_scheduler.task import Severity, Status, TaskType
 

@@ -16,7 +16,7 @@ from tests.process.full_vault import fill
 from vault_scheduler.cli import cli
 from vault_scheduler.commands.done_lines import event_line
 from vault_scheduler.machine.place import Place
-from vault_scheduler.planning.planner import State
+from vault_scheduler.planning.standing import State
 from vault_scheduler.run import Outcome
 
 DOCS = Path(__file__).parents[2] / "docs"

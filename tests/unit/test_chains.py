@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vault_scheduler.planning.chains import Chains, is_due, judge, qualifies, stand_with, why_not
-from vault_scheduler.planning.planner import Standing, State
 from vault_scheduler.planning.registry import Entry, Registry
+from vault_scheduler.planning.standing import Standing, State
 from vault_scheduler.run import Outcome
 from vault_scheduler.task import AfterOutcome, CatchUp, CommandAction, Overlap, Policies, Task, TaskType
 from vault_scheduler.triggers.schedule import Schedule

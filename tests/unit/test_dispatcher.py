@@ -27,7 +27,7 @@ from vault_scheduler.ledger.sqlite_store import SqliteStore
 from vault_scheduler.ledger.store import TRANSIENT, Batch, Unstarted
 from vault_scheduler.notes.note import Document
 from vault_scheduler.parsing.parser import ParseContext, parse_task
-from vault_scheduler.planning.planner import State
+from vault_scheduler.planning.standing import State
 from vault_scheduler.run import Outcome, Result, Run, RunState, TriggerKind
 from vault_scheduler.settings import Settings, resolve
 from vault_scheduler.task import Task

@@ -15,14 +15,12 @@ from vault_scheduler.planning.planner import (
     Candidate,
     FirePlan,
     Limits,
-    Standing,
-    State,
     plan_fire_times,
     retry_delay,
-    standing,
     superseded,
     take_turns,
 )
+from vault_scheduler.planning.standing import Standing, State, standing
 from vault_scheduler.run import Run, RunState, TriggerKind
 from vault_scheduler.settings import Settings
 from vault_scheduler.task import CatchUp, CommandAction, Overlap, Policies, Status, Task, TaskType

@@ -10,8 +10,9 @@ import pytest
 
 from vault_scheduler.notes.note import Document
 from vault_scheduler.parsing.keys import KEYS, SETTINGS
+from vault_scheduler.parsing.parsed import ParsedSettings
 from vault_scheduler.parsing.parser import source_of
-from vault_scheduler.parsing.settings_parser import ParsedSettings, parse_settings, rebuild_settings
+from vault_scheduler.parsing.settings_parser import parse_settings, rebuild_settings
 from vault_scheduler.settings import Settings
 from vault_scheduler.task import CatchUp, Severity, Status
 

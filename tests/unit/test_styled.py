@@ -25,7 +25,7 @@ from vault_scheduler.commands.styled import (
     styled,
     wrapped,
 )
-from vault_scheduler.planning.planner import State
+from vault_scheduler.planning.standing import State
 from vault_scheduler.run import Outcome
 from vault_scheduler.task import Problem, Severity
 from vault_scheduler.text.width import width_of

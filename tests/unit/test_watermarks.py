@@ -8,7 +8,7 @@ import pytest
 
 from vault_scheduler.daemon.watermarks import first_watermark, watermark_after
 from vault_scheduler.ledger.rows import TaskRow
-from vault_scheduler.planning.planner import Standing, State
+from vault_scheduler.planning.standing import Standing, State
 from vault_scheduler.task import CommandAction, Policies, Task, TaskType
 from vault_scheduler.triggers.schedule import IntervalTrigger, OnceTrigger, Schedule
 

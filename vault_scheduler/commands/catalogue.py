@@ -20,8 +20,8 @@ from vault_scheduler.notes.note import Document
 from vault_scheduler.parsing.parser import ParseContext, Parsed, parse_task, task_id
 from vault_scheduler.planning.chains import Fault, judge, stand_with
 from vault_scheduler.planning.known import RESTORE_OR_DELETE, internal_problem
-from vault_scheduler.planning.planner import Standing, State, standing
 from vault_scheduler.planning.registry import Entry, Registry
+from vault_scheduler.planning.standing import Standing, State, standing
 from vault_scheduler.settings import Settings, resolve
 from vault_scheduler.task import Problem, Severity, Status, Task
 from vault_scheduler.vault.sweep import Stamp

@@ -24,8 +24,9 @@ from vault_scheduler.machine.place import Place
 from vault_scheduler.planning.chains import judge
 from vault_scheduler.planning.forecast import forecast
 from vault_scheduler.planning.foreseen import Expected, Forecast, Foreseen, Underway
-from vault_scheduler.planning.planner import Candidate, is_going, retry_delay, vault_off
+from vault_scheduler.planning.planner import Candidate, is_going, retry_delay
 from vault_scheduler.planning.registry import Entry
+from vault_scheduler.planning.standing import vault_off
 from vault_scheduler.platform.lock import holder
 from vault_scheduler.run import Outcome, Run, RunState
 from vault_scheduler.settings import Settings, resolve

@@ -29,17 +29,8 @@ from vault_scheduler.ledger.store import (
     Unstarted,
 )
 from vault_scheduler.planning.answers import UNASKED
-from vault_scheduler.planning.planner import (
-    ON_TIME,
-    STILL_RUNNING,
-    STILL_WAITS,
-    FirePlan,
-    Range,
-    Standing,
-    State,
-    plan_fire_times,
-    vault_off,
-)
+from vault_scheduler.planning.planner import ON_TIME, STILL_RUNNING, STILL_WAITS, FirePlan, Range, plan_fire_times
+from vault_scheduler.planning.standing import Standing, State, vault_off
 from vault_scheduler.run import Outcome, Run, RunState, TriggerKind, counts_as_run, run_id, run_key
 from vault_scheduler.task import Overlap, Task, TaskType, Topic
 from vault_scheduler.triggers.schedule import Schedule

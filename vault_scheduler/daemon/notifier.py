@@ -28,7 +28,7 @@ from vault_scheduler.planning.incidents import (
     judge,
 )
 from vault_scheduler.planning.mailing import FAIL, START, SUCCESS, Letter, quiet_until
-from vault_scheduler.planning.planner import State
+from vault_scheduler.planning.standing import State
 from vault_scheduler.run import Outcome, Run
 from vault_scheduler.task import Policies, TaskType, Topic
 from vault_scheduler.telling.messages import (

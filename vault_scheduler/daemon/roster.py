@@ -18,7 +18,8 @@ from vault_scheduler.ledger.rows import ARMED_SINCE, FOLLOWS_SINCE, TaskRow
 from vault_scheduler.planning.chains import Chains
 from vault_scheduler.planning.known import internal_problem
 from vault_scheduler.planning.named_times import NamedLate, named_late
-from vault_scheduler.planning.planner import Agenda, Standing, State, standing, switched_off, vault_off
+from vault_scheduler.planning.planner import Agenda
+from vault_scheduler.planning.standing import Standing, State, standing, switched_off, vault_off
 from vault_scheduler.run import Run, counts_as_run
 from vault_scheduler.settings import Settings, resolve
 from vault_scheduler.task import Policies, Problem, Status, Task

@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 from vault_scheduler.daemon.core import Core
 from vault_scheduler.daemon.roster import Tracked
 from vault_scheduler.errors import LedgerCorrupt, LedgerUnavailable, NoteChanged, NoteRefused, NoteUnreadable
-from vault_scheduler.planning.planner import State, is_going, vault_off
+from vault_scheduler.planning.planner import is_going
+from vault_scheduler.planning.standing import State, vault_off
 from vault_scheduler.telling.status_note import WRITTEN_AFTER, Ask, Coming, StatusFacts, is_ours, page
 from vault_scheduler.vault.vault import Vault
 

@@ -15,8 +15,9 @@ from vault_scheduler.daemon.scribe import Scribe
 from vault_scheduler.daemon.survey import Survey
 from vault_scheduler.parsing.output_path import DAILY_NOTE
 from vault_scheduler.planning.answers import answer_problem
-from vault_scheduler.planning.planner import State, is_going
+from vault_scheduler.planning.planner import is_going
 from vault_scheduler.planning.quota import QUOTA, clock_words
+from vault_scheduler.planning.standing import State
 from vault_scheduler.run import Run
 from vault_scheduler.task import Problem, TaskType, fingerprint
 from vault_scheduler.telling.summary import link_to, problem_line

@@ -6,9 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from vault_scheduler.planning.planner import (
-    State,
-)
+from vault_scheduler.planning.standing import State
 from vault_scheduler.run import (
     Run,
     counts_as_run,

@@ -17,17 +17,9 @@ from vault_scheduler.ledger.store import (
     OVERLAPS,
 )
 from vault_scheduler.planning.early import has_come, is_early, refusal
-from vault_scheduler.planning.planner import (
-    DELETED,
-    Candidate,
-    Limits,
-    State,
-    Turn,
-    is_going,
-    superseded,
-    take_turns,
-)
+from vault_scheduler.planning.planner import DELETED, Candidate, Limits, Turn, is_going, superseded, take_turns
 from vault_scheduler.planning.quota import QUOTA
+from vault_scheduler.planning.standing import State
 from vault_scheduler.run import (
     Outcome,
     Run,

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from vault_scheduler.ledger.rows import TaskRow
 from vault_scheduler.planning.named_times import floor_of
-from vault_scheduler.planning.planner import Standing
+from vault_scheduler.planning.standing import Standing
 from vault_scheduler.task import Policies, Task
 
 SET_BACK = timedelta(days=1)

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vault_scheduler.planning.incidents import Incident
-from vault_scheduler.planning.mailing import Letter
-from vault_scheduler.run import Outcome, Run
+if TYPE_CHECKING:
+    from vault_scheduler.planning.incidents import Incident
+    from vault_scheduler.planning.mailing import Letter
+    from vault_scheduler.run import Outcome, Run
 
 NOTE = "note"
 DAILY_LOG = "daily_log"

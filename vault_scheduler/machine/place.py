@@ -9,9 +9,7 @@ from pathlib import Path
 from vault_scheduler.clock import Clock, SystemClock
 from vault_scheduler.errors import NoteUnreadable, VaultNotFound
 from vault_scheduler.machine.config import Machine, machine_timezone
-from vault_scheduler.parsing.settings_parser import ParsedSettings
-from vault_scheduler.planning.known import internal_problem
-from vault_scheduler.planning.settings_note import SettingsNote, settings_gone
+from vault_scheduler.parsing.parsed import ParsedSettings
 from vault_scheduler.platform.exchange import make_folder
 from vault_scheduler.platform.paths import config_folder, state_base, state_folder, vault_label
 from vault_scheduler.settings import Settings
@@ -131,6 +129,9 @@ def read_settings(vault: Vault, zone: str, *, source: str = "") -> ParsedSetting
     With `source`, the settings that were good last as the ledger keeps them, what the daemon goes by: a line
     that holds the vault back and was merged away holds it back yet, and so do the settings of a note that is broken.
     """
+    from vault_scheduler.planning.known import internal_problem
+    from vault_scheduler.planning.settings_note import SettingsNote, settings_gone
+
     note = SettingsNote(vault.rel(vault.settings_path), zone, source)
     try:
         data = vault.read(note.path)

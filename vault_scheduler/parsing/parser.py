@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from vault_scheduler.errors import BadValue
 from vault_scheduler.notes.note import Document
-from vault_scheduler.parsing.action_fields import CallableCheck, command_line, read_action
+from vault_scheduler.parsing.action_fields import command_line, read_action
 from vault_scheduler.parsing.evidence_fields import read_expected
 from vault_scheduler.parsing.fields import Fields, key_lines
 from vault_scheduler.parsing.fixes import fix
 from vault_scheduler.parsing.keys import ALIASES, KEYS, POLICIES, TASK
+from vault_scheduler.parsing.parsed import ParseContext, Parsed, ParsedSettings, Switches
 from vault_scheduler.parsing.plain import normal_body
 from vault_scheduler.parsing.policy_fields import read_policies, read_status, warn_of_missing_secrets, warn_of_strangers
 from vault_scheduler.parsing.schedule_fields import read_paused_until, read_when, read_zone
-from vault_scheduler.parsing.settings_parser import ParsedSettings, parse_settings, rebuild_settings
+from vault_scheduler.parsing.settings_parser import parse_settings, rebuild_settings
 from vault_scheduler.parsing.values import boolean, shown, spoken, text, whole_number, word
 from vault_scheduler.task import Problem, Status, Task, TaskType, fingerprint
 
@@ -52,59 +51,6 @@ _TYPE_HINTS = {
     "ai": "claude",
     "llm": "claude",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParseContext:
-    """What a note's meaning depends on besides the note.
-
-    `settings_timezone` is the zone that the settings note names, `default_timezone` the one in force without it.
-    They differ in this: a zone that somebody wrote is part of the trigger fingerprint, the machine's is not, so a
-    laptop that travels does not look like an edit (rule 3.2).
-    """
-
-    default_timezone: str = "UTC"
-    settings_timezone: str | None = None
-    system_folder: str = "00_system"
-    callable_check: CallableCheck | None = None
-    notifiers: Collection[str] = ()  # of this machine; none: nobody is told here, and any name may be known elsewhere
-    secrets: Collection[str] | None = None  # names in this machine's env file; None: another machine runs the vault
-
-    @property
-    def key(self) -> str:
-        """What tells contexts apart for notes without a problem: the rest makes problems, and nothing else."""
-        return f"{self.default_timezone} {self.settings_timezone or ''} {self.system_folder}"
-
-    @property
-    def tasks_folder(self) -> str:
-        """The vault-relative folder of the task notes."""
-        return f"{self.system_folder}/tasks"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Switches:
-    """Whether the task may run: readable even where the rest of the note is not, so that STOP always works."""
-
-    status: Status | None  # None: there is one, but it cannot be read
-    paused_until: datetime | None  # UTC
-    run_now: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parsed:
-    """A note as read. No task and no problems: the note declares nothing (a page of text, for example).
-
-    `task` is None if there is an error among the problems. `switches` is None where no key can be read at all.
-    """
-
-    task: Task | None = None
-    problems: tuple[Problem, ...] = ()
-    switches: Switches | None = None
-
-    @property
-    def is_task_note(self) -> bool:
-        """Whether the note means to declare a task, rightly or not."""
-        return self.task is not None or bool(self.problems)
 
 
 def parse_task(doc: Document, path: str, context: ParseContext) -> Parsed:

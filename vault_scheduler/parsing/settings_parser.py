@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -14,6 +13,7 @@ from vault_scheduler.parsing.fields import Fields, Reader, key_lines
 from vault_scheduler.parsing.keys import KEYS, POLICIES, SETTINGS
 from vault_scheduler.parsing.notice_fields import quiet_hours, web_address
 from vault_scheduler.parsing.output_path import DAILY_NOTE
+from vault_scheduler.parsing.parsed import ParsedSettings
 from vault_scheduler.parsing.policy_fields import read_policies, read_status
 from vault_scheduler.parsing.schedule_fields import read_paused_until, read_zone
 from vault_scheduler.parsing.values import duration, line, money, percent, shown, text, whole_number, word
@@ -46,14 +46,6 @@ _READERS: dict[str, Reader[Any]] = {
     "daily_log_heading": heading,
     "note_interval": partial(duration, minimum=_SECOND, maximum=timedelta(days=1)),
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParsedSettings:
-    """The settings note as read; `settings` is None if there is an error among the problems."""
-
-    settings: Settings | None = None
-    problems: tuple[Problem, ...] = ()
 
 
 def parse_settings(doc: Document, path: str, default_timezone: str = "UTC") -> ParsedSettings:

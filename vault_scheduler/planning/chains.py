@@ -11,8 +11,9 @@ from datetime import datetime
 from typing import NamedTuple
 
 from vault_scheduler.errors import internal
-from vault_scheduler.planning.planner import LAST_GOOD_GRACE, ON_TIME, STILL_RUNNING, USED_UP, Standing, State
+from vault_scheduler.planning.planner import ON_TIME, STILL_RUNNING, USED_UP
 from vault_scheduler.planning.registry import Entry, Registry
+from vault_scheduler.planning.standing import LAST_GOOD_GRACE, Standing, State
 from vault_scheduler.run import Outcome
 from vault_scheduler.task import AfterOutcome, CatchUp, Overlap, Policies, Problem, Task
 

@@ -19,15 +19,13 @@ from vault_scheduler.planning.planner import (
     DELETED,
     Agenda,
     Limits,
-    Standing,
     is_going,
     plan_fire_times,
-    standing,
     superseded,
     take_turns,
-    vault_off,
 )
 from vault_scheduler.planning.simulated import Active, Tracked, goes_on, unstarted
+from vault_scheduler.planning.standing import Standing, standing, vault_off
 from vault_scheduler.run import Outcome, Run, RunState, TriggerKind, counts_as_run, fire_key, run_key
 from vault_scheduler.settings import Settings, resolve
 from vault_scheduler.task import ClaudeAction, Task

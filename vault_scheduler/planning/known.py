@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from vault_scheduler.errors import internal
-from vault_scheduler.parsing.parser import Parsed
+from vault_scheduler.parsing.parsed import Parsed
 from vault_scheduler.task import Problem
 
 RESTORE_OR_DELETE = "`vault-sched restore` brings back what it said; or delete the note."

@@ -9,8 +9,9 @@ from datetime import datetime
 from typing import Any
 
 from vault_scheduler.notes.note import Document
+from vault_scheduler.parsing.parsed import ParsedSettings
 from vault_scheduler.parsing.parser import source_of
-from vault_scheduler.parsing.settings_parser import ParsedSettings, parse_settings, rebuild_settings
+from vault_scheduler.parsing.settings_parser import parse_settings, rebuild_settings
 from vault_scheduler.parsing.values import line
 from vault_scheduler.settings import Settings
 from vault_scheduler.task import Problem, Status

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from vault_scheduler.planning.foreseen import Foreseen
-from vault_scheduler.planning.planner import Candidate, Range, Standing, State
+from vault_scheduler.planning.planner import Candidate, Range
+from vault_scheduler.planning.standing import Standing, State
 from vault_scheduler.run import Outcome, Run, TriggerKind, run_id
 from vault_scheduler.task import ClaudeAction, Policies, Task
 
