@@ -224,20 +224,21 @@ def test_replaces_a_thread_that_died(system: Path, heard: Heard, watcher: Watche
 
 def test_is_out_of_order_until_what_came_went_or_died_is_watched_again(system: Path, watcher: Watcher) -> None:
     """A check wakes nobody while all is watched; it does after a folder was replaced, moved away or its thread died."""
-    assert watcher.in_order
+    states = [watcher.in_order]
     shutil.copytree(system / "tasks", system / "copy")
     shutil.move(system / "tasks", system / "away")
-    assert not watcher.in_order
+    states.append(watcher.in_order)
     wait_until(checked(watcher, lambda: watcher.in_order))
     shutil.move(system / "copy", system / "tasks")
-    assert not watcher.in_order
+    states.append(watcher.in_order)
     wait_until(checked(watcher, lambda: watcher.in_order and watcher.alive))
     observer = watcher._observer
     assert observer is not None
     observer.stop()
     observer.join()
-    assert not watcher.in_order
+    states.append(watcher.in_order)
     wait_until(checked(watcher, lambda: watcher.in_order and watcher.alive))
+    assert states == [True, False, False, False]
 
 
 def test_outlives_a_receiver_that_fails(system: Path, caplog: pytest.LogCaptureFixture) -> None:
