@@ -21,7 +21,7 @@ same command, where a figure names one.
 """
 TITLES = {
     "start-up": "Start-up",
-    "edit": "An edit among many tasks",
+    "edit": "An edit, or a run, among many tasks",
     "lateness": "Lateness of a start",
     "burst": "A burst",
     "sustained": "Runs per second",
