@@ -119,7 +119,9 @@ class Guard:
         the note is found by a sweep, and which an MCP server may have made up.
         """
         paths = named_files(task, self._vault)
-        self._files[task.id] = ({path: self._stamp(path) for path in paths}, task.definition)
+        self._files.pop(task.id, None)
+        if paths:  # of few tasks
+            self._files[task.id] = ({path: self._stamp(path) for path in paths}, task.definition)
         definition = pin_hash(task.definition, self._read(paths))
         if self._is_pinned(task.id, definition):
             self._holds.pop(task.id, None)
@@ -221,6 +223,7 @@ class Guard:
     def rename(self, old: str, new: str) -> None:
         """Pin, hold and spend follow the task."""
         self._trust.rename(old, new)
+        self._files.pop(old, None)  # it is judged anew under its new name
         if old in self._holds:
             self._holds[new] = self._holds.pop(old)
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from vault_scheduler.errors import VaultSchedError
-from vault_scheduler.ledger.good_notes import GoodNote, GoodNotes
+from vault_scheduler.ledger.good_notes import GoodNote, GoodNotes, mark_of
 from vault_scheduler.planning.approvals import AFTERMATH
 from vault_scheduler.planning.known import Seen
 from vault_scheduler.planning.registry import Registry
@@ -69,7 +69,7 @@ class LastGood:
         self._held = held
         self._report = report
         self._read = read
-        self._kept = notes.newest() if notes else {}
+        self._kept = notes.marks() if notes else {}  # of thousands: what they are is read when one changes
         self._spans: dict[str, _Span] = {}
         self._found = _Found()
         self._trouble = ""
@@ -126,8 +126,9 @@ class LastGood:
             if entry is not None and entry.task is not None and entry.invalid_since is not None:
                 self._tell(entry.task.id, path, "broken", now - timedelta(seconds=self._quiet(path)))
         for task in found.departed:
-            if self._registry.holder(task) is None and task in self._kept:
-                self._tell(task, self._kept[task].path, "removed or renamed", now)
+            kept = self._newest(task) if self._registry.holder(task) is None else None
+            if kept is not None:
+                self._tell(task, kept.path, "removed or renamed", now)
 
     def _quiet(self, path: str) -> float:
         return min(self._quiet_s(path), 1e9)
@@ -137,9 +138,10 @@ class LastGood:
         entry = self._registry.entry(path)
         if entry is None or entry.task is None or entry.invalid_since is not None or self._held(entry.task.id):
             return None  # what waits for approval is nothing to go back to
-        task, kept = entry.task, self._kept.get(entry.task.id)
-        if kept is not None and (kept.definition, kept.switches, kept.path) == (task.definition, _switches(task), path):
+        task = entry.task
+        if self._kept.get(task.id) == mark_of(task.definition, _switches(task), path):
             return None
+        kept = self._newest(task.id)
         at = now - timedelta(seconds=self._quiet(path)) if kept else now
         is_other = kept is not None and kept.definition != task.definition
         run = self._own_run(task.id, at) if is_other else kept.run if kept is not None else ""
@@ -172,7 +174,13 @@ class LastGood:
             return
         self._trouble = ""
         for note in notes:
-            self._kept[note.task] = replace(note, data=b"")
+            self._kept[note.task] = note.mark
+
+    def _newest(self, task: str) -> GoodNote | None:
+        try:
+            return self._notes.newest_of(task) if self._notes is not None and task in self._kept else None
+        except VaultSchedError:  # as if nothing were kept of it
+            return None
 
     def _tell(self, task: str, path: str, what: str, at: datetime) -> None:
         run = self._own_run(task, at)

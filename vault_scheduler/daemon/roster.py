@@ -299,7 +299,8 @@ class Roster:
         )
         if row is None and task.schedule.is_one_shot:
             found = replace(found, late=())  # its first watermark lies before them
-        self._named_late[task.id] = found
+        if found != NamedLate():
+            self._named_late[task.id] = found
 
     def _definition_of(self, row: TaskRow) -> Task | None:
         """What the task was when last seen; None if nobody can tell, so that nothing of it counts as new."""

@@ -7,6 +7,7 @@ safety net: nothing waits for it, and no run depends on it. Times are aware and 
 from __future__ import annotations
 
 import sqlite3
+import sys
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -48,6 +49,16 @@ class GoodNote:
     replaced: bool = False  # not good: what stood in the note before it was restored
     data: bytes = b""
 
+    @property
+    def mark(self) -> int:
+        """Differs, within this process, from that of a text that is to be kept beside it or instead of it."""
+        return mark_of(self.definition, self.switches, self.path)
+
+
+def mark_of(definition: str, switches: str, path: str) -> int:
+    """See `GoodNote.mark`."""
+    return hash((definition, switches, path))
+
 
 class GoodNotes:
     """The file. Raises LedgerTooNew, LedgerCorrupt, LedgerUnavailable."""
@@ -70,10 +81,21 @@ class GoodNotes:
         if self._file.check() in ("missing", "replaced"):
             self._file.reattach(MIGRATIONS, version=__version__)
 
+    def marks(self) -> dict[str, int]:
+        """By task, what its newest good text is known by: see `GoodNote.mark`."""
+        rows = self._file.each(f"SELECT {_PLAIN} FROM kept WHERE NOT replaced ORDER BY kept_at, rowid")
+        return {sys.intern(row["task"]): _note(row).mark for row in rows}
+
     def newest(self) -> dict[str, GoodNote]:
         """The newest good text of each task, without its bytes."""
         rows = self._file.rows(f"SELECT {_PLAIN} FROM kept WHERE NOT replaced ORDER BY kept_at, rowid")
         return {row["task"]: _note(row) for row in rows}
+
+    def newest_of(self, task: str) -> GoodNote | None:
+        """The newest good text of a task, without its bytes."""
+        order = "ORDER BY kept_at DESC, rowid DESC LIMIT 1"
+        row = self._file.one(f"SELECT {_PLAIN} FROM kept WHERE task = ? AND NOT replaced {order}", task)
+        return _note(row) if row is not None else None
 
     def versions(self, task: str) -> list[GoodNote]:
         """All that is kept of a task, newest first."""

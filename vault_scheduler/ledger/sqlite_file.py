@@ -20,6 +20,8 @@ from vault_scheduler.platform.limits import shortage
 
 MEMORY = ":memory:"
 _BUSY_TIMEOUT_S = 5.0
+_CACHE_KIB = 512
+"""Of pages, for each file: four of them are open, and what is not held here the system holds."""
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _UNKNOWN = ("no such table", "no such column", "table ")
 _VAGUE = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
@@ -171,6 +173,11 @@ class SqliteFile:
         with translated(self.path):
             return list(_execute(self._db, sql, values))
 
+    def each(self, sql: str, *values: object) -> Iterator[sqlite3.Row]:
+        """The rows of a query, one at a time: nobody need hold them all. Nothing may be written meanwhile."""
+        with translated(self.path):
+            yield from _execute(self._db, sql, values)
+
     def one(self, sql: str, *values: object) -> sqlite3.Row | None:
         """The first row of a query."""
         with translated(self.path):
@@ -293,6 +300,7 @@ def _connect(path: Path | str, migrations: Sequence[Migration], version: str, *,
         db = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
         try:
             db.row_factory = sqlite3.Row
+            db.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
             refuse_newer(db, path, len(migrations))
             if serving:  # 0.3 s for a gigabyte: too long for a command that only looks
                 _refuse_damaged(db, path)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from vault_scheduler.planning.twins import Twins
 from vault_scheduler.task import Problem, Status, Task
 
 _COPY_NAME = re.compile(r"^(?P<base>.+?)(?: \d+| \(\d+\)| copy(?: \d+)?| - [Cc]opy(?: \(\d+\))?)$")
@@ -51,8 +52,7 @@ class Registry:
         self._entries: dict[str, Entry] = {}
         self._paths: dict[str, str] = {}  # task id → the path that holds it
         self._rivals: defaultdict[str, set[str]] = defaultdict(set)  # path → the notes that are its rivals
-        self._twins: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
-        """A path and a definition → the notes that say this, and whose names are made from that path's."""
+        self._twins = Twins()
         self._chained: set[str] = set()  # the paths of tasks with `after`
         self._faulty: dict[str, tuple[Problem, ...]] = {}
 
@@ -141,11 +141,9 @@ class Registry:
         """List the note among those that say what `task` says; None: it is gone."""
         if base := _base(entry.path):
             if entry.task is not None:
-                self._twins[base, entry.task.definition].discard(entry.path)
-                if not self._twins[base, entry.task.definition]:
-                    del self._twins[base, entry.task.definition]
+                self._twins.discard(base, entry.task.definition, entry.path)
             if task is not None:
-                self._twins[base, task.definition].add(entry.path)
+                self._twins.add(base, task.definition, entry.path)
 
     def _release(self, entry: Entry) -> set[str]:
         if entry.task is None:
@@ -232,8 +230,8 @@ class Registry:
         base = _base(entry.path)
         candidates = [base]
         if entry.task is None:  # a sync program may bring the copy before the original
-            twins = [self._twins.get((path, task.definition), set()) for path in (entry.path, base)]
-            candidates += sorted(set().union(*twins) - {entry.path})
+            twins = self._twins.of(entry.path, task.definition) | self._twins.of(base, task.definition)
+            candidates += sorted(twins - {entry.path})
         for path in candidates:
             other = self._entries.get(path)
             if other is not None and other.task is not None and other.task.definition == task.definition:
@@ -247,6 +245,8 @@ class Registry:
     def _reconcile(self, entry: Entry) -> None:
         if entry.rival_of:
             self._rivals[entry.rival_of].discard(entry.path)
+            if not self._rivals[entry.rival_of]:
+                del self._rivals[entry.rival_of]
             entry.rival_of = ""
 
 
