@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vault_scheduler.commands import app
+from vault_scheduler.commands.next_fires import next_of_vault
 from vault_scheduler.commands.task_page import task_list
 from vault_scheduler.machine.config import Machine
 from vault_scheduler.machine.place import Place, read_settings
@@ -237,7 +238,7 @@ def test_commands_show_a_pause_of_the_vault_whose_line_was_merged_away(world: Wo
     world.write_settings("host: here\nmax_parallel: 3")
     world.advance(60)
     assert listed(world) == {"a": "paused"}
-    ahead = world.call(app.next_of_vault(here(world), world.zone, world.clock.now(), None, 3))
+    ahead = next_of_vault(here(world), world.zone, world.clock.now(), None, 3)
     assert (ahead.fires, ahead.settings.status) == ((), Status.PAUSED)
     catalogue, lines = world.call(app.list_tasks(here(world)))
     page = task_list(catalogue, lines, here(world), world.clock.now(), 120)

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from vault_scheduler.commands.catalogue import Catalogue, Item
-from vault_scheduler.commands.outlook import Outlook, VaultOutlook, outlook, vault_outlook
+from vault_scheduler.commands.next_fires import resumed
+from vault_scheduler.commands.outlook import Outlook, outlook
 from vault_scheduler.commands.records import Waiting, approvals, state_troubles
 from vault_scheduler.commands.view import View, look, notes_alone
 from vault_scheduler.errors import LedgerCorrupt, LedgerUnavailable, Refused
 from vault_scheduler.machine.place import Place
-from vault_scheduler.platform.lock import Holder, holder
 from vault_scheduler.run import Run, RunState
 from vault_scheduler.settings import Settings, resolve
-from vault_scheduler.task import Policies, Problem, Status, Task
-from vault_scheduler.triggers.schedule import Schedule
-from vault_scheduler.triggers.zones import load_zone
+from vault_scheduler.task import Policies, Problem, Status
 
 if TYPE_CHECKING:
     from vault_scheduler.ledger.store import Delivery, Question
     from vault_scheduler.ledger.trust import Trust
     from vault_scheduler.planning.mailing import Letter
+    from vault_scheduler.platform.lock import Holder
 
 ALIVE_WITHIN = timedelta(seconds=90)
 """A daemon that looks at its vault does so at least every 30 s."""
@@ -89,42 +88,7 @@ async def show(place: Place, name: str) -> Shown:
 
 def _ahead(place: Place, item: Item, limit: int) -> Outlook:
     assert item.task is not None
-    return outlook(_resumed(item.task, item), ZoneInfo(item.task.timezone), place.clock.now(), None, limit)
-
-
-# --- next --------------------------------------------------------------------------------------------------
-
-
-def next_of_task(item: Item, after: datetime, until: datetime | None, limit: int, zone: str | None) -> Outlook:
-    """Fire times of a task, shown in `zone` or its own. Raises Refused if the note is invalid."""
-    if item.task is None:
-        listed = "\n".join(f"  {problem}" for problem in item.problems)
-        raise Refused(f"{item.name} is invalid, so it has no fire times:\n{listed}")
-    return outlook(_resumed(item.task, item), load_zone(zone or item.task.timezone), after, until, limit)
-
-
-def _resumed(task: Task, item: Item) -> Schedule:
-    """Its schedule; of a task that is paused until a known moment, what is left of it then."""
-    resumes, start = item.standing.resumes, task.schedule.start
-    return replace(task.schedule, start=max(start or resumes, resumes)) if resumes else task.schedule
-
-
-def next_of_all(
-    catalogue: Catalogue, zone: ZoneInfo, after: datetime, until: datetime | None, limit: int
-) -> VaultOutlook:
-    """The next fire times in the vault, of the tasks that would start; of a task paused for a while, those after it."""
-    starting = [item for item in catalogue.items if item.standing.armed or item.standing.resumes]
-    named = [(item.name, _resumed(item.task, item)) for item in starting if item.task]
-    return vault_outlook(named, zone, after, until, limit)
-
-
-async def next_of_vault(
-    place: Place, zone: ZoneInfo, after: datetime, until: datetime | None, limit: int
-) -> VaultOutlook:
-    """The same with what the approvals say."""
-    async with look(place) as view:
-        found = next_of_all(view.catalogue, zone, after, until, limit)
-        return replace(found, settings=view.place.settings_in_force)
+    return outlook(resumed(item.task, item), ZoneInfo(item.task.timezone), place.clock.now(), None, limit)
 
 
 def runnable(item: Item) -> Item:
@@ -174,6 +138,8 @@ async def status(place: Place) -> StatusReport:
 
 
 async def _status(place: Place, view: View, trust: Trust | None) -> StatusReport:
+    from vault_scheduler.platform.lock import holder
+
     now, store = place.clock.now(), view.store
     last = await store.get_meta("last pass") if store else None
     active = await store.active() if store else []

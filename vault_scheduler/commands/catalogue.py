@@ -9,26 +9,25 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vault_scheduler.commands.progress import counted
 from vault_scheduler.commands.records import Holds, Waiting
-from vault_scheduler.errors import BadValue, NoteUnreadable, TaskNotFound
+from vault_scheduler.errors import TaskNotFound
 from vault_scheduler.ledger.definitions import kept_definitions, stamp_text
-from vault_scheduler.machine.place import Place
-from vault_scheduler.notes.note import Document
-from vault_scheduler.parsing.parser import ParseContext, Parsed, parse_task, task_id
-from vault_scheduler.planning.chains import Fault, judge, stand_with
-from vault_scheduler.planning.known import RESTORE_OR_DELETE, internal_problem
+from vault_scheduler.parsing.parsed import ParseContext, Parsed
 from vault_scheduler.planning.registry import Entry, Registry
 from vault_scheduler.planning.standing import Standing, State, standing
 from vault_scheduler.settings import Settings, resolve
 from vault_scheduler.task import Problem, Severity, Status, Task
-from vault_scheduler.vault.sweep import Stamp
+
+if TYPE_CHECKING:
+    from vault_scheduler.machine.place import Place
+    from vault_scheduler.planning.chains import Fault
+    from vault_scheduler.vault.sweep import Stamp
 
 _MOMENT = timedelta(microseconds=1)
 _INVALID = Standing(state=State.INVALID, reason="the note is invalid")
-_NO_PROPERTIES = "this note was a task, and now it has no properties"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +161,7 @@ def _item(
             name=entry.task.id if entry.task else _below(entry.path, context),
             path=entry.path,
             task=None,
-            problems=(*entry.problems, internal_problem(entry.path, error)),
+            problems=(*entry.problems, _fault_of_ours(entry.path, error)),
             standing=_INVALID,
             mapping=mapping,
         )
@@ -179,7 +178,7 @@ def _judged(
     now = place.clock.now()
     faults = chain_faults.get(name, ()) if entry.task is not None else ()
     stands, waiting = _stand(place, entry.task, now, holds)
-    stands = stand_with(stands, faults[0], now, now) if faults else stands
+    stands = _with_fault(stands, faults[0], now) if faults else stands
     return Item(
         name=name,
         path=entry.path,
@@ -196,14 +195,21 @@ def _chain_faults(place: Place, registry: Registry) -> Mapping[str, tuple[Fault,
     """What is wrong with each task's `after` beside the other notes (rule 1.5)."""
     if not registry.has_chains:
         return {}
+    from vault_scheduler.planning.chains import judge
+
     host = place.settings_in_force.host or place.machine.host
     return judge(registry, tasks_folder=place.vault.rel(place.vault.tasks_folder), host=host).faults
 
 
 def _chain_problems(place: Place, path: str, faults: Collection[Fault]) -> list[Problem]:
-    data = place.vault.read(path) if faults else None
-    line = Document.parse(data).line_of_key("after") if data is not None else 1
+    line = line_of(place, path, "after") if faults else 1
     return [fault.problem(path, line) for fault in faults]
+
+
+def _with_fault(stands: Standing, fault: Fault, now: datetime) -> Standing:
+    from vault_scheduler.planning.chains import stand_with
+
+    return stand_with(stands, fault, now, now)
 
 
 def _paused(task: Task | None, paused: Collection[str]) -> Task | None:
@@ -243,25 +249,9 @@ class _Kept:
 def _read(
     place: Place, path: str, context: ParseContext, former: Collection[str]
 ) -> tuple[Mapping[str, object], Parsed]:
-    try:
-        data = place.vault.read(path)
-    except NoteUnreadable as error:
-        reason = str(error).removeprefix(f"{path}: ")
-        return {}, _problem(path, reason, error.fix)
-    if data is None:  # gone since the sweep
-        return {}, Parsed()
-    try:
-        doc = Document.parse(data)
-        parsed = parse_task(doc, path, context)
-    except Exception as error:
-        return {}, Parsed(problems=(internal_problem(path, error),))
-    if path in former and not parsed.is_task_note:
-        return doc.mapping, _problem(path, _NO_PROPERTIES, RESTORE_OR_DELETE)
-    return doc.mapping, parsed
+    from vault_scheduler.commands.note_reading import read_note
 
-
-def _problem(path: str, message: str, fix: str) -> Parsed:
-    return Parsed(problems=(Problem(path=path, line=1, key="", message=message, fix=fix),))
+    return read_note(place, path, context, former)
 
 
 def _unreadable(folders: Collection[str]) -> list[Problem]:
@@ -276,7 +266,7 @@ def _strangers(place: Place, path: str) -> Iterator[Problem]:
         if known and name not in known:
             message = f"there is no notifier `{name}` in config.toml"
             fix = f"This machine has {', '.join(sorted(known))}."
-            line = Document.parse(place.vault.read(path) or b"").line_of_key("notify_to")
+            line = line_of(place, path, "notify_to")
             yield Problem(path=path, line=line, key="notify_to", message=message, fix=fix, severity=Severity.WARNING)
 
 
@@ -292,10 +282,9 @@ def settings_problems(place: Place) -> tuple[Problem, ...]:
 def _name(task: Task | None, path: str, mapping: Mapping[str, object], context: ParseContext) -> str:
     if task is not None:
         return task.id
-    try:
-        return task_id(path, mapping, context.tasks_folder)
-    except BadValue:
-        return _below(path, context)
+    from vault_scheduler.commands.note_reading import name_of
+
+    return name_of(path, mapping, context) or _below(path, context)
 
 
 def _below(path: str, context: ParseContext) -> str:
@@ -325,7 +314,7 @@ def passed_problem(place: Place, item: Item) -> Problem | None:
     try:
         return _passed(place, item)
     except Exception as error:
-        return internal_problem(item.path, error)
+        return _fault_of_ours(item.path, error)
 
 
 def _passed(place: Place, item: Item) -> Problem | None:
@@ -341,14 +330,14 @@ def _passed(place: Place, item: Item) -> Problem | None:
         return None
     fix = "Write a time that is still to come, or `status: done`."
     message = "the time has passed already, so it never runs"
-    return Problem(path=item.path, line=line_of(place, item, "at"), key="at", message=message, fix=fix)
+    return Problem(path=item.path, line=line_of(place, item.path, "at"), key="at", message=message, fix=fix)
 
 
 def _over(place: Place, item: Item) -> Problem:
     """A warning: the daemon calls such a task done."""
     return Problem(
         path=item.path,
-        line=line_of(place, item, "until"),
+        line=line_of(place, item.path, "until"),
         key="until",
         message="has passed already, so nothing fires",
         fix="Write a later one, or remove it.",
@@ -356,7 +345,14 @@ def _over(place: Place, item: Item) -> Problem:
     )
 
 
-def line_of(place: Place, item: Item, key: str) -> int:
+def line_of(place: Place, path: str, key: str) -> int:
     """The line of a key in the note as it is now."""
-    data = place.vault.read(item.path)
-    return Document.parse(data).line_of_key(key) if data is not None else 1
+    from vault_scheduler.commands import note_reading
+
+    return note_reading.line_of(place, path, key)
+
+
+def _fault_of_ours(path: str, error: Exception) -> Problem:
+    from vault_scheduler.planning.known import internal_problem
+
+    return internal_problem(path, error)

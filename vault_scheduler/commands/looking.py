@@ -142,7 +142,7 @@ def _next_of_cron(expression: str, timezone: str | None, window: _Window, vault:
 def _next_of_notes(task: str | None, timezone: str | None, window: _Window, vault: Path | None, *, json: bool) -> None:
     from zoneinfo import ZoneInfo
 
-    from vault_scheduler.commands import app, next_page, shapes
+    from vault_scheduler.commands import next_fires, next_page, shapes
     from vault_scheduler.commands.view import notes
     from vault_scheduler.triggers.zones import load_zone
 
@@ -150,12 +150,12 @@ def _next_of_notes(task: str | None, timezone: str | None, window: _Window, vaul
     item = notes(place).find(task) if task else None
     zone = load_zone(timezone).key if timezone else (item.task.timezone if item and item.task else place.timezone)
     if item is not None:
-        found = app.next_of_task(item, *window.read(zone), zone)
+        found = next_fires.next_of_task(item, *window.read(zone), zone)
         say_json(shapes.next_of_task_shape(item, found)) if json else say(
             next_page.next_page(item, found, window.shown_now)
         )
         return
-    ahead = looked(app.next_of_vault(place, ZoneInfo(zone), *window.read(zone)))
+    ahead = next_fires.next_of_vault(place, ZoneInfo(zone), *window.read(zone))
     say_json(shapes.next_of_all_shape(ahead)) if json else say(next_page.vault_page(ahead, place, window.shown_now))
 
 

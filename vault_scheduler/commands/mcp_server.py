@@ -19,7 +19,7 @@ from mcp_types import ToolAnnotations
 from pydantic import Field
 
 from vault_scheduler import __version__
-from vault_scheduler.commands import app, checking, creation, done_lines, hindsight, shapes, switching
+from vault_scheduler.commands import app, checking, creation, done_lines, hindsight, next_fires, shapes, switching
 from vault_scheduler.commands import forecast as ahead
 from vault_scheduler.commands.console import open_place, refuse_in_run
 from vault_scheduler.commands.forecast_page import forecast_page
@@ -113,8 +113,8 @@ class Tools:
         if cron is not None:
             return shapes.next_of_cron_shape(cron, of_cron(cron, zone, *window))
         if item is not None:
-            return shapes.next_of_task_shape(item, app.next_of_task(item, *window, zone))
-        return shapes.next_of_all_shape(await app.next_of_vault(place, ZoneInfo(zone), *window))
+            return shapes.next_of_task_shape(item, next_fires.next_of_task(item, *window, zone))
+        return shapes.next_of_all_shape(next_fires.next_of_vault(place, ZoneInfo(zone), *window))
 
     async def forecast(self, after: After = None, until: Until = None) -> Shape:
         """What the whole vault will run, with what waits, overlaps, is skipped or exceeds the budget; 7 days ahead."""

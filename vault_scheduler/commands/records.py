@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from vault_scheduler import __version__
 from vault_scheduler.errors import VaultSchedError
-from vault_scheduler.machine.place import Place
-from vault_scheduler.planning.approvals import Held, TrustMode, pin_hash, verdict
-from vault_scheduler.task import Task
+from vault_scheduler.machine.config import Trust as TrustWord
 
 if TYPE_CHECKING:
     from vault_scheduler.ledger.sqlite_store import SqliteStore
     from vault_scheduler.ledger.trust import Trust
+    from vault_scheduler.machine.place import Place
+    from vault_scheduler.task import Task
 
 
 TOLD_FOR = timedelta(days=1)
@@ -92,21 +92,23 @@ class Holds:
 
     def __init__(self, place: Place, trust: Trust | None, *, has_history: bool) -> None:
         self._place = place
-        self._mode = TrustMode(place.machine.trust)
-        self._pins = trust.pins() if trust else {}
         self._holds = trust.holds() if trust else {}
         # The approvals are gone though the ledger knows tasks: nothing pins itself any more.
         self._known = trust.pins_known() if trust else not has_history
+        self._pins_itself = self._known and place.machine.trust is TrustWord.VAULT
+        self._pins = trust.pins() if trust and (self._holds or not self._pins_itself) else {}
 
     def of(self, task: Task) -> Waiting | None:
         """What waits for approval; None if the task may run."""
         hold = self._holds.get(task.id)
-        if hold is None and self._mode is TrustMode.VAULT and self._known:
+        if hold is None and self._pins_itself:
             return None
+        from vault_scheduler.planning.approvals import Held, TrustMode, verdict
+
         definition = definition_hash(self._place, task)
         pin = self._pins.get(task.id)
         found = verdict(
-            self._mode,
+            TrustMode(self._place.machine.trust),
             task=task,
             definition=definition,
             pinned=pin.hash if pin else None,
@@ -127,6 +129,7 @@ class Holds:
 def definition_hash(place: Place, task: Task) -> str:
     """What is pinned: the definition with the files of the vault that it names."""
     from vault_scheduler.daemon.guard import named_files
+    from vault_scheduler.planning.approvals import pin_hash
 
     files: dict[str, bytes] = {}
     for path in named_files(task, place.vault):

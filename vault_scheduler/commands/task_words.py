@@ -12,8 +12,6 @@ from zoneinfo import ZoneInfo
 
 from vault_scheduler.commands.moments import length, long_local, short_local
 from vault_scheduler.commands.styled import STATES, Style, joined, of_outcome, styled
-from vault_scheduler.notes.body import first_fence
-from vault_scheduler.run import Run, RunState
 from vault_scheduler.task import ClaudeAction, CommandAction, PythonAction, Task
 from vault_scheduler.text.harmless import plain_line
 
@@ -21,6 +19,7 @@ if TYPE_CHECKING:  # the verbs behind the words: a command loads its own, not th
     from vault_scheduler.commands.catalogue import Item
     from vault_scheduler.ledger.store import Question
     from vault_scheduler.machine.place import Place
+    from vault_scheduler.run import Run
     from vault_scheduler.settings import Settings
 
 
@@ -54,6 +53,8 @@ def vault_pause(place: Place, settings: Settings, now: datetime, then: str = "no
 
 def going(run: Run, now: datetime, zone: ZoneInfo) -> str:
     """A run that has not ended: `▶ for 12 s`, `waits for slot`, `waits for quota until 12:00`."""
+    from vault_scheduler.run import RunState
+
     if run.state in (RunState.STARTING, RunState.RUNNING) and run.started_at:
         return styled(f"▶ for {length(max(0.0, (now - run.started_at).total_seconds()))}", Style.GOING)
     until = f" until {short_local(run.not_before, now, zone)}" if run.not_before and run.not_before > now else ""
@@ -80,6 +81,8 @@ def action_words(task: Task) -> str:
         return f"python: {action.call}" if action.call else "python: the first python block of the note"
     assert isinstance(action, CommandAction)
     if action.command is None:
+        from vault_scheduler.notes.body import first_fence
+
         fence = first_fence(task.body)
         return f"the first code block of the note ({fence.language or 'sh'})" if fence else "the first code block"
     return f"command: {command_line(action.command)}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -11,13 +10,13 @@ from typing import TYPE_CHECKING
 from vault_scheduler.commands.catalogue import Catalogue, Item, line_of, passed_problem, read_catalogue
 from vault_scheduler.commands.records import Holds, approvals, ledger
 from vault_scheduler.errors import TaskNotFound
-from vault_scheduler.ledger.rows import UNWRITTEN
+from vault_scheduler.ledger.known_tasks import KnownTasks, read_known_tasks
 from vault_scheduler.machine.place import Place, read_settings
-from vault_scheduler.planning.answers import UNASKED, answer_problem
 
 if TYPE_CHECKING:
     from vault_scheduler.ledger.sqlite_store import SqliteStore
     from vault_scheduler.ledger.store import Question, TaskRow
+    from vault_scheduler.task import Problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,20 +39,24 @@ class View:
 async def look(place: Place) -> AsyncIterator[View]:
     """Read the notes and open the ledger; nothing is created."""
     async with ledger(place) as store:
-        rows = await store.task_rows() if store else {}
-        place = await _as_daemon_holds(place, store)
-        unwritten = json.loads(await store.get_meta(UNWRITTEN) or "{}") if store else {}
-        with approvals(place) as trust:
-            holds = Holds(place, trust, has_history=bool(rows))
-        catalogue = read_catalogue(place, holds=holds, former={row.path for row in rows.values()}, paused=unwritten)
+        place, known, catalogue = glance(place)
         catalogue = await with_ledger(place, catalogue, store)
         questions = await store.questions() if store else {}
-        yield View(place=place, store=store, catalogue=catalogue, known=frozenset(rows), questions=questions)
+        yield View(place=place, store=store, catalogue=catalogue, known=frozenset(known.paths), questions=questions)
 
 
-async def _as_daemon_holds(place: Place, store: SqliteStore | None) -> Place:
+def glance(place: Place) -> tuple[Place, KnownTasks, Catalogue]:
+    """The notes, as the ledger and the approvals say that they stand; the place with the settings in force."""
+    known = read_known_tasks(place.ledger_path)
+    place = _as_daemon_holds(place, known.settings)
+    with approvals(place) as trust:
+        holds = Holds(place, trust, has_history=bool(known.paths))
+    former = frozenset(known.paths.values())
+    return place, known, read_catalogue(place, holds=holds, former=former, paused=known.paused)
+
+
+def _as_daemon_holds(place: Place, source: str) -> Place:
     """With the settings in force: what holds the vault back ends only by a line that says so."""
-    source = await store.get_meta("settings") if store else None
     if not source:
         return place
     return replace(place, settings=read_settings(place.vault, place.machine_timezone, source=source))
@@ -76,14 +79,19 @@ async def with_ledger(place: Place, catalogue: Catalogue, store: SqliteStore | N
         if problem is not None and not (store and await store.runs_of(item.name, 1)):
             item = replace(item, problems=(*item.problems, problem))
         if _answer(item) and item.name not in asked and not _is_taken(_answer(item), rows.get(item.name)):
-            line = line_of(place, item, "answer")
-            item = replace(item, problems=(*item.problems, answer_problem(item.path, line, UNASKED)))
+            item = replace(item, problems=(*item.problems, _unasked(place, item)))
         items.append(item)
     return replace(catalogue, items=tuple(items))
 
 
 def _answer(item: Item) -> str:
     return item.task.answer if item.task else ""
+
+
+def _unasked(place: Place, item: Item) -> Problem:
+    from vault_scheduler.planning.answers import UNASKED, answer_problem
+
+    return answer_problem(item.path, line_of(place, item.path, "answer"), UNASKED)
 
 
 def _is_taken(answer: str, row: TaskRow | None) -> bool:

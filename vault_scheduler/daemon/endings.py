@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 
 from vault_scheduler.daemon.core import Core
 from vault_scheduler.daemon.roster import Tracked
-from vault_scheduler.ledger.rows import ARMED_SINCE, UNWRITTEN
+from vault_scheduler.ledger.known_tasks import UNWRITTEN
+from vault_scheduler.ledger.rows import ARMED_SINCE
 from vault_scheduler.planning.planner import USED_UP
 from vault_scheduler.run import Outcome, Run
 from vault_scheduler.task import Status

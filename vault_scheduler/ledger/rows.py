@@ -20,8 +20,6 @@ NOTIFY = "notify"
 
 GATE = "gate"
 """What a run waits for whose gate is being asked, or has said no."""
-UNWRITTEN = "pauses not written yet"
-"""Key of the meta table: tasks that paused themselves and whose notes do not say so, with the reasons (JSON)."""
 # Keys of the table `meta`, each with the task's id: they follow a rename.
 ARMED_SINCE = "armed since: "
 FOLLOWS_SINCE = "follows since: "  # ends of runs at or before it do not start a task with `after`

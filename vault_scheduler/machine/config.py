@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -24,6 +22,12 @@ ENV_NAME = "env"
 API_KEY = "ANTHROPIC_API_KEY"
 """A session that is given this pays by it, whatever plan it is logged in with."""
 ZONEINFO = "zoneinfo/"
+
+
+def _host_name() -> str:
+    import socket  # 2 ms that a command needs not spend where config.toml names the host
+
+    return socket.gethostname()
 
 
 class Trust(StrEnum):
@@ -55,7 +59,7 @@ class Retain:
 class Machine:
     """What `config.toml` and `env` say, with the defaults for what they do not say."""
 
-    host: str = field(default_factory=socket.gethostname)
+    host: str = field(default_factory=_host_name)
     trust: Trust = Trust.VAULT
     path: str = field(default_factory=lambda: os.environ.get("PATH", os.defpath))  # PATH of runs
     python: str | None = None  # interpreter of python tasks; None: ours
@@ -94,6 +98,10 @@ class Machine:
 
 def _read_config(path: Path) -> dict[str, Any]:
     text = _read_text(path)
+    if not text:
+        return {}
+    import tomllib
+
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

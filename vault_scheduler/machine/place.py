@@ -10,7 +10,6 @@ from vault_scheduler.clock import Clock, SystemClock
 from vault_scheduler.errors import NoteUnreadable, VaultNotFound
 from vault_scheduler.machine.config import Machine, machine_timezone
 from vault_scheduler.parsing.parsed import ParsedSettings
-from vault_scheduler.platform.exchange import make_folder
 from vault_scheduler.platform.paths import config_folder, state_base, state_folder, vault_label
 from vault_scheduler.settings import Settings
 from vault_scheduler.task import Problem
@@ -110,6 +109,8 @@ class Place:
 
     def make_state(self) -> Path:
         """Create the state folder, for this user's eyes only, and in it the one of outputs."""
+        from vault_scheduler.platform.exchange import make_folder
+
         state = state_folder(self.vault.root)
         make_folder(self.runs_folder, 0o700)
         return state

@@ -10,17 +10,17 @@ import os
 import unicodedata
 from pathlib import Path
 
-import platformdirs
-
-from vault_scheduler.platform.exchange import make_folder
-
 APP = "vault-sched"
 
 
 def config_folder() -> Path:
     """The folder of `config.toml` and `env`; not created here."""
     base = _xdg("XDG_CONFIG_HOME")
-    return base / APP if base else platformdirs.user_config_path(APP, appauthor=False)
+    if base:
+        return base / APP
+    import platformdirs
+
+    return platformdirs.user_config_path(APP, appauthor=False)
 
 
 def state_folder(vault_root: Path) -> Path:
@@ -28,6 +28,8 @@ def state_folder(vault_root: Path) -> Path:
 
     The real path counts, so a vault reached through a symlink has the same ledger and the same lock.
     """
+    from vault_scheduler.platform.exchange import make_folder
+
     folder = state_base() / vault_label(vault_root)
     make_folder(folder, 0o700)
     if folder.stat().st_mode & 0o077:
@@ -38,7 +40,11 @@ def state_folder(vault_root: Path) -> Path:
 def state_base() -> Path:
     """The folder that holds the state folders of all vaults; not created here."""
     base = _xdg("XDG_STATE_HOME")
-    return base / APP if base else platformdirs.user_state_path(APP, appauthor=False)
+    if base:
+        return base / APP
+    import platformdirs
+
+    return platformdirs.user_state_path(APP, appauthor=False)
 
 
 def vault_label(vault_root: Path) -> str:

@@ -12,15 +12,16 @@ from collections.abc import Iterator, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vault_scheduler.errors import NoteChanged, NoteUnreadable, VaultNotFound
-from vault_scheduler.platform.exchange import make_folder
-from vault_scheduler.platform.late_writes import Settled, restore_leftover, settle
-from vault_scheduler.platform.replace import Change, Replaced, digest, read_regular, replace_file
-from vault_scheduler.platform.temp_files import LeftoverKind, clean, create_file
 from vault_scheduler.vault.ignored import is_conflict_copy, reason_to_skip
 from vault_scheduler.vault.spelling import lies_in, normal, spelt_on_disk
 from vault_scheduler.vault.sweep import LEAVES_THE_VAULT, Stamp, Sweep, Sweeper
+
+if TYPE_CHECKING:  # how files are read and replaced is loaded by who does it: most commands only list them
+    from vault_scheduler.platform.late_writes import Settled
+    from vault_scheduler.platform.replace import Change, Replaced
 
 MAX_NOTE_BYTES = 8 * 2**20
 MAX_TASK_BYTES = 2**20  # the daemon reads these between two fire times: the worst of this size takes it a second
@@ -141,6 +142,8 @@ class Vault:
 
     def read_stamped(self, rel: str) -> tuple[bytes, Stamp] | None:
         """As `read`, with the stamp that the file had right before it was read."""
+        from vault_scheduler.platform.replace import read_regular
+
         try:
             with _named(rel):
                 found = read_regular(self._inside(rel), self._limit(rel))
@@ -169,6 +172,8 @@ class Vault:
         vault is away), NoteChanged if somebody kept writing, OSError for a full disk; none of them leaves a trace.
         `kept` gets, whatever else happens, what is to be settled besides: texts that were put back into their place.
         """
+        from vault_scheduler.platform.replace import replace_file
+
         put_back: list[Replaced] = []
         try:
             with _named(rel):
@@ -189,6 +194,8 @@ class Vault:
         that ends earlier may leave this to the daemon's `tidy`. `kept` as of `edit`. Raises NoteUnreadable or OSError
         if it could not be seen, or not be written; nothing is lost then, and it is to be tried again.
         """
+        from vault_scheduler.platform.late_writes import Settled, settle
+
         if written.replaced is None:
             return LateWrite(state=Settled.DONE)
         self._must_be_there(written.path)
@@ -213,6 +220,9 @@ class Vault:
         Those with a text of ours are removed after a day. A text of somebody else goes back into its note, or into a
         conflict copy beside it.
         """
+        from vault_scheduler.platform.late_writes import restore_leftover
+        from vault_scheduler.platform.temp_files import LeftoverKind, clean
+
         restored: list[str] = []
         copies: list[str] = []
         for folder in self._folders():
@@ -235,6 +245,10 @@ class Vault:
 
         Raises NoteUnreadable if the vault is away: folders made in an empty mount point would hide under the real ones.
         """
+        from vault_scheduler.platform.exchange import make_folder
+        from vault_scheduler.platform.replace import digest
+        from vault_scheduler.platform.temp_files import create_file
+
         self._must_be_there(rel)
         path = self._inside(rel)
         make_folder(path.parent)
