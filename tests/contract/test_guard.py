@@ -51,7 +51,8 @@ class Judge:
         document = Document.parse(note.encode())
         parsed = parse_task(document, f"00_system/tasks/{name}.md", ParseContext())
         assert parsed.task is not None
-        held = self.guard.judge(parsed.task, json.dumps(source_of(document), default=str), seen_at, written_at)
+        source = json.dumps(source_of(document), default=str)
+        held = self.guard.judge(parsed.task, lambda: source, seen_at, written_at)
         self.guard.store_pins()
         self.task: Task = parsed.task
         return held

@@ -354,9 +354,7 @@ def test_a_ledger_of_the_first_schema_keeps_its_tasks_and_knows_how_often_they_s
 async def filled(path: Path, runs: int = 400) -> SqliteStore:
     """A ledger with so many runs of one task, each with a page of its own text."""
     store = await opened(path)
-    task = TaskRow(
-        task="a", path="a.md", fingerprint="f", fires=True, watermark=T, latched=False, source="{}", seen_definition="d"
-    )
+    task = TaskRow(task="a", path="a.md", fingerprint="f", fires=True, watermark=T, latched=False, seen_definition="d")
     claims = []
     for number in range(runs):
         fire = T + timedelta(seconds=number)

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vault_scheduler.errors import Refused, RunNotFound
+from vault_scheduler.ledger.rows import mark_of
 from vault_scheduler.ledger.sqlite_store import SqliteStore
 from vault_scheduler.ledger.store import (
     ANSWERS,
@@ -120,6 +121,18 @@ async def ended(store: Store, run: Run, outcome: Outcome, at: datetime | None = 
     return await store.finish(run.id, outcome, Result(outcome=outcome), "", at, **finish)
 
 
+# tasks
+
+
+async def test_a_row_without_a_source_leaves_the_one_that_is_there(store: Store) -> None:
+    """Who saves a watermark does not hold what the note says; of a task that the ledger does not know there is none."""
+    await store.save(Batch(tasks=(a_row(source_mark=mark_of("{}")),), sources={"briefing": "{}"}))
+    await store.save(Batch(tasks=(a_row(source_mark=mark_of("{}"), watermark=T + MINUTE),)))
+    assert store.source_of("briefing") == "{}"
+    assert await store.task_rows() == {"briefing": a_row(source_mark=mark_of("{}"), watermark=T + MINUTE)}
+    assert store.source_of("other") == ""
+
+
 # claims
 
 
@@ -156,15 +169,17 @@ async def test_the_same_key_twice_in_one_batch_is_one_run(store: Store) -> None:
 
 async def test_claim_watermark_latch_and_snapshot_are_saved_together(store: Store) -> None:
     """Everything in a batch is there afterwards."""
-    row = a_row(watermark=T + MINUTE, invalid_since=T, source="{}", seen_definition="d1", fires=False)
+    row = a_row(watermark=T + MINUTE, invalid_since=T, source_mark=mark_of("{}"), seen_definition="d1", fires=False)
     batch = Batch(
         claims=(Claim(run=a_run(), latch=True),),
         tasks=(row,),
+        sources={"briefing": "{}"},
         snapshots={"d1": '{"body": "é"}'},
         meta={"last_pass": "1"},
     )
     await store.save(batch)
     assert await store.task_rows() == {"briefing": replace(row, latched=True)}
+    assert store.source_of("briefing") == "{}"
     assert await store.snapshot("d1") == '{"body": "é"}'
     assert await store.snapshot("d2") is None
     assert await store.get_meta("last_pass") == "1"

@@ -148,10 +148,10 @@ class Year:
             fires=True,
             watermark=now,
             latched=False,
-            source="{}",
             seen_definition="d",
         )
-        await self.store.save(Batch(tasks=(row,), meta={f"{fact}{task}": now.isoformat() for fact in TASK_FACTS}))
+        facts = {f"{fact}{task}": now.isoformat() for fact in TASK_FACTS}
+        await self.store.save(Batch(tasks=(row,), sources={task: "{}"}, meta=facts))
         self.trust.pin(task, "hash", now, source="{}")
         (self.place.vault.root / path).write_text("x")
 

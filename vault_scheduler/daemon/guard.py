@@ -107,12 +107,12 @@ class Guard:
     def judge(
         self,
         task: Task,
-        source: str,
+        source: Callable[[], str],
         seen_at: datetime,
         written_at: datetime | None = None,
         read_at: float = float("inf"),
     ) -> str:
-        """Why this definition is held; "" if it may run.
+        """Why this definition is held; "" if it may run. `source` is asked for its JSON where that is to be kept.
 
         `seen_at`: when what its note says was first read, and `read_at` the same in awake seconds: a run that began
         later did not write it. `written_at`: its mtime, which may be long before where nothing tells of changes and
@@ -142,10 +142,10 @@ class Guard:
         )
         if isinstance(decision, Held):
             if hold is None or hold.hash != definition:
-                self._trust.hold(task.id, definition, seen_at, decision.reason, source)
+                self._trust.hold(task.id, definition, seen_at, decision.reason, source())
             return self._keep_held(task.id, hold.why if hold else decision.reason)
         if decision.fresh:
-            self._fresh[task.id] = Pin(task=task.id, hash=definition, pinned_at=seen_at, how="seen", source=source)
+            self._fresh[task.id] = Pin(task=task.id, hash=definition, pinned_at=seen_at, how="seen", source=source())
         elif hold is not None:
             self._trust.unhold(task.id)
         self._holds.pop(task.id, None)

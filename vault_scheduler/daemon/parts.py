@@ -77,6 +77,7 @@ class Parts:
             self.guard,
             self.outfit.host,
             files.rows,
+            stored_source=files.store.source_of,
             ledger_lost=files.store.is_new and not files.trust.is_new,
             ran_until=files.store.ran_until,
         )
@@ -195,6 +196,7 @@ def _survey(outfit: Outfit) -> Survey:
         outfit.vault,
         machine_timezone=outfit.machine_timezone,
         former={row.path: _former(row) for row in outfit.files.rows.values()},
+        stored_source=outfit.files.store.source_of,
         settings_source=outfit.files.settings_source,
         callable_check=outfit.callable_check,
         definitions=outfit.files.definitions,
@@ -202,7 +204,9 @@ def _survey(outfit: Outfit) -> Survey:
 
 
 def _former(row: TaskRow) -> Former:
-    return Former(task=row.task, definition=row.seen_definition, source=row.source, invalid_since=row.invalid_since)
+    return Former(
+        task=row.task, definition=row.seen_definition, source_mark=row.source_mark, invalid_since=row.invalid_since
+    )
 
 
 def _guard(outfit: Outfit, survey: Survey) -> Guard:

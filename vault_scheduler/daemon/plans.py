@@ -17,6 +17,7 @@ class Plans:
     unstarted: list[Unstarted] = field(default_factory=list)
     taken_back: list[Run] = field(default_factory=list)
     rows: dict[str, TaskRow] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)  # of definitions that the ledger does not know yet
     snapshots: dict[str, str] = field(default_factory=dict)
     meta: dict[str, str] = field(default_factory=dict)
     followed: list[str] = field(default_factory=list)
@@ -34,6 +35,7 @@ class Plans:
             unstarted=tuple(self.unstarted),
             taken_back=tuple(self.taken_back),
             tasks=tuple(self.rows.values()),
+            sources=dict(self.sources),
             snapshots=dict(self.snapshots),
             meta=dict(self.meta),
             followed=tuple(self.followed),
@@ -43,7 +45,7 @@ class Plans:
         """All of it is in the ledger now."""
         for planned in (self.claims, self.unstarted, self.taken_back, self.rows):
             planned.clear()
-        for facts in (self.snapshots, self.meta, self.followed, self._claimed):
+        for facts in (self.sources, self.snapshots, self.meta, self.followed, self._claimed):
             facts.clear()
 
     def claims_of(self, task: str) -> bool:

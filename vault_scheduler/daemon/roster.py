@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -14,7 +14,7 @@ from vault_scheduler.daemon.survey import Survey
 from vault_scheduler.daemon.task_view import View
 from vault_scheduler.daemon.troubles import NO_LEDGER
 from vault_scheduler.daemon.watermarks import first_watermark, is_set_going, watermark_after
-from vault_scheduler.ledger.rows import ARMED_SINCE, FOLLOWS_SINCE, TaskRow
+from vault_scheduler.ledger.rows import ARMED_SINCE, FOLLOWS_SINCE, TaskRow, mark_of
 from vault_scheduler.planning.chains import Chains
 from vault_scheduler.planning.known import internal_problem
 from vault_scheduler.planning.named_times import NamedLate, named_late
@@ -56,6 +56,7 @@ class Roster:
         host: str,
         rows: dict[str, TaskRow],
         *,
+        stored_source: Callable[[str], str] = lambda task: "",
         ledger_lost: bool = False,
         ran_until: datetime | None = None,
     ) -> None:
@@ -63,6 +64,7 @@ class Roster:
         self._guard = guard
         self._host = host
         self._rows = rows
+        self._stored_source = stored_source
         self._settled = {task: row.watermark for task, row in rows.items() if row.fires}
         self._undoubted = dict(self._settled)  # watermarks before the clock may have gone wrong
         self._tracked: dict[str, Tracked] = {}
@@ -215,13 +217,13 @@ class Roster:
         if entry is None or entry.task is None:
             self._lose(task_id, row, plans)
             return None
-        task, source = entry.task, self._survey.notes.good_source(entry.path) or (row.source if row else "")
+        task, fresh = entry.task, self._survey.notes.fresh_source(entry.path)
         held = self._guard.held(task_id)
         if entry.invalid_since is None:
-            held = self._judged(task, source, now, monotonic)
+            held = self._judged(task, lambda: fresh or self._source_of(task_id, plans), now, monotonic)
         stands = self._stand(task, held, entry.invalid_since, now)
-        self._notice_named(row, task, stands, now)
-        new_row = self._row_of(task, row, stands, source, entry.invalid_since, now)
+        self._notice_named(row, task, stands, plans, now)
+        new_row = self._row_of(task, row, stands, fresh, entry.invalid_since, now)
         if row is not None and stands.fires and not row.fires:
             plans.meta[ARMED_SINCE + task_id] = now.isoformat()
         if task.after and is_set_going(row, new_row, stands):
@@ -229,12 +231,19 @@ class Roster:
         if new_row != row:
             self.revisions += 1
             self.keep(new_row, plans)
+            if fresh:
+                plans.sources[task_id] = fresh
+        self._survey.notes.has_taken_source(entry.path)
         tracked = Tracked(task=task, standing=stands, policies=resolve(task, self._settings))
         self._tracked[task_id] = tracked
         self.aside.pop(task_id, None)
         return tracked
 
-    def _judged(self, task: Task, source: str, now: datetime, monotonic: float) -> str:
+    def _source_of(self, task_id: str, plans: Plans) -> str:
+        """The JSON of the last good definition that has been taken from the note."""
+        return plans.sources.get(task_id) or self._stored_source(task_id)
+
+    def _judged(self, task: Task, source: Callable[[], str], now: datetime, monotonic: float) -> str:
         """Why the definition, as it is now, is held; "" if it may run."""
         read_at = self._survey.notes.read_at(task.path)
         read_at = monotonic if read_at is None else read_at
@@ -246,7 +255,7 @@ class Roster:
         task: Task,
         row: TaskRow | None,
         stands: Standing,
-        source: str,
+        fresh: str,
         invalid_since: datetime | None,
         now: datetime,
     ) -> TaskRow:
@@ -259,7 +268,7 @@ class Roster:
             watermark=self._watermark(row, task, stands, now),
             latched=bool(row and row.latched and task.run_now),
             invalid_since=invalid_since,
-            source=source,
+            source_mark=mark_of(fresh) if fresh or row is None else row.source_mark,
             seen_definition=task.definition,
             started=0 if row is None or task.status is Status.DONE else row.started,
             answered=row.answered if row is not None and row.answered in marks_of(task.answer) else "",
@@ -281,12 +290,12 @@ class Roster:
             last_run=self._has_run_until(task, now) if remembers else None,
         )
 
-    def _notice_named(self, row: TaskRow | None, task: Task, stands: Standing, now: datetime) -> None:
+    def _notice_named(self, row: TaskRow | None, task: Task, stands: Standing, plans: Plans, now: datetime) -> None:
         """Instants of `at` that a note brought late; to create or edit a task fires nothing else (rule 1.4)."""
         if row is not None and row.fingerprint == task.trigger_fingerprint:
             return
         self._named_late.pop(task.id, None)
-        before = self._definition_of(row) if row is not None else None
+        before = self._definition_of(row, plans) if row is not None else None
         if not stands.armed or (row is not None and before is None):
             return
         found = named_late(
@@ -302,10 +311,10 @@ class Roster:
         if found != NamedLate():
             self._named_late[task.id] = found
 
-    def _definition_of(self, row: TaskRow) -> Task | None:
+    def _definition_of(self, row: TaskRow, plans: Plans) -> Task | None:
         """What the task was when last seen; None if nobody can tell, so that nothing of it counts as new."""
         try:
-            return self._survey.notes.rebuilt(row.source, row.path)
+            return self._survey.notes.rebuilt(self._source_of(row.task, plans), row.path)
         except (ValueError, KeyError, TypeError):  # carried over from a damaged ledger
             return None
 

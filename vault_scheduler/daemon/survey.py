@@ -33,6 +33,7 @@ class Survey:
         machine_timezone: Callable[[], str],
         former: Mapping[str, Former],
         settings_source: str,
+        stored_source: Callable[[str], str],
         callable_check: CallableCheck | None = None,
         definitions: Definitions | None = None,
     ) -> None:
@@ -47,6 +48,7 @@ class Survey:
             self._settings,
             self.keeping,
             former,
+            stored_source=stored_source,
             system_folder=vault.system_folder,
             callable_check=callable_check,
         )

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from vault_scheduler.daemon.keeping import Keeping, Known
+from vault_scheduler.daemon.note_change import OURS
 from vault_scheduler.daemon.readings import Reading, Readings
 from vault_scheduler.daemon.settings_watch import SettingsWatch
-from vault_scheduler.errors import BadValue
+from vault_scheduler.errors import BadValue, LedgerCorrupt, LedgerUnavailable
+from vault_scheduler.ledger.rows import mark_of
 from vault_scheduler.notes.note import Document
 from vault_scheduler.parsing.action_fields import CallableCheck
 from vault_scheduler.parsing.parser import ParseContext, Parsed, Switches, parse_task, rebuild, source_of
@@ -21,9 +24,15 @@ from vault_scheduler.planning.known import RESTORE_OR_DELETE, Edit, Former, Seen
 from vault_scheduler.planning.registry import Copy, Registry
 from vault_scheduler.task import Problem, Status, Task
 
+TOLD = (*OURS, "status", "status_reason")
+"""The keys whose values are known of every note."""
+
 
 class TaskNotes:
-    """Owns the registry. `former` is what the ledger remembers; `callable_check` judges what `call` names."""
+    """Owns the registry. `former` is what the ledger remembers; `callable_check` judges what `call` names.
+
+    `stored_source` gives the JSON of the last good definition that the ledger has of a task. Raises LedgerUnavailable.
+    """
 
     def __init__(
         self,
@@ -32,6 +41,7 @@ class TaskNotes:
         keeping: Keeping,
         former: Mapping[str, Former],
         *,
+        stored_source: Callable[[str], str],
         system_folder: str,
         callable_check: CallableCheck | None,
     ) -> None:
@@ -39,7 +49,8 @@ class TaskNotes:
         self._readings = readings
         self._keeping = keeping
         self._settings = settings
-        self._former = dict(former)
+        self._former = dict(former)  # until the note has been read as a task
+        self._stored_source = stored_source
         self._system_folder = system_folder
         self._callable_check = callable_check
         self._watched: dict[str, Watched] = {}
@@ -84,10 +95,10 @@ class TaskNotes:
         return path in self._former or (entry is not None and entry.task is not None)
 
     def value(self, path: str, key: str) -> str | None:
-        """The text that a key of ours has in the note as last believed; None if it has none."""
+        """The text that a key of TOLD has in the note as last believed; None if it has none."""
         watched = self._watched.get(path)
-        source = (watched.edit.source if watched.edit else watched.source) if watched else ""
-        value = json.loads(source)["mapping"].get(key) if f'"{key}"' in source else None
+        told = (watched.edit.told if watched.edit else watched.told) if watched else ""
+        value = json.loads(told).get(key) if f'"{key}"' in told else None
         return str(value) if value is not None and value != "" else None
 
     def rebuilt(self, source: str, path: str) -> Task | None:
@@ -107,13 +118,15 @@ class TaskNotes:
         moment = local.replace(tzinfo=ZoneInfo(task.timezone), fold=1).astimezone(UTC) if local else None
         return moment if moment is not None and moment <= now else None
 
-    def good_source(self, path: str) -> str:
-        """The JSON source of the definition in force, to be stored as the last good one."""
+    def fresh_source(self, path: str) -> str:
+        """The JSON source of the definition in force, to be stored as the last good one; "" if it is stored already."""
         watched = self._watched.get(path)
-        if watched is not None and watched.source:
-            return watched.source
-        former = self._former.get(path)
-        return former.source if former else ""
+        return watched.source if watched else ""
+
+    def has_taken_source(self, path: str) -> None:
+        """What `fresh_source` said is on its way into the ledger."""
+        if path in self._watched:
+            self._watched[path].source = ""
 
     # what others tell
 
@@ -231,7 +244,7 @@ class TaskNotes:
             if monotonic >= self._counts_at(path) and not (misses_former and self._is_new(path))
         ]
         # Who was there first holds its id, and no copy comes before its original.
-        for path in sorted(quiet, key=lambda p: (p not in self._former, len(p), p)):
+        for path in sorted(quiet, key=lambda p: (not self.was_task(p), len(p), p)):
             self._register(path, now, seen)
 
     def _is_new(self, path: str) -> bool:
@@ -253,7 +266,8 @@ class TaskNotes:
             self._switch(path, edit.parsed, seen)
             seen.broken |= {path} if old_id else set()
             return
-        watched.source = edit.source
+        watched.source, watched.told = edit.source, edit.told
+        self._former.pop(path, None)  # from here on the registry knows it
         seen.good[path] = edit.data
         if old_id and entry.task is not None and entry.task.id != old_id:
             self._readings.judge_anew(self.registry.rivals_of(path))
@@ -261,10 +275,14 @@ class TaskNotes:
     def _stand_as_before(self, path: str, now: datetime, seen: Seen) -> None:
         """A note that cannot be judged yet when the daemon starts stands as the ledger last knew it."""
         former = self._former.get(path)
-        if former is None or not former.source or self.registry.entry(path) is not None:
+        if former is None or self.registry.entry(path) is not None:
             return
         try:
-            task = self.rebuilt(former.source, path)
+            task = self.rebuilt(self._stored_source(former.task), path)
+        except LedgerUnavailable:  # it is not known until its note can be judged
+            return
+        except LedgerCorrupt:
+            raise
         except Exception as error:
             seen.touched |= self.registry.put(path, None, (internal_problem(path, error),), now)
             return
@@ -295,10 +313,11 @@ class TaskNotes:
         try:
             document = Document.parse(data)
             parsed = self._parse(document, path)
-            source = source_text(source_of(document)) if parsed.task else ""
+            source = source_of(document) if parsed.task else {"mapping": {}}
             is_mapping = document.fault is None and document.block is not None
             last_run = document.mapping.get("last_run") if is_mapping else None
-            return Edit(parsed, source, last_run, data if parsed.task else b"")
+            text = source_text(source) if parsed.task else ""
+            return Edit(parsed, text, told_of(source["mapping"]), last_run, data if parsed.task else b"")
         except Exception as error:
             return Edit(Parsed(problems=(internal_problem(path, error),)))
 
@@ -356,10 +375,15 @@ class TaskNotes:
 
 
 def _recalled(kept: Known, former: Former | None) -> Edit:
-    """What a former process read in the note; mostly what the ledger holds already, and then it is held once."""
+    """What a former process read in the note; mostly what the ledger holds already, and then it is not held here."""
     task, source = kept.task, kept.source
-    if former is not None and former.source == source:
-        source = former.source
     switches = Switches(status=task.status, paused_until=task.paused_until, run_now=task.run_now)
-    last_run = json.loads(source)["mapping"].get("last_run") if '"last_run"' in source else None
-    return Edit(Parsed(task=task, switches=switches), source, last_run)
+    mapping = json.loads(source)["mapping"]
+    fresh = "" if former is not None and former.source_mark == mark_of(source) else source
+    return Edit(Parsed(task=task, switches=switches), fresh, told_of(mapping), mapping.get("last_run"))
+
+
+def told_of(mapping: Mapping[str, Any]) -> str:
+    """What a note tells of its runs and how it stands, as JSON: all that is asked of it between two readings."""
+    told = {key: mapping[key] for key in TOLD if mapping.get(key) not in (None, "")}
+    return json.dumps(told, default=str) if told else ""

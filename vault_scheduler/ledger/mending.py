@@ -46,7 +46,8 @@ def mend(file: SqliteFile) -> None:
 
 
 def _task(row: sqlite3.Row) -> None:
-    json.loads(task_row_of(row).source or "{}")
+    task_row_of(row)
+    json.loads(row["source"] or "{}")
 
 
 def _weed(change: Transaction, table: str, key: str, read: Callable[[sqlite3.Row], object]) -> None:

@@ -56,10 +56,15 @@ class TaskRow:
     watermark: datetime  # fire times at or before it are settled
     latched: bool = False  # `run_now` was seen true and has not been seen false since
     invalid_since: datetime | None = None
-    source: str = ""  # JSON of the last good definition
-    seen_definition: str = ""  # its hash
+    source_mark: int = 0  # of its last good definition, see `mark_of`
+    seen_definition: str = ""  # the hash of that
     started: int = 0  # runs that its triggers have started since it last was done (`max_runs`)
     answered: str = ""  # hash of the `answer` that was taken and has not been seen gone since
+
+
+def mark_of(source: str) -> int:
+    """What tells the JSON sources of definitions apart within this process, which holds no text of any note."""
+    return hash(source)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +98,7 @@ class Batch:
     claims: tuple[Claim, ...] = ()
     unstarted: tuple[Unstarted, ...] = ()
     tasks: tuple[TaskRow, ...] = ()
+    sources: Mapping[str, str] = field(default_factory=dict)  # task → JSON of its last good definition, where it is new
     snapshots: Mapping[str, str] = field(default_factory=dict)  # hash of a definition → its JSON
     meta: Mapping[str, str] = field(default_factory=dict)
     taken_back: tuple[Run, ...] = ()  # rows of fire times that did not start, with what is left of them (count 0: none)

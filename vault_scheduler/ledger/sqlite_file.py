@@ -222,9 +222,9 @@ class Transaction:
         marks = ", ".join("?" * len(row))
         return self.run(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks}) {on_conflict}", *row.values())
 
-    def upsert(self, table: str, key: str, row: Mapping[str, object]) -> int:
-        """Insert one row, or replace the values of the one with the same key."""
-        changes = ", ".join(f"{name} = excluded.{name}" for name in row if name != key)
+    def upsert(self, table: str, key: str, row: Mapping[str, object], keep: str = "") -> int:
+        """Insert one row, or replace the values of the one with the same key; of that, the column `keep` stays."""
+        changes = ", ".join(f"{name} = excluded.{name}" for name in row if name not in (key, keep))
         return self.insert(table, row, f"ON CONFLICT({key}) DO UPDATE SET {changes}")
 
 

@@ -103,7 +103,7 @@ class SqliteStore(TaskTable, RunTable, DeliveryTable, RequestTable, Conversation
             for name, definition in batch.snapshots.items():
                 change.insert("snapshots", {"hash": name, "definition": definition}, "ON CONFLICT DO NOTHING")
             for row in batch.tasks:
-                write_task(change, row)
+                write_task(change, row, batch.sources.get(row.task))
             for left in batch.taken_back:
                 _take_back(change, left)
             for gap in batch.unstarted:

@@ -128,6 +128,9 @@ class Store(Protocol):
     async def task_rows(self) -> dict[str, TaskRow]:
         """All tasks that the ledger remembers, by id."""
 
+    def source_of(self, task: str) -> str:
+        """The JSON source of the task's last good definition; "" if there is none."""
+
     async def forget_task(self, task: str) -> None:
         """Drop the task's row; its history stays."""
 

@@ -7,12 +7,12 @@ from datetime import datetime
 
 from vault_scheduler.ledger.conversations import rename_conversations
 from vault_scheduler.ledger.notices import rename_notices
-from vault_scheduler.ledger.rows import TASK_FACTS, TaskRow
+from vault_scheduler.ledger.rows import TASK_FACTS, TaskRow, mark_of
 from vault_scheduler.ledger.sqlite_file import SqliteFile, Transaction, certain, epoch, moment
 
 
-def write_task(change: Transaction, row: TaskRow) -> None:
-    """Insert or replace a task's row."""
+def write_task(change: Transaction, row: TaskRow, source: str | None = None) -> None:
+    """Insert or replace a task's row; without a `source`, the one that is there stays."""
     change.upsert(
         "tasks",
         "task",
@@ -24,11 +24,12 @@ def write_task(change: Transaction, row: TaskRow) -> None:
             "watermark": epoch(row.watermark),
             "latched": row.latched,
             "invalid_since": epoch(row.invalid_since),
-            "source": row.source,
+            "source": source or "",
             "seen_definition": row.seen_definition,
             "started": row.started,
             "answered": row.answered,
         },
+        keep="source" if source is None else "",
     )
 
 
@@ -42,7 +43,7 @@ def task_row_of(row: sqlite3.Row) -> TaskRow:
         watermark=certain(row["watermark"]),
         latched=bool(row["latched"]),
         invalid_since=moment(row["invalid_since"]),
-        source=row["source"],
+        source_mark=mark_of(row["source"]),
         seen_definition=row["seen_definition"],
         started=row["started"],
         answered=row["answered"],
@@ -56,7 +57,12 @@ class TaskTable:
 
     async def task_rows(self) -> dict[str, TaskRow]:
         """See `Store.task_rows`."""
-        return {row["task"]: task_row_of(row) for row in self._file.rows("SELECT * FROM tasks")}
+        return {row["task"]: task_row_of(row) for row in self._file.each("SELECT * FROM tasks")}
+
+    def source_of(self, task: str) -> str:
+        """See `Store.source_of`."""
+        row = self._file.one("SELECT source FROM tasks WHERE task = ?", task)
+        return "" if row is None else str(row[0])
 
     async def forget_task(self, task: str) -> None:
         """See `Store.forget_task`."""

@@ -19,7 +19,7 @@ class Former:
 
     task: str
     definition: str
-    source: str
+    source_mark: int  # see `mark_of`
     invalid_since: datetime | None
 
 
@@ -28,7 +28,8 @@ class Edit:
     """What a note says since somebody changed it."""
 
     parsed: Parsed
-    source: str = ""  # of the task that it declares: the text of what `source_of` gave
+    source: str = ""  # of the task that it declares, unless the ledger has it: the text of what `source_of` gave
+    told: str = ""  # what it tells of its runs and how it stands, see `told_of`
     last_run: object = None
     data: bytes = b""  # the whole note, if it declares a task and was read
 
@@ -44,7 +45,8 @@ class Watched:
     changed_at: float
     read_at: float
     edit: Edit | None = None  # it has not been left alone for long enough
-    source: str = ""  # of the definition in force
+    source: str = ""  # of the definition in force, until the ledger has it
+    told: str = ""  # by the note as last believed
     last_run: object = None  # as the note told it when it was first seen
 
 
