@@ -36,7 +36,7 @@ def table(rows: Sequence[Sequence[str]], *, width: int | None, elastic: int = -1
 
 
 def _line(row: Sequence[str], widths: Sequence[int], width: int | None, indent: int) -> str:
-    padded = [joined([cell, " " * (widths[index] - width_of(cell))]) for index, cell in enumerate(row[:-1])]
+    padded = [_padded(cell, room) for cell, room in zip(row[:-1], widths, strict=False)]
     before = indent + sum(widths[:-1]) + len(GAP) * (len(widths) - 1)
     line = _row([*padded, row[-1]], indent, hang=before)
     if width is None or len(wrapped(line, width)) == 1:
@@ -48,9 +48,16 @@ def _line(row: Sequence[str], widths: Sequence[int], width: int | None, indent: 
     return line if fits else _row(row[: _told(row)], indent, hang=indent + BELOW)
 
 
+def _padded(cell: str, room: int) -> str:
+    missing = room - width_of(cell)
+    return joined([cell, " " * missing]) if missing else cell
+
+
 def _row(cells: Sequence[str], indent: int, hang: int) -> str:
-    line = joined([" " * indent, joined(cells, GAP)], hang=hang)
-    return piece(line, 0, len(line.rstrip()), hang=hang)
+    first = joined([" " * indent, cells[0]]) if indent else cells[0]
+    line = joined([first, *cells[1:]], GAP, hang)
+    end = len(line.rstrip())
+    return piece(line, 0, end, hang=hang) if end < len(line) else line
 
 
 def _told(row: Sequence[str]) -> int:

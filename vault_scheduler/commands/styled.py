@@ -82,6 +82,9 @@ def marks_of(text: str) -> tuple[Mark, ...]:
 
 def joined(parts: Iterable[str], between: str = "", hang: int = -1) -> str:
     """The parts in one text, each with its marks."""
+    parts = list(parts)
+    if hang < 0 and not any(isinstance(part, Styled) for part in parts):
+        return between.join(parts)
     text, marks = "", list[Mark]()
     for number, part in enumerate(parts):
         text += between if number else ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -267,6 +266,8 @@ def _create(path: Path | str, migrations: Sequence[Migration], version: str, ser
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not _clear_way(path, serving):
         return False
+    import tempfile  # hardly ever: commands find the file
+
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".new")
     os.close(handle)
     try:

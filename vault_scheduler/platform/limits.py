@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import os
 import resource
@@ -31,6 +30,8 @@ def give_back_memory() -> None:
     """
     if sys.platform != "linux":
         return
+    import ctypes  # the daemon's start alone needs it
+
     with contextlib.suppress(OSError, AttributeError):  # another C library
         tune = ctypes.CDLL(None).mallopt
         for option in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD):

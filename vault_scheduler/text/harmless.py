@@ -28,6 +28,8 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 def clean(text: str) -> str:
     """Plain text: LF line ends, no ANSI sequences, no control characters, nothing that cannot be encoded."""
+    if text.isascii() and text.isprintable():
+        return text  # as nearly all of it is
     text = _ANSI.sub("", text)
     text = _LINE_END.sub("\n", text)
     text = _CONTROL.sub("", text)
