@@ -279,3 +279,26 @@ def test_crash_while_the_gate_is_asked_costs_nothing_and_does_not_count(world: W
     assert world.trust.spent_by(run.id) == 0
     world.advance_to("10:21")
     assert [run.outcome for run in world.runs()] == [Outcome.ABANDONED, Outcome.SUCCESS]
+
+
+def test_a_run_that_waited_when_the_daemon_died_is_the_first_of_a_catch_up(world: World) -> None:
+    """`catch_up: all`: what came due meanwhile waits behind it, each fire time once; what comes due later overlaps."""
+    world.script = lambda request: None if request.task == "long" else SUCCESS
+    world.write_settings("host: here\nmax_parallel: 1")
+    world.command("a", "every: 1h\ncatch_up: all")
+    world.command("long", 'cron: "50 10,14 * * *"')
+    world.start()
+    world.advance_to("12:30")
+    assert world.history("a") == ["11:00 waiting", "12:00 skipped 1: the run before it still waits"]
+    world.crash()
+    world.clock.advance(2 * 3600 + 60)
+    world.script = lambda request: None
+    world.start()
+    world.advance_to("15:30")
+    assert world.history("a") == [
+        "11:00 running",
+        "12:00 skipped 1: the run before it still waits",
+        "13:00 waiting",
+        "14:00 waiting",
+        "15:00 skipped 1: still running",
+    ]

@@ -29,10 +29,18 @@ from vault_scheduler.ledger.store import (
     Unstarted,
 )
 from vault_scheduler.planning.answers import UNASKED
-from vault_scheduler.planning.planner import ON_TIME, STILL_RUNNING, STILL_WAITS, FirePlan, Range, plan_fire_times
+from vault_scheduler.planning.planner import (
+    ON_TIME,
+    STILL_RUNNING,
+    STILL_WAITS,
+    FirePlan,
+    Range,
+    is_first_in_line,
+    plan_fire_times,
+)
 from vault_scheduler.planning.standing import Standing, State, vault_off
 from vault_scheduler.run import Outcome, Run, RunState, TriggerKind, counts_as_run, run_id, run_key
-from vault_scheduler.task import Overlap, Task, TaskType, Topic
+from vault_scheduler.task import CatchUp, Overlap, Task, TaskType, Topic
 from vault_scheduler.triggers.schedule import Schedule
 
 CRASH_LOOP = timedelta(minutes=10)
@@ -87,7 +95,7 @@ class Claims:
     def fire(self, task_id: str, tracked: Tracked, now: datetime, absence: Callable[[datetime], str]) -> bool:
         """Claim what is due, record what does not start; whether anything was claimed."""
         row = self._roster.row(task_id)
-        overlapping = self.is_busy(task_id)
+        overlapping = self.is_busy(task_id) and not self._is_in_line(task_id, tracked, absence)
         self._fire_late(task_id, tracked, now, overlapping=overlapping)
         plan = self._plan(tracked, tracked.task.schedule, row.watermark, now, absence, overlapping=overlapping)
         if plan.watermark == row.watermark:
@@ -98,6 +106,12 @@ class Claims:
             self._record(tracked, gap, now, replaced=bool(plan.claims))
         self._roster.keep(replace(row, watermark=plan.watermark), self.plans)
         return bool(plan.claims)
+
+    def _is_in_line(self, task_id: str, tracked: Tracked, absence: Callable[[datetime], str]) -> bool:
+        if tracked.policies.catch_up is not CatchUp.ALL or self.plans.claims_of(task_id):
+            return False
+        missed = tracked.task.schedule.next_after(self._roster.row(task_id).watermark)
+        return missed is not None and is_first_in_line(self._dispatcher.of_task(task_id), missed, absence)
 
     def _plan(
         self,

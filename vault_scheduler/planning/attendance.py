@@ -10,6 +10,9 @@ JUMP = timedelta(seconds=60)
 LONGEST_TICK = timedelta(seconds=60)
 """Looks are at most 30 s apart; awake for twice as long without one means that the process was stopped or starved."""
 
+TOO_BUSY = "too busy"
+"""Why somebody who was there did not look."""
+
 PUT_RIGHT_S = 600.0
 """A clock that is wrong when the machine starts or wakes is put right within so many seconds awake."""
 
@@ -72,4 +75,4 @@ class Attendance:
 
     def absence(self, moment: datetime) -> str:
         """Why what was due at `moment` (UTC) was not looked at then."""
-        return self._why if self._back_since is not None and moment < self._back_since else "too busy"
+        return self._why if self._back_since is not None and moment < self._back_since else TOO_BUSY

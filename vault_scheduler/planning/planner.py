@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from vault_scheduler.planning.attendance import TOO_BUSY
 from vault_scheduler.planning.quota import QUOTA
 from vault_scheduler.planning.standing import Standing
-from vault_scheduler.run import Outcome, Run, RunState
+from vault_scheduler.run import Outcome, Run, RunState, TriggerKind
 from vault_scheduler.task import CatchUp, Overlap, Policies, TaskType
 from vault_scheduler.triggers.schedule import Schedule
 
@@ -84,6 +85,15 @@ def plan_fire_times(
         ranges.append(_skipped(chosen[room:], USED_UP))
         chosen = chosen[:room]
     return FirePlan(claims=chosen, ranges=tuple(ranges), watermark=last)
+
+
+def is_first_in_line(runs: Iterable[Run], missed: datetime, absence: Callable[[datetime], str]) -> bool:
+    """Whether all that these runs of a task wait for is their turn, and `missed` came due while nobody was there.
+
+    They are of the same catch-up then: where each fire time of one runs, it waits behind them and overlaps nothing.
+    """
+    waited = all(run.trigger is TriggerKind.AT and run.never_started and run.fire_time < missed for run in runs)
+    return waited and absence(missed) != TOO_BUSY
 
 
 def _skipped(fire_times: tuple[datetime, ...], reason: str) -> Range:
