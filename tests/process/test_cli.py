@@ -857,7 +857,7 @@ def test_an_end_that_has_passed_is_a_warning_at_its_line(shell: Shell) -> None:
 def test_the_state_of_a_paused_task_says_until_when(shell: Shell) -> None:
     """`show` of a task that goes on by itself."""
     shell.write("a", "---\ntype: command\ncommand: x\nevery: 1h\ntimezone: UTC\npaused_until: 2190-01-01\n---\n")
-    assert "paused until Fri 2190-01-01 00:00 +00:00" in shell.here("show", "a").out.splitlines()[2]
+    assert "paused until Fri 2190-01-01 01:00 +01:00 (00:00 in UTC)" in shell.here("show", "a").out.splitlines()[2]
 
 
 def test_an_invalid_task_has_no_fire_times_and_no_advice_to_run_it(shell: Shell) -> None:
@@ -1013,7 +1013,7 @@ def test_history_is_a_list_of_runs_newest_first(shell: Shell) -> None:
 
 
 def test_history_tells_all_rows_in_one_zone(shell: Shell) -> None:
-    """The vault's, or it could not be seen that the newest is first; the task's own where that is the only one."""
+    """The vault's, or it could not be seen that the newest is first; as the notes tell them, also of one task alone."""
     shell.write("here", HELLO)
     shell.write("there", HELLO.replace("Europe/Berlin", "Pacific/Auckland"))
 
@@ -1024,9 +1024,24 @@ def test_history_tells_all_rows_in_one_zone(shell: Shell) -> None:
     shell.ledger(fill)
     both = [line[:16] for line in shell("history").out.splitlines()[1:]]
     assert len(set(both)) == 1
-    alone = NOW.astimezone(ZoneInfo("Pacific/Auckland")).strftime("%Y-%m-%d %H:%M")
-    assert shell("history", "there").out.splitlines()[1].startswith(alone)
-    assert both != [alone, alone]
+    assert both[0] == NOW.astimezone(ZoneInfo("Europe/Berlin")).strftime("%Y-%m-%d %H:%M")
+    assert shell("history", "there").out.splitlines()[1].startswith(both[0])
+
+
+def test_the_time_of_a_task_stands_beside_that_of_the_vault(shell: Shell) -> None:
+    """Where its clock shows another one, with the weekday if that differs; `--timezone` takes the vault's place."""
+    shell.write("there", HELLO.replace("Europe/Berlin", "Pacific/Auckland"))
+    arguments = ["next", "there", "--from", "2026-11-20T08:00+13:00", "-n", "1"]
+    title = "there · at 07:00, Monday through Friday (0 7 * * 1-5) · Pacific/Auckland"
+    assert shell.here(*arguments).out.splitlines()[:2] == [
+        title,
+        "  Sun 2026-11-22 19:00 +01:00  Mon 07:00 in Pacific/Auckland",
+    ]
+    own = shell.here(*arguments, "--timezone", "Pacific/Auckland").out.splitlines()[:2]
+    assert own == [title, "  Mon 2026-11-23 07:00 +13:00"]
+    assert " 07:00 in Pacific/Auckland" in shell.here("show", "there").out
+    shell.write("near", HELLO.replace("Europe/Berlin", "Europe/Paris"))
+    assert "07:00 in Europe/Paris" not in shell.here("show", "near").out
 
 
 def test_logs_prints_the_full_output_or_what_the_ledger_kept(shell: Shell) -> None:

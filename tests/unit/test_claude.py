@@ -456,7 +456,7 @@ VERDICTS = [
      "no words at all"),
     ({"is_error": True, "status": 429, "error": "Slow"}, Outcome.FAILURE, "rate limit: Slow", "Fine.", "rate limit"),
     ({"is_error": True, "status": 429, "error": "Limit", "limit_until": 1795000000}, Outcome.FAILURE,
-     "rate limit; resets at 2026-11-18 12:06: Limit", "Fine.", "rate limit with its end"),
+     "rate limit; resets at 2026-11-18 12:06+01:00: Limit", "Fine.", "rate limit with its end"),
     ({"answered": False, "subtype": "", "error": "stream broke"}, Outcome.FAILURE, "stream broke", "Fine.", "no end"),
 ]  # fmt: skip
 

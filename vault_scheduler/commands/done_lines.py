@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from vault_scheduler.commands.columns import beside
-from vault_scheduler.commands.moments import long_local, relative
+from vault_scheduler.commands.moments import long_both, long_local, relative
 from vault_scheduler.commands.problem_page import problem_line
 from vault_scheduler.commands.schedule_words import schedule_text
 from vault_scheduler.commands.styled import OUTCOMES, Style, joined, of_outcome, styled
@@ -39,8 +39,8 @@ def init_page(made: Initialised) -> list[str]:
     return [*lines, "Next, in that folder: `vault-sched list` shows the tasks, `vault-sched daemon` runs them."]
 
 
-def created_page(created: Created, now: datetime) -> list[str]:
-    """`create`."""
+def created_page(created: Created, now: datetime, zone: ZoneInfo) -> list[str]:
+    """`create`, in the vault's zone."""
     task = created.task
     lines = [problem_line(problem) for problem in created.warnings]
     lines.append(f"Wrote {created.path}: {schedule_text(task)}, {task.timezone}")
@@ -48,8 +48,8 @@ def created_page(created: Created, now: datetime) -> list[str]:
         return [*lines, f"It is {task.status.value}; `vault-sched resume {task.id}` makes it active."]
     following = task.schedule.next_after(now)
     if following is not None:
-        zone = ZoneInfo(task.timezone)
-        lines.append(f"First run {long_local(following, zone)}, {relative(following, now)}.")
+        at = long_both(following, zone, ZoneInfo(task.timezone))
+        lines.append(f"First run {at}, {relative(following, now)}.")
     return lines
 
 

@@ -33,18 +33,12 @@ def history_page(found: History, place: Place, *, failed: bool, width: int | Non
         return ["No failed runs." if failed else "No runs yet. `vault-sched run TASK` runs a task once."]
     from vault_scheduler.telling.summary import when_words
 
-    rows, zone = [], _zone(found, place)
+    rows, zone = [], ZoneInfo(place.timezone)
     for run in found.runs:
         sign, told = run_cells(run)
         rows.append((when_words(run, zone), sign, run.task, styled(run.id, Style.FAINT), told))
     lines = table([heading("WHEN", "", "TASK", "RUN", "WHAT"), *rows], width=width)
     return [*lines, *_bars(found, width)]
-
-
-def _zone(found: History, place: Place) -> ZoneInfo:
-    """One for all rows, or their order could not be seen: the zone of the only task, else the vault's."""
-    tasks = {run.task for run in found.runs}
-    return ZoneInfo(found.zones.get(tasks.pop(), place.timezone) if len(tasks) == 1 else place.timezone)
 
 
 def _bars(found: History, width: int | None) -> list[str]:

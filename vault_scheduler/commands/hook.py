@@ -173,13 +173,13 @@ def _news(place: Place, item: Item) -> str:
 def _when(place: Place, item: Item) -> str:
     from zoneinfo import ZoneInfo
 
-    from vault_scheduler.commands.moments import long_local, relative
+    from vault_scheduler.commands.moments import long_both, relative
     from vault_scheduler.commands.schedule_words import schedule_words
 
     assert item.task is not None
     words = f"It runs {'; '.join(schedule_words(item.task))} ({item.task.timezone})."
     if item.next_run is not None:
-        at = long_local(item.next_run, ZoneInfo(item.task.timezone))
+        at = long_both(item.next_run, ZoneInfo(place.timezone), ZoneInfo(item.task.timezone))
         return f"{words} First run: {at}, {relative(item.next_run, place.clock.now())}."
     return words if item.standing.armed else f"{words} It is {item.standing.state.value} now: {item.standing.reason}."
 

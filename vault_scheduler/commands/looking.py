@@ -148,11 +148,12 @@ def _next_of_notes(task: str | None, timezone: str | None, window: _Window, vaul
 
     place = open_place(vault)
     item = notes(place).find(task) if task else None
-    zone = load_zone(timezone).key if timezone else (item.task.timezone if item and item.task else place.timezone)
+    asked = load_zone(timezone).key if timezone else None
+    zone = asked or (item.task.timezone if item and item.task else place.timezone)
     if item is not None:
         found = next_fires.next_of_task(item, *window.read(zone), zone)
         say_json(shapes.next_of_task_shape(item, found)) if json else say(
-            next_page.next_page(item, found, window.shown_now)
+            next_page.next_page(item, found, window.shown_now, ZoneInfo(asked or place.timezone))
         )
         return
     ahead = next_fires.next_of_vault(place, ZoneInfo(zone), *window.read(zone))

@@ -195,7 +195,9 @@ class Tools:
             **(more or {}),
         }
         draft = creation.drafted(name, given, command=command, prompt=prompt, body=body or "")
-        return _created(creation.create_task(place, notes(place), draft), draft, place.clock.now())
+        return _created(
+            creation.create_task(place, notes(place), draft), draft, place.clock.now(), ZoneInfo(place.timezone)
+        )
 
     async def pause(
         self,
@@ -289,7 +291,7 @@ def _refuse_switches(more: Mapping[str, Any]) -> None:
         raise BadUsage(f"`{taboo[0]}` cannot be given in `more`. Use `status` to pause it, and `run` to run it")
 
 
-def _created(made: creation.Created, draft: creation.Draft, now: datetime) -> Shape:
+def _created(made: creation.Created, draft: creation.Draft, now: datetime, zone: ZoneInfo) -> Shape:
     next_run = made.task.schedule.next_after(now)
     return {
         "task": made.task.id,
@@ -297,7 +299,7 @@ def _created(made: creation.Created, draft: creation.Draft, now: datetime) -> Sh
         "note": draft.text(),
         "next_run": iso_or_none(next_run, ZoneInfo(made.task.timezone)),
         "warnings": [shapes.problem_shape(problem) for problem in made.warnings],
-        "said": list(done_lines.created_page(made, now)),
+        "said": list(done_lines.created_page(made, now, zone)),
     }
 
 

@@ -60,6 +60,21 @@ def long_local(moment: datetime, zone: ZoneInfo) -> str:
     return local.strftime("%a %Y-%m-%d %H:%M:%S " if local.second else "%a %Y-%m-%d %H:%M ") + offset(local)
 
 
+def elsewhere(moment: datetime, shown: ZoneInfo, own: ZoneInfo) -> str:
+    """`07:00 in America/New_York`, with the weekday if it is another one; "" where clocks show the same."""
+    here, there = moment.astimezone(shown), moment.astimezone(own)
+    if here.utcoffset() == there.utcoffset():
+        return ""
+    clock = there.strftime("%H:%M:%S" if there.second else "%H:%M")
+    return f"{clock if here.date() == there.date() else f'{there:%a} {clock}'} in {own.key}"
+
+
+def long_both(moment: datetime, shown: ZoneInfo, own: ZoneInfo) -> str:
+    """`Mon 2026-11-23 13:00 +01:00 (07:00 in America/New_York)`; without the second where the clocks show the same."""
+    there = elsewhere(moment, shown, own)
+    return f"{long_local(moment, shown)} ({there})" if there else long_local(moment, shown)
+
+
 def short_local(moment: datetime, now: datetime, zone: ZoneInfo) -> str:
     """`12:00` on the same day, else `2026-11-23 12:00`."""
     local = moment.astimezone(zone)

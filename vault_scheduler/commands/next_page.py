@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from vault_scheduler.commands.columns import plural, table
-from vault_scheduler.commands.moments import long_local
+from vault_scheduler.commands.moments import long_both
 from vault_scheduler.commands.outlook_words import fire_cells, outlook_lines, with_changes
 from vault_scheduler.commands.schedule_words import cron_words, schedule_words
 from vault_scheduler.commands.styled import Style, joined, styled
@@ -31,16 +32,17 @@ def cron_page(expression: str, found: Outlook, now: datetime | None) -> list[str
     return [title, *outlook_lines(found, now), *([_HASHED] if depends_on_task(cron) else [])]
 
 
-def next_page(item: Item, found: Outlook, now: datetime | None) -> list[str]:
-    """`next TASK`."""
+def next_page(item: Item, found: Outlook, now: datetime | None, shown: ZoneInfo) -> list[str]:
+    """`next TASK`, in the zone `shown`, with the task's own time where that is another one."""
     words = "; ".join(schedule_words(item.task)) if item.task else ""
-    title = joined([styled(item.name, Style.TITLE), f" · {words} · {found.zone.key}"])
-    lines = [title, *outlook_lines(found, now)]
+    own = ZoneInfo(item.task.timezone) if item.task else shown
+    title = joined([styled(item.name, Style.TITLE), f" · {words} · {own.key}"])
+    lines = [title, *outlook_lines(found, now, shown=shown, own=own)]
     if not found.fire_times and item.task and item.task.reacts:
         lines[-1] += " by the clock"
     if item.standing.resumes:
         then = ": these fire after the pause" if found.fire_times else ""
-        until = f"It is paused until {long_local(item.standing.resumes, found.zone)}{then}."
+        until = f"It is paused until {long_both(item.standing.resumes, shown, own)}{then}."
         lines.append(styled(until, Style.CARE))
     elif not item.standing.armed:
         lines.append(in_state(item, f"It is {state_words(item)}: nothing starts by itself."))

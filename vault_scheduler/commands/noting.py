@@ -144,6 +144,8 @@ def create(
     vault: VaultOption = None,
 ) -> None:
     """Write a task note. It is checked first, and nothing is written if it would not run."""
+    from zoneinfo import ZoneInfo
+
     from vault_scheduler.commands import creation
     from vault_scheduler.commands.done_lines import created_page
     from vault_scheduler.commands.view import notes
@@ -160,7 +162,7 @@ def create(
     }
     draft = creation.drafted(name, given, command=command, prompt=prompt and _text(prompt), body=_text(body))
     made = creation.create_task(place, notes(place), draft)
-    say(created_page(made, place.clock.now()))
+    say(created_page(made, place.clock.now(), ZoneInfo(place.timezone)))
 
 
 def _settings_of(pairs: list[str]) -> dict[str, object]:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from vault_scheduler.commands.columns import table
-from vault_scheduler.commands.moments import long_local, offset, relative
+from vault_scheduler.commands.moments import elsewhere, long_local, offset, relative
 from vault_scheduler.commands.outlook import ClockChange, Consequence, Effect, Outlook
 from vault_scheduler.commands.styled import Style, styled
 from vault_scheduler.parsing.values import spelled
@@ -16,12 +16,22 @@ MOST_TOLD = 4
 """Local times, and consequences of one change, that are told one by one."""
 
 
-def outlook_lines(found: Outlook, now: datetime | None) -> list[str]:
-    """Fire times with their offsets, how far off they are from `now`, and how the clocks are set meanwhile."""
+def outlook_lines(
+    found: Outlook, now: datetime | None, *, shown: ZoneInfo | None = None, own: ZoneInfo | None = None
+) -> list[str]:
+    """Fire times with their offsets, how far off they are from `now`, and how the clocks are set meanwhile.
+
+    In the zone `shown`, else that of the outlook, with the time in the task's `own` where that is another one.
+    """
     if not found.fire_times:
         return ["  nothing"]
-    rows = table([fire_cells(at, found.zone, now) for at in found.fire_times], width=None, indent=2)
-    return with_changes([*zip(found.fire_times, rows, strict=True)], found.changes, found.zone)
+    zone = shown or found.zone
+    there = [elsewhere(at, zone, own) if own else "" for at in found.fire_times]
+    cells = [fire_cells(at, zone, now) for at in found.fire_times]
+    if any(there):
+        cells = [(*fire, words) for fire, words in zip(cells, there, strict=True)]
+    rows = table(cells, width=None, indent=2)
+    return with_changes([*zip(found.fire_times, rows, strict=True)], found.changes, zone)
 
 
 def with_changes(rows: Sequence[tuple[datetime, str]], changes: Sequence[ClockChange], zone: ZoneInfo) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from vault_scheduler.commands.columns import facts, heading, plural, table
-from vault_scheduler.commands.moments import long_local, relative
+from vault_scheduler.commands.moments import long_both, relative
 from vault_scheduler.commands.outlook_words import outlook_lines
 from vault_scheduler.commands.problem_page import problem_line
 from vault_scheduler.commands.schedule_words import schedule_text, schedule_words
@@ -57,7 +57,7 @@ def _listed(line: Listed, place: Place, now: datetime) -> tuple[str, ...]:
     schedule = schedule_text(item.task) if item.task else "–"
     following = relative(item.next_run, now) if item.next_run else "–"
     state = in_state(item, item.standing.state.value)
-    return item.name, state, schedule, following, *_last(line, now, zone_of(item, place))
+    return item.name, state, schedule, following, *_last(line, now, ZoneInfo(place.timezone))
 
 
 def _last(line: Listed, now: datetime, zone: ZoneInfo) -> tuple[str, str]:
@@ -78,15 +78,15 @@ def _last(line: Listed, now: datetime, zone: ZoneInfo) -> tuple[str, str]:
 
 def task_page(shown: Shown, place: Place, now: datetime, width: int | None) -> list[str]:
     """`show`."""
-    item, zone = shown.item, zone_of(shown.item, place)
+    item, zone = shown.item, ZoneInfo(place.timezone)
     lines = [joined([styled(item.name, Style.TITLE), f" · {item.path}"]), ""]
     state = state_words(item)
     if item.standing.resumes:
-        state = f"paused until {long_local(item.standing.resumes, zone)}"
+        state = f"paused until {long_both(item.standing.resumes, zone, zone_of(item, place))}"
     lines += facts([("state", in_state(item, state)), *_definition(shown, place)], width=width)
     if item.problems:
         lines += ["", *map(problem_line, item.problems)]
-    ahead = _ahead(shown, now) if shown.ahead is not None else []
+    ahead = _ahead(shown, zone, now) if shown.ahead is not None else []
     if ahead:
         lines += ["", *ahead]
     lines += ["", *_past(shown, zone, now, width)]
@@ -140,13 +140,13 @@ def _limits(policies: Policies) -> str:
     return ", ".join(parts)
 
 
-def _ahead(shown: Shown, now: datetime) -> list[str]:
+def _ahead(shown: Shown, zone: ZoneInfo, now: datetime) -> list[str]:
     assert shown.ahead is not None
     if not shown.ahead.fire_times:
         return ["Nothing is left to fire."] if not (shown.item.task and shown.item.task.reacts) else []
     off = not shown.item.standing.armed and not shown.item.standing.resumes
     title = "Next (if it were armed):" if off else "Next:"
-    return [styled(title, Style.TITLE), *outlook_lines(shown.ahead, now)]
+    return [styled(title, Style.TITLE), *outlook_lines(shown.ahead, now, shown=zone, own=shown.ahead.zone)]
 
 
 def _past(shown: Shown, zone: ZoneInfo, now: datetime, width: int | None) -> list[str]:

@@ -146,7 +146,7 @@ class ClaudeRuns:
             too_late=run.claimed_at + late,
             time_is_up=(run.started_at or now) + timedelta(seconds=snapshot["timeout_s"]),
         )
-        return respite(run.result, excused(run), bounds, now, ZoneInfo(snapshot["timezone"]))
+        return respite(run.result, excused(run), bounds, now, self._zone())
 
     def reopened(self, run: Run, outcome: Outcome, reason: str) -> Run:
         """The run as it ends: an answer that never came to Claude's ears leaves its question open."""

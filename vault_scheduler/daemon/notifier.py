@@ -175,8 +175,7 @@ class Notifier:
     ) -> Iterable[Letter]:
         if verdict.tell is None:
             return ()
-        tracked = self._roster.get(run.task)
-        zone = ZoneInfo(tracked.task.timezone if tracked else self._survey.timezone)
+        zone = ZoneInfo(self._survey.timezone)
         with_text = Topic.SUCCESS in policies.notify
         title, body = run_message(run, verdict.tell, zone, self._vault_name, with_text=with_text)
         subject = verdict.keep.subject if verdict.keep is not None else run.task

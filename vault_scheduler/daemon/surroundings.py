@@ -70,7 +70,7 @@ class NoteSurroundings:
         following = schedule.next_after(next_run) if next_run else None
         return NoteView(
             path=tracked.task.path,
-            zone=ZoneInfo(tracked.task.timezone),
+            zone=ZoneInfo(self._survey.timezone),
             next_run=next_run,
             frequent=bool(next_run and following and following - next_run < FREQUENT),
             stands={key: self._survey.notes.value(tracked.task.path, key) for key in OURS},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -21,6 +21,7 @@ from vault_scheduler.parsing.plain import source_text
 from vault_scheduler.parsing.values import local_datetime
 from vault_scheduler.planning.departures import Departure, Departures
 from vault_scheduler.planning.known import RESTORE_OR_DELETE, Edit, Former, Seen, Watched, internal_problem
+from vault_scheduler.planning.own_times import last_run
 from vault_scheduler.planning.registry import Copy, Registry
 from vault_scheduler.task import Problem, Status, Task
 
@@ -106,17 +107,13 @@ class TaskNotes:
         return rebuild(json.loads(source), path, self._context(check=False)).task if source else None
 
     def last_run(self, task: Task, now: datetime) -> datetime | None:
-        """What the note's own `last_run` tells, in UTC; of a local time that exists twice the later one.
-
-        None if it tells nothing, or of a time to come.
-        """
+        """What the note's own `last_run` tells, in UTC. None if it tells nothing, or of a time to come."""
         watched = self._watched.get(task.path)
-        try:
-            local = local_datetime(watched.last_run, "last_run") if watched else None
-        except BadValue:
+        local = _local(watched.last_run) if watched else None
+        if local is None:
             return None
-        moment = local.replace(tzinfo=ZoneInfo(task.timezone), fold=1).astimezone(UTC) if local else None
-        return moment if moment is not None and moment <= now else None
+        zones = [ZoneInfo(name) for name in dict.fromkeys([self._settings.timezone, task.timezone])]
+        return last_run(local, _local(self.value(task.path, "next_run")), zones, task.schedule, now)
 
     def fresh_source(self, path: str) -> str:
         """The JSON source of the definition in force, to be stored as the last good one; "" if it is stored already."""
@@ -372,6 +369,14 @@ class TaskNotes:
             seen.renamed.append((departure.task, arrivals[path].id))
             seen.touched.add(departure.task)
             self._register(path, now, seen)
+
+
+def _local(written: object) -> datetime | None:
+    """A date and time as Obsidian writes it; None for anything else."""
+    try:
+        return local_datetime(written, "last_run")
+    except BadValue:
+        return None
 
 
 def _recalled(kept: Known, former: Former | None) -> Edit:

@@ -297,7 +297,8 @@ def _words(record: Record, cause: Cause | None, until: datetime | None, timezone
         return words
     if until is None:
         return f"rate limit: {words}"
-    return f"rate limit; resets at {until.astimezone(ZoneInfo(timezone)):%Y-%m-%d %H:%M}: {words}"
+    local = until.astimezone(ZoneInfo(timezone)).isoformat(" ", "minutes")
+    return f"rate limit; resets at {local}: {words}"
 
 
 def words_of_death(error: Exception) -> str:

@@ -196,9 +196,9 @@ def _results() -> Iterable[Key]:
 
 def _written() -> Iterable[Key]:
     for name, takes, summary in (
-        ("last_run", "local date-time", "start of the last run"),
+        ("last_run", "local date-time", "start of the last run, in the vault's zone"),
         ("last_status", _TEXT, "outcome of the last run"),
-        ("next_run", "local date-time", "next fire time"),
+        ("next_run", "local date-time", "next fire time, in the vault's zone"),
         ("status_reason", _TEXT, "why the scheduler set `status`"),
         ("question", _TEXT, "what a blocked run asks"),
         ("answer", _TEXT, "your answer; cleared when it is taken"),
