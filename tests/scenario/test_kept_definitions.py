@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from vault_scheduler.ledger.definitions import Definition, kept_definitions
+from vault_scheduler.ledger.kept import Definition, kept_definitions
 from vault_scheduler.task import CommandAction
 from vault_scheduler.testing_world import World
 
@@ -43,7 +43,9 @@ def _serve(world: World) -> None:
 
 
 def _kept(world: World) -> dict[str, Definition]:
-    return kept_definitions(world.definitions_path)
+    """Of task notes."""
+    found = kept_definitions(world.definitions_path)
+    return {path: kept for path, kept in found.items() if "/tasks/" in path}
 
 
 def _command(world: World, task: str) -> object:
@@ -60,7 +62,10 @@ def _forge(world: World, old: str, new: str) -> None:
         for row in found:
             said, source = row.said.replace(old, new), row.source.replace(old, new)
             forged = Definition(row.path, row.stamp, row.digest, row.context, said, source)
-            db.execute("UPDATE definitions SET said = ?, source = ?, proof = ?", (said, source, forged.proof))
+            db.execute(
+                "UPDATE definitions SET said = ?, source = ?, proof = ? WHERE path = ?",
+                (said, source, forged.proof, row.path),
+            )
 
 
 def test_an_unchanged_note_is_not_read_again(later: World) -> None:

@@ -224,3 +224,31 @@ def test_schedules_compare_by_what_they_declare() -> None:
     assert one == Schedule((cron("0 7 * * *", BERLIN), every(HOUR)), start=NEW_YEAR)
     assert one != replace(one, start=None)
     assert one != Schedule((cron("0 7 * * *", LONDON), every(HOUR)), start=NEW_YEAR)
+
+
+STRETCHES = ["30 2 * * *", "*/30 * * * *", "0 */2 * * *", "15 1,2,3 * * 0", "0 0 29 2 *", "*/7 1-3 * 3,4,10,11 *"]
+
+
+@given(
+    expression=st.sampled_from(STRETCHES),
+    zone=st.sampled_from([NEW_YORK, BERLIN, LORD_HOWE, TROLL, HAVANA, BEIRUT, CHATHAM]),
+    minutes=st.integers(0, 366 * 24 * 60),
+    parts=st.lists(st.floats(0, 1, exclude_max=True), min_size=1, max_size=4),
+)
+@settings(max_examples=300, deadline=None)
+def test_the_first_fire_time_after_a_moment_is_so_for_all_moments_between(
+    expression: str, zone: str, minutes: int, parts: list[float]
+) -> None:
+    """What a trigger remembers, and what is kept of it, is the answer for a whole stretch, clocks set or not."""
+    moment = NEW_YEAR + timedelta(minutes=minutes)
+    trigger = CronTrigger(expression, ZoneInfo(zone))
+    fire = trigger.next_after(moment)
+    assert fire is not None
+    assert trigger.known == (moment, fire)
+    for part in [*parts, 1 - 1e-12]:
+        between = min(moment + part * (fire - moment), fire - timedelta(microseconds=1))
+        assert CronTrigger(expression, ZoneInfo(zone)).next_after(between) == fire
+        assert trigger.next_after(between) == fire
+    assert trigger.next_after(fire) == CronTrigger(expression, ZoneInfo(zone)).next_after(fire) != fire
+    before = moment - timedelta(days=1)
+    assert trigger.next_after(before) == CronTrigger(expression, ZoneInfo(zone)).next_after(before)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from vault_scheduler.commands.progress import counted
 from vault_scheduler.commands.records import Holds, Waiting
 from vault_scheduler.errors import TaskNotFound
-from vault_scheduler.ledger.definitions import kept_definitions, stamp_text
+from vault_scheduler.ledger.kept import kept_definitions
 from vault_scheduler.parsing.parsed import ParseContext, Parsed
 from vault_scheduler.planning.registry import Entry, Registry
 from vault_scheduler.planning.standing import Standing, State, standing
@@ -228,7 +228,7 @@ class _Kept:
     def task(self, path: str, stamp: Stamp) -> Task | None:
         """The task that the note declares without a problem, if that is known."""
         found = self._definitions.get(path)
-        if found is None or found.context != self._key or found.stamp != stamp_text(stamp):
+        if found is None or not found.holds(stamp, self._key):
             return None
         task = found.task()
         return task if task is not None and not self._names_strangers(task) else None

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
-from vault_scheduler.ledger.definitions import Definition, Definitions, definition_of, stamp_text
+from vault_scheduler.ledger.definitions import Definitions, definition_of, definition_of_settings
+from vault_scheduler.ledger.kept import Definition, stamp_text
+from vault_scheduler.settings import Settings
 from vault_scheduler.task import Task
 from vault_scheduler.vault.sweep import Stamp
 
@@ -15,6 +17,8 @@ STILL_S = 5.0
 """A file that was last changed longer ago than this is not being written right now."""
 AT_ONCE = 100
 """So many are written in one tick: runs do not wait for what only saves time later."""
+FIRED_AT_ONCE = 500
+"""Of so many notes the next fire time is reckoned anew with a sweep of the folder, for commands that look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +26,7 @@ class _Learned:
     """What was read, and of which bytes."""
 
     digest: str
-    task: Task
+    says: Task | Settings
     context: str
     source: str
 
@@ -49,16 +53,21 @@ class Keeping:
         self._learned: dict[str, _Learned] = {}
         self._proven: dict[str, tuple[str, str]] = {}  # path → digest of a file that was left alone, and its stamp
         self._gone: set[str] = set()
+        self._fired: dict[str, None] = {}  # paths of notes whose kept fire time has passed, in order
+        self._is_swept = False
+        self._settings: tuple[str, str] | None = None  # as `_proven`, of the settings note that is kept
 
-    def known(self, path: str, stamp: Stamp) -> Known | None:
+    def known(self, path: str, stamp: Stamp, now: datetime) -> Known | None:
         """What a former process read, if the note's file is still the one that it read; asked once of each note."""
         found = self._file.get(path) if self._file is not None else None
-        if found is None or found.stamp != stamp_text(stamp) or found.context != self.context:
+        if found is None or not found.holds(stamp, self.context):
             return None
         task = found.task()
         if task is None:
             return None
         self._known.add(path)
+        if not found.next_after(now)[0]:
+            self.fired(path)
         return Known(task, found.digest, found.source)
 
     def forget_former(self) -> None:
@@ -71,13 +80,31 @@ class Keeping:
         """A file with this stamp has these bytes. If it was changed only just now, another one may have both times."""
         changed_s = max(stamp.mtime_ns, stamp.ctime_ns) / 1e9
         if self._file is not None and now.timestamp() - changed_s > STILL_S:
-            self._proven[path] = (digest, stamp_text(stamp))
+            found = (digest, stamp_text(stamp))
+            if found != self._settings:  # which is read with each sweep
+                self._proven[path] = found
 
     def learned(self, path: str, digest: str, task: Task, source: str) -> None:
         """These bytes declare this task, without any problem."""
         if self._file is not None:
             self._learned[path] = _Learned(digest, task, self.context, source)
             self._gone.discard(path)
+
+    def learned_settings(self, path: str, digest: str, settings: Settings, zone: str) -> None:
+        """These bytes of the settings note say this, without any problem; `zone`: the machine's."""
+        if self._file is not None:
+            self._settings = None
+            self._learned[path] = _Learned(digest, settings, zone, "")
+            self._gone.discard(path)
+
+    def fired(self, path: str) -> None:
+        """A fire time of this note has been claimed: the one that is kept is not the next one any more."""
+        if self._file is not None:
+            self._fired[path] = None
+
+    def swept(self) -> None:
+        """The folder has been looked over: a good time for what is not urgent and shall wake nobody."""
+        self._is_swept = True
 
     def unlearned(self, path: str) -> None:
         """The note is gone, or it says nothing that can be kept."""
@@ -91,15 +118,19 @@ class Keeping:
         """Whether anything could be written now."""
         return bool(self._proven or self._gone)
 
-    def write(self, limit: int = AT_ONCE) -> None:
-        """Write what is proven, at most so many."""
-        if self._file is None or not self.waits:
+    def write(self, now: datetime, limit: int = AT_ONCE) -> None:
+        """Write what is proven, at most so many; after a sweep, also what is kept of fire times that have passed."""
+        if self._file is None or not (self.waits or (self._is_swept and self._fired)):
             return
         gone, self._gone = self._gone, set()
+        fired = list(islice(self._fired, FIRED_AT_ONCE if self._is_swept else 0))
+        self._is_swept = False
+        for path in fired:
+            del self._fired[path]
         proven = {path: self._proven.pop(path) for path in list(islice(self._proven, limit))}
         found = dict(self._definitions(proven))
         restamped = [(path, digest, stamp) for path, (digest, stamp) in proven.items() if path not in found]
-        self._file.keep(found.values(), restamped, gone)
+        self._file.keep(found.values(), restamped, gone, fired, now)
 
     def _definitions(self, proven: dict[str, tuple[str, str]]) -> Iterator[tuple[str, Definition]]:
         for path, (digest, stamp) in proven.items():
@@ -107,8 +138,15 @@ class Keeping:
             if learned is None or learned.digest != digest:
                 continue
             del self._learned[path]
-            found = definition_of(
-                learned.task, stamp=stamp, digest=digest, context=learned.context, source=learned.source
-            )
+            found = _definition(path, learned, stamp)
+            if isinstance(learned.says, Settings):
+                self._settings = (digest, stamp)
             if found is not None:
                 yield path, found
+
+
+def _definition(path: str, learned: _Learned, stamp: str) -> Definition | None:
+    digest, context, says = learned.digest, learned.context, learned.says
+    if isinstance(says, Settings):
+        return definition_of_settings(says, path, stamp=stamp, digest=digest, context=context)
+    return definition_of(says, stamp=stamp, digest=digest, context=context, source=learned.source)

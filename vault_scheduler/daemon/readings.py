@@ -171,7 +171,7 @@ class Readings:
         stamp = self._stamps.get(path)
         if stamp is None or path in self._digests or self.age_s(path, now) <= STILL_S:
             return None
-        return self._keeping.known(path, stamp)
+        return self._keeping.known(path, stamp, now)
 
     def _take(self, path: str, data: bytes | None, current: str, since: float) -> Reading:
         before = self._digests.get(path)

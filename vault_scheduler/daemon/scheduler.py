@@ -169,7 +169,7 @@ class Scheduler:
                 await self._tells.decide(now)
             if self._tells_status and (self._renewal is None or self._renewal.then is not Then.RESTART):
                 await self._status.stopped(now, monotonic)
-            self.survey.keeping.write(ALL)
+            self.survey.keeping.write(now, ALL)
         except (LedgerUnavailable, LedgerCorrupt) as error:
             self._tell("problem", "ledger", f"{error}; what ended now is found by the next daemon")
 
@@ -264,7 +264,7 @@ class Scheduler:
         self._revision.touch(await self._endings.follow_up(now))
         await self._write_and_tell(now, monotonic)
         await self._show_life(now, monotonic)
-        self.survey.keeping.write()
+        self.survey.keeping.write(now)
         self._look_by = self._clock.now() + timedelta(seconds=self.pause_s())
 
     async def _show_life(self, now: datetime, monotonic: float) -> None:
@@ -378,6 +378,7 @@ class Scheduler:
             self._claims.take_answer(task_id, tracked, now)
         if tracked.fires:
             self._claims.fire(task_id, tracked, now, self._attendance.absence)
+            self.survey.keeping.fired(tracked.task.path)
         self._endings.schedule_look(task_id, now)
 
     def _claim_ahead(self, now: datetime) -> None:
@@ -390,6 +391,7 @@ class Scheduler:
             if tracked is not None and moment > now:
                 with self._roster.alone(task_id):
                     if self._claims.fire_ahead(task_id, tracked, moment, now):
+                        self.survey.keeping.fired(tracked.task.path)
                         self._endings.schedule_look(task_id, now)
 
     def _claim_changes(self, now: datetime, monotonic: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
+from vault_scheduler.daemon.keeping import Keeping
 from vault_scheduler.daemon.readings import Reading, Readings
 from vault_scheduler.planning.known import internal_problem
 from vault_scheduler.planning.settings_note import SettingsNote, settings_gone
@@ -16,9 +17,12 @@ LONGEST_DOUBT_S = 5.0
 class SettingsWatch:
     """Owns the settings in force. `machine_timezone` is asked again and again: a laptop travels."""
 
-    def __init__(self, path: str, readings: Readings, machine_timezone: Callable[[], str], source: str) -> None:
+    def __init__(
+        self, path: str, readings: Readings, keeping: Keeping, machine_timezone: Callable[[], str], source: str
+    ) -> None:
         self._path = path
         self._readings = readings
+        self._keeping = keeping
         self._look_up_zone = machine_timezone
         self.note = SettingsNote(path, machine_timezone(), source)
         self.is_doubted = False  # the note differs, and cannot be believed yet: it may stop the vault
@@ -76,3 +80,11 @@ class SettingsWatch:
             self.note.take(reading.data, now)
         except Exception as error:
             self.note.complain(internal_problem(self._path, error))
+        self._keep(reading.digest)
+
+    def _keep(self, digest: str) -> None:
+        settings = self.note.written
+        if settings is not None:
+            self._keeping.learned_settings(self._path, digest, settings, self.note.machine_timezone)
+        else:
+            self._keeping.unlearned(self._path)

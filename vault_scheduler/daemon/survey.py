@@ -41,7 +41,9 @@ class Survey:
         self.settings_path = vault.rel(vault.settings_path)
         self.keeping = Keeping(definitions)
         self._readings = Readings(vault, self.settings_path, self.keeping)
-        self._settings = SettingsWatch(self.settings_path, self._readings, machine_timezone, settings_source)
+        self._settings = SettingsWatch(
+            self.settings_path, self._readings, self.keeping, machine_timezone, settings_source
+        )
         self.settings_note = self._settings.note
         self.notes = TaskNotes(
             self._readings,
@@ -163,6 +165,7 @@ class Survey:
         seen, zone = Seen(), self.timezone
         if monotonic >= self._readings.next_sweep:
             self.swept()
+            self.keeping.swept()
             seen.travelled = self._settings.notice_travel()
         self.present = self.vault.is_there() or self.vault.sweep().there
         if not self.present:

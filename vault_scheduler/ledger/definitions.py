@@ -8,29 +8,22 @@ as not there. The daemon writes it, commands look.
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sqlite3
-import sys
-import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from vault_scheduler import __version__
-from vault_scheduler.errors import VaultSchedError
+from vault_scheduler.errors import LedgerUnavailable, VaultSchedError
+from vault_scheduler.ledger.kept import READ, Definition, Fires, definition_of_row, micros, reading_mark
 from vault_scheduler.ledger.migrations import executing
-from vault_scheduler.ledger.sqlite_file import SqliteFile
-from vault_scheduler.parsing.plain import Plain, plain_of, task_of
+from vault_scheduler.ledger.sqlite_file import SqliteFile, Transaction
+from vault_scheduler.parsing.plain import Plain, plain_of, plain_settings, triggers_of
+from vault_scheduler.settings import Settings
 from vault_scheduler.task import Task
-from vault_scheduler.vault.sweep import Stamp
-
-_PACKAGE = Path(__file__).parents[1]
-_READERS = ("parsing", "notes", "triggers", "text")
-"""The packages of ours that decide what a note means, besides task.py."""
-_LIBRARIES = ("pyyaml-", "python_frontmatter-", "croniter-")
+from vault_scheduler.triggers.schedule import CronTrigger, IntervalTrigger, Trigger
+from vault_scheduler.triggers.zone_data import zone_mark
 
 _FIRST = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
@@ -38,39 +31,15 @@ _FIRST = (
         path TEXT PRIMARY KEY, stamp TEXT NOT NULL, digest TEXT NOT NULL, context TEXT NOT NULL,
         said TEXT NOT NULL, source TEXT NOT NULL, proof INTEGER NOT NULL
     )""",
+    # `definition` is the proof of the row in `definitions` that it belongs to.
+    """CREATE TABLE fires (
+        path TEXT PRIMARY KEY, definition INTEGER NOT NULL, zone TEXT NOT NULL, times TEXT NOT NULL,
+        proof INTEGER NOT NULL
+    ) WITHOUT ROWID""",
 )
 
 
 MIGRATIONS = (executing(_FIRST),)
-
-
-@dataclass(frozen=True, slots=True)
-class Definition:
-    """What a note was read as.
-
-    `stamp` and `digest` (SHA-256 in hex) are those of its file, `source` is the text of what `source_of` gave,
-    `context` tells what the reading depended on besides the note.
-    """
-
-    path: str
-    stamp: str
-    digest: str
-    context: str
-    said: str
-    source: str
-
-    def task(self) -> Task | None:
-        """The task; None if the row cannot be understood."""
-        try:
-            return task_of(json.loads(self.said), self.path, json.loads(self.source))
-        except (ValueError, TypeError, KeyError, AttributeError, VaultSchedError):
-            return None
-
-    @property
-    def proof(self) -> int:
-        """A checksum of all of it."""
-        whole = "\0".join([self.path, self.stamp, self.digest, self.context, self.said, self.source])
-        return zlib.crc32(whole.encode("utf-8", "surrogatepass"))
 
 
 def definition_of(task: Task, *, stamp: str, digest: str, context: str, source: str) -> Definition | None:
@@ -81,9 +50,33 @@ def definition_of(task: Task, *, stamp: str, digest: str, context: str, source: 
     return Definition(task.path, stamp, digest, context, json.dumps(plain), source)
 
 
-def stamp_text(stamp: Stamp) -> str:
-    """A stamp as one text."""
-    return f"{stamp.size} {stamp.mtime_ns} {stamp.ctime_ns} {stamp.inode}"
+def definition_of_settings(
+    settings: Settings, path: str, *, stamp: str, digest: str, context: str
+) -> Definition | None:
+    """The same of the settings note; `context` is the machine's zone."""
+    plain = plain_settings(settings)
+    return Definition(path, stamp, digest, context, json.dumps(plain), "") if plain is not None else None
+
+
+def fires_of(definition: Definition, now: datetime) -> Fires | None:
+    """When a definition fires next, reckoned from its own words; None if that cannot be kept.
+
+    Nothing of what the daemon holds takes part: an edit may wait to count, and this tells of the note.
+    """
+    zone, triggers = triggers_of(json.loads(definition.said))
+    times = [_times(trigger, now) for trigger in triggers]
+    mark = zone_mark(zone.key)
+    return Fires(mark, json.dumps(times)) if mark and None not in times else None
+
+
+def _times(trigger: Trigger, now: datetime) -> list[int] | None:
+    """What is kept of a trigger; see `Fires`."""
+    if isinstance(trigger, IntervalTrigger):
+        return [micros(trigger.anchor), micros(trigger.anchor + trigger.period) - micros(trigger.anchor), 0]
+    if not isinstance(trigger, CronTrigger) or trigger.next_after(now) is None or trigger.known is None:
+        return None
+    since, fire = trigger.known
+    return [micros(since), micros(fire)]
 
 
 class Definitions:
@@ -114,11 +107,11 @@ class Definitions:
     def _begin(self) -> None:
         mark = reading_mark()
         row = self._file.one("SELECT value FROM meta WHERE key = 'mark'")
-        if row is not None and row[0] == mark:
-            return
-        with self._file.write(durable=False) as change:
-            change.run("DELETE FROM definitions")
-            change.upsert("meta", "key", {"key": "mark", "value": mark})
+        if row is not None and row[0] != mark:
+            raise LedgerUnavailable(str(self._path), "another version wrote it")
+        if row is None:
+            with self._file.write(durable=False) as change:
+                change.upsert("meta", "key", {"key": "mark", "value": mark})
 
     def close(self) -> None:
         """Let go of the file."""
@@ -127,10 +120,10 @@ class Definitions:
     def get(self, path: str) -> Definition | None:
         """What is kept of a note."""
         try:
-            row = self._file.one(f"SELECT {_COLUMNS} FROM definitions WHERE path = ?", path)
+            row = self._file.one(f"{READ} WHERE d.path = ?", path)
         except VaultSchedError:
             return None
-        return _sound(row) if row is not None else None
+        return definition_of_row(tuple(row)) if row is not None else None
 
     def paths(self) -> set[str]:
         """The notes of which something is kept."""
@@ -139,28 +132,62 @@ class Definitions:
         except VaultSchedError:
             return set()
 
-    def keep(self, found: Iterable[Definition], restamped: Iterable[tuple[str, str, str]], gone: Iterable[str]) -> None:
-        """Remember these; (path, digest, stamp) of notes that say what they said under another stamp; forget `gone`."""
+    def keep(
+        self,
+        found: Iterable[Definition],
+        restamped: Iterable[tuple[str, str, str]],
+        gone: Iterable[str],
+        fired: Iterable[str],
+        now: datetime,
+    ) -> None:
+        """Remember these; (path, digest, stamp) of notes that say what they said under another stamp; forget `gone`.
+
+        Of those that have `fired`, the next fire time after `now` is another one.
+        """
         try:
             if self._file.check() is not None:
                 return  # deleted under us: the next daemon begins anew
             with self._file.write(durable=False) as change:
                 for path in gone:
                     change.run("DELETE FROM definitions WHERE path = ?", path)
-                for path, digest, stamp in restamped:
-                    row = change.one("SELECT * FROM definitions WHERE path = ? AND digest = ?", path, digest)
-                    if row is not None:
-                        _write(change.run, Definition(path, stamp, digest, row["context"], row["said"], row["source"]))
-                for definition in found:
-                    _write(change.run, definition)
+                    change.run("DELETE FROM fires WHERE path = ?", path)
+                for definition in [*_restamped(change, restamped), *found]:
+                    _write(change, definition)
+                    _write_fires(change, definition, now)
+                for path in fired:
+                    row = change.one(f"{READ} WHERE d.path = ?", path)
+                    kept = definition_of_row(tuple(row)) if row is not None else None
+                    if kept is not None:
+                        _write_fires(change, kept, now)
         except VaultSchedError:
             return
 
 
-def _write(run: Any, found: Definition) -> None:
-    run(
+def _restamped(change: Transaction, restamped: Iterable[tuple[str, str, str]]) -> Iterator[Definition]:
+    for path, digest, stamp in restamped:
+        row = change.one("SELECT * FROM definitions WHERE path = ? AND digest = ?", path, digest)
+        if row is not None:
+            yield Definition(path, stamp, digest, row["context"], row["said"], row["source"])
+
+
+def _write(change: Transaction, found: Definition) -> None:
+    change.run(
         "INSERT OR REPLACE INTO definitions VALUES (?, ?, ?, ?, ?, ?, ?)",
         *(found.path, found.stamp, found.digest, found.context, found.said, found.source, found.proof),
+    )
+
+
+def _write_fires(change: Transaction, found: Definition, now: datetime) -> None:
+    """Of the settings note, and of a row that cannot be understood, there are none."""
+    fires, proof = None, found.proof
+    with suppress(ValueError, TypeError, LookupError, AttributeError, VaultSchedError):
+        fires = fires_of(found, now)
+    if fires is None:
+        change.run("DELETE FROM fires WHERE path = ?", found.path)
+        return
+    change.run(
+        "INSERT OR REPLACE INTO fires VALUES (?, ?, ?, ?, ?)",
+        *(found.path, proof, fires.zone, fires.times, fires.proof(found.path, proof)),
     )
 
 
@@ -168,55 +195,3 @@ def _remove(path: Path) -> None:
     for part in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
         with suppress(OSError):  # a folder stands there, or nobody may write here
             part.unlink()
-
-
-@contextmanager
-def _looking(path: Path) -> Iterator[SqliteFile]:
-    file = SqliteFile.open(path, MIGRATIONS, version=__version__, serving=False)
-    try:
-        yield file
-    finally:
-        file.close()
-
-
-def kept_definitions(path: Path) -> dict[str, Definition]:
-    """All that is kept, for those who only look: nothing is created."""
-    if not path.exists():
-        return {}
-    try:
-        with _looking(path) as file:
-            row = file.one("SELECT value FROM meta WHERE key = 'mark'")
-            if row is None or row[0] != reading_mark():
-                return {}
-            found = map(_sound, file.rows(f"SELECT {_COLUMNS} FROM definitions"))
-            return {definition.path: definition for definition in found if definition is not None}
-    except (VaultSchedError, OSError):
-        return {}
-
-
-_COLUMNS = "path, stamp, digest, context, said, source, proof"
-
-
-def _sound(row: sqlite3.Row) -> Definition | None:
-    """The row, if it is whole."""
-    *values, proof = row
-    if not all(isinstance(value, str) for value in values):
-        return None
-    found = Definition(*values)
-    return found if found.proof == proof else None
-
-
-def reading_mark() -> str:
-    """Differs whenever this program might read a note otherwise: another version, other files, another Python."""
-    files = [_PACKAGE / "task.py", *(path for name in _READERS for path in sorted((_PACKAGE / name).glob("*.py")))]
-    # Not by their change time: installers share a file between environments by links, which change it.
-    stamps = [(path.name, found.st_size, found.st_mtime_ns) for path in files if (found := path.stat())]
-    return f"{__version__} {sys.version} {zlib.crc32(repr([stamps, _libraries()]).encode()):08x}"
-
-
-def _libraries() -> list[str]:
-    """Names and versions of the libraries that take part in the reading."""
-    spec = importlib.util.find_spec("yaml")
-    folder = Path(spec.origin).parents[1] if spec and spec.origin else _PACKAGE.parent
-    names = [path.name.lower() for path in folder.iterdir() if path.suffix == ".dist-info"]
-    return sorted(name for name in names if name.startswith(_LIBRARIES))

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 from enum import Enum
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from vault_scheduler.parsing.keys import ALIASES
 from vault_scheduler.parsing.values import is_unset
+from vault_scheduler.settings import Settings
 from vault_scheduler.task import (
     Action,
     AfterOutcome,
@@ -32,9 +33,9 @@ from vault_scheduler.triggers.schedule import (
     IntervalTrigger,
     Schedule,
     Trigger,
-    cron_trigger,
     interval_anchor,
     load_zone,
+    understood_trigger,
 )
 
 Plain = list[Any]
@@ -50,6 +51,8 @@ _APART: Final = frozenset(
 _USUAL: Final[dict[str, Any]] = {
     found.name: {} if found.default is MISSING else found.default for found in fields(Task) if found.name not in _APART
 } | {"action": _NO_COMMAND}
+_SETTINGS: Final = tuple(found.name for found in fields(Settings))
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def plain_of(task: Task) -> Plain | None:
@@ -75,19 +78,25 @@ def plain_of(task: Task) -> Plain | None:
     ]
 
 
-def task_of(plain: Plain, path: str, source: Mapping[str, Any]) -> Task:
-    """The task again; `source` as `source_of` gave it for this note. Raises as bad data does."""
-    name, kind, timezone, definition, trigger_fingerprint, declared, triggers, others = plain
+def task_of(plain: Plain, path: str, source: Mapping[str, Any], times: Sequence[Sequence[int]] | None = None) -> Task:
+    """The task again; `source` as `source_of` gave it for this note. Raises as bad data does.
+
+    `times`: of each trigger [since, fire], as `CronTrigger.remember` takes them, in microseconds since 1970.
+    """
+    name, kind, _, definition, trigger_fingerprint, declared, _, others = plain
+    zone, triggers = triggers_of(plain)
+    for trigger, known in zip(triggers, times or (), strict=False):
+        if isinstance(trigger, CronTrigger):
+            trigger.remember(*(_EPOCH + timedelta(microseconds=value) for value in known))
     mapping = source["mapping"]
     values = {ALIASES.get(written, written): value for written, value in mapping.items() if not is_unset(value)}
-    zone = load_zone(timezone)
     more = {name: _untagged(value) for name, value in others.items()}
     more.setdefault("action", _NO_COMMAND)
     return Task(
         id=name,
         path=path,
         type=_TYPES[kind],
-        schedule=Schedule(triggers=tuple(_trigger(trigger, zone) for trigger in triggers)),
+        schedule=Schedule(triggers=triggers),
         timezone=zone.key,
         body=normal_body(source["body"]),
         definition=definition,
@@ -95,6 +104,24 @@ def task_of(plain: Plain, path: str, source: Mapping[str, Any]) -> Task:
         declared={sys.intern(name): values[name] for name in declared},
         **more,
     )
+
+
+def triggers_of(plain: Plain) -> tuple[ZoneInfo, tuple[Trigger, ...]]:
+    """The zone of a task that is plain data, and its triggers. Raises as bad data does."""
+    zone = load_zone(plain[2])
+    return zone, tuple(_trigger(trigger, zone) for trigger in plain[6])
+
+
+def plain_settings(settings: Settings) -> Plain | None:
+    """What `settings_of` makes the same settings of again; None for an instant, as with tasks."""
+    if settings.paused_until is not None:
+        return None
+    return [{name: _tagged(getattr(settings, name)) for name in _SETTINGS}]
+
+
+def settings_of(plain: Plain) -> Settings:
+    """The settings again. Raises as bad data does."""
+    return Settings(**{name: _untagged(value) for name, value in plain[0].items()})
 
 
 def source_text(source: Mapping[str, Any]) -> str:
@@ -117,7 +144,7 @@ def _plain_trigger(trigger: Trigger, zone: ZoneInfo) -> list[Any] | None:
 
 def _trigger(plain: list[Any], zone: ZoneInfo) -> Trigger:
     if len(plain) == 2:
-        return cron_trigger(plain[0], zone, plain[1])
+        return understood_trigger(plain[0], zone, plain[1])
     return IntervalTrigger(timedelta(*plain), interval_anchor(zone))
 
 
@@ -133,6 +160,8 @@ def _tagged(value: Any) -> Any:
         return value
     if isinstance(value, timedelta):
         return {"length": _parts(value)}
+    if isinstance(value, time):
+        return {"time": value.isoformat()}
     if isinstance(value, tuple):
         return {"tuple": [_tagged(item) for item in value]}
     if isinstance(value, list):
@@ -155,6 +184,8 @@ def _untagged(value: Any) -> Any:
         return _ENUMS[held[0]](held[1])
     if tag == "length":
         return timedelta(*held)
+    if tag == "time":
+        return time.fromisoformat(held)
     if tag == "tuple":
         return tuple(_untagged(item) for item in held)
     if tag == "mapping":

@@ -49,6 +49,12 @@ class SettingsNote:
         return self._pending is not None
 
     @property
+    def written(self) -> Settings | None:
+        """What an edit that waits says, if nothing at all is wrong with it."""
+        parsed = self._pending[0] if self._pending else None
+        return parsed.settings if parsed is not None and not parsed.problems else None
+
+    @property
     def was_never_good(self) -> bool:
         """Whether the note has been judged, and nothing can start because of it."""
         return self.settings is None and bool(self.problems)

@@ -11,7 +11,7 @@ import heapq
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import islice
@@ -57,26 +57,55 @@ class Trigger(Protocol):
         """How many fire times lie in after < t <= upto, and whether that is all of them (else a lower bound)."""
 
 
+class _Findings:
+    """What a trigger has found out: what its expression means, and the last stretch that it was asked about.
+
+    `fire` is the first fire time after `since`, and so after every moment between them.
+    """
+
+    __slots__ = ("cron", "fire", "hits", "since")
+
+    def __init__(self) -> None:
+        self.cron: CronExpression | None = None
+        self.hits: WallClock | None = None
+        self.since: datetime | None = None
+        self.fire: datetime | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class CronTrigger:
     """Five-field cron on the wall clock of a zone, with Debian cron's rule at DST (rules 1.1 and 1.2).
 
-    `hash_id` (the task's id) decides what `H` stands for. Raises BadExpression.
+    `hash_id` (the task's id) decides what `H` stands for. Raises BadExpression, unless it is `understood`: this version
+    has read the expression before, and what it means is looked at when somebody asks.
     """
 
     expression: str
     zone: ZoneInfo
     hash_id: str = ""
-    cron: CronExpression = field(init=False, repr=False, compare=False)
-    hits: WallClock = field(init=False, repr=False, compare=False)
-    answered: list[tuple[datetime, datetime | None]] = field(init=False, repr=False, compare=False)
-    """The question that was asked last, and its answer: many ask about one moment."""
+    understood: InitVar[bool] = False
+    findings: _Findings = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        cron, hits = _understood(self.expression, self.hash_id)
-        object.__setattr__(self, "cron", cron)
-        object.__setattr__(self, "hits", hits)
-        object.__setattr__(self, "answered", [])
+    def __post_init__(self, understood: bool) -> None:
+        object.__setattr__(self, "findings", _Findings())
+        if not understood:
+            self._understand()
+
+    def _understand(self) -> tuple[CronExpression, WallClock]:
+        found = self.findings
+        if found.cron is None or found.hits is None:
+            found.cron, found.hits = _understood(self.expression, self.hash_id)
+        return found.cron, found.hits
+
+    @property
+    def cron(self) -> CronExpression:
+        """What the expression says."""
+        return self._understand()[0]
+
+    @property
+    def hits(self) -> WallClock:
+        """The local times that it names."""
+        return self._understand()[1]
 
     @property
     def text(self) -> str:
@@ -90,12 +119,24 @@ class CronTrigger:
 
     def next_after(self, moment: datetime) -> datetime | None:
         """The first fire time strictly after `moment`."""
-        moment = moment.astimezone(UTC)
-        if self.answered and self.answered[0][0] == moment:
-            return self.answered[0][1]
-        answer = self._ask(moment)
-        self.answered[:] = [(moment, answer)]
-        return answer
+        moment, found = moment.astimezone(UTC), self.findings
+        if found.since is not None and found.fire is not None and found.since <= moment < found.fire:
+            return found.fire
+        fire = self._ask(moment)
+        if fire is None:
+            return None
+        self.remember(moment, fire)  # an earlier moment with the same answer makes the stretch longer
+        return fire
+
+    def remember(self, since: datetime, fire: datetime) -> None:
+        """That `fire` is the first fire time after `since` (UTC); it must have been reckoned as this would."""
+        self.findings.since, self.findings.fire = since, fire
+
+    @property
+    def known(self) -> tuple[datetime, datetime] | None:
+        """The stretch that was asked about last: a moment, and the first fire time after it; None: nobody asked."""
+        found = self.findings
+        return (found.since, found.fire) if found.since is not None and found.fire is not None else None
 
     def _ask(self, moment: datetime) -> datetime | None:
         try:
@@ -153,12 +194,15 @@ class CronTrigger:
 
 def cron_trigger(expression: str, zone: ZoneInfo, task_id: str) -> CronTrigger:
     """The trigger of a task: one for all that say the same, unless they say `H`. Raises BadExpression."""
-    return _shared(expression, zone, task_id if "h" in expression.lower() else "")
+    trigger = understood_trigger(expression, zone, task_id if "h" in expression.lower() else "")
+    assert trigger.cron is not None, "an expression that cannot be understood raises"
+    return trigger
 
 
 @lru_cache(maxsize=4096)
-def _shared(expression: str, zone: ZoneInfo, hash_id: str) -> CronTrigger:
-    return CronTrigger(expression, zone, hash_id)
+def understood_trigger(expression: str, zone: ZoneInfo, hash_id: str) -> CronTrigger:
+    """The same, with the `hash_id` of a trigger that this version made before."""
+    return CronTrigger(expression, zone, hash_id, understood=True)
 
 
 @lru_cache(maxsize=4096)

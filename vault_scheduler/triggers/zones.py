@@ -10,6 +10,7 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from vault_scheduler.errors import BadValue
+from vault_scheduler.triggers.zone_data import zone_mark
 
 SECOND = timedelta(seconds=1)
 DAY = timedelta(days=1)
@@ -52,6 +53,7 @@ def load_zone(name: str) -> ZoneInfo:
     """
     try:
         if not name.startswith(PRIVATE):
+            zone_mark(name)  # before the data are loaded, as it asks to be
             return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         pass
