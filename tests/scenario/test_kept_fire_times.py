@@ -169,7 +169,9 @@ def test_damaged_fire_times_are_reckoned_anew(later: World, damage: str) -> None
 
 def test_a_clock_that_was_set_back_brings_what_comes_before(later: World) -> None:
     """Kept is what comes after the moment of its reckoning; before it there may be another fire time."""
-    later.command("a", 'cron: "*/20 * * * *"')
+    soon = later.clock.now() + timedelta(minutes=90)
+    hourly = f"{soon.minute} * * * *"
+    later.command("a", f'cron: "{hourly}"')
     _serve(later)
     now, (is_known, fire) = later.clock.now(), _kept(later).next_after(later.clock.now())
     assert is_known
@@ -179,7 +181,7 @@ def test_a_clock_that_was_set_back_brings_what_comes_before(later: World) -> Non
     later.start()
     later.advance(60)
     found = _next(later)
-    assert found == _of_cron(later, "*/20 * * * *")
+    assert found == _of_cron(later, hourly)
     assert fire is not None
     assert found < now < fire
 
@@ -211,13 +213,15 @@ def test_what_was_slept_through_is_caught_up_as_if_nothing_were_kept(
 
 def test_after_a_run_the_fire_time_that_follows_is_kept(later: World) -> None:
     """With the next look over the folder, for commands; also where the daemon has written into the note."""
-    later.command("a", 'cron: "*/20 * * * *"')
-    later.command("b", 'cron: "*/20 * * * *"\nlog: none')
+    minute = later.clock.now().minute
+    thrice = ",".join(str((minute + wait) % 60) for wait in (10, 30, 50)) + " * * * *"
+    later.command("a", f'cron: "{thrice}"')
+    later.command("b", f'cron: "{thrice}"\nlog: none')
     later.start()
-    later.advance(50 * 60)
+    later.advance(40 * 60)
     assert later.history("a")
     for task in ("a", "b"):
-        assert _kept(later, task).next_after(later.clock.now()) == (True, _of_cron(later, "*/20 * * * *"))
+        assert _kept(later, task).next_after(later.clock.now()) == (True, _of_cron(later, thrice))
 
 
 def test_an_edit_that_waits_lends_its_fire_time_to_nobody(later: World) -> None:
