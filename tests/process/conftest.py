@@ -271,13 +271,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session")
-def alive() -> Callable[[str], list[int]]:
-    """Says which processes hold a marker in their command line or environment."""
-    return _alive
+def alive(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[int]]:
+    """Says which processes of these tests hold a marker in their command line or environment."""
+    return lambda marker: alive_below(tmp_path_factory.getbasetemp(), marker)
 
 
-def _alive(marker: str) -> list[int]:
-    """Processes whose command line or environment holds the marker."""
+def alive_below(folder: Path, marker: str) -> list[int]:
+    """Processes whose command line or environment holds the marker, and the folder: others may run the same tests."""
     found = []
     for process in Path("/proc").iterdir():
         if not process.name.isdigit() or int(process.name) == os.getpid():
@@ -285,7 +285,7 @@ def _alive(marker: str) -> list[int]:
         with contextlib.suppress(OSError):
             text = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
             state = (process / "stat").read_text().rpartition(")")[2].split()[0]
-            if marker.encode() in text and state != "Z":
+            if marker.encode() in text and bytes(folder) in text and state != "Z":
                 found.append(int(process.name))
     return found
 

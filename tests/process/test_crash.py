@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.process.conftest import alive_below
 from vault_scheduler.notes.note import Document
 
 if TYPE_CHECKING:
@@ -127,6 +128,7 @@ def while_it_runs(world: World) -> None:
     for number in rounds(world):
         crash = Crash(world, number, "setsid sleep 300 & sleep 300")
         crash.kill_when(lambda c=crash: c.marks.exists() and c.run()["state"] == "running", "running")  # type: ignore[misc]
+        assert len(alive_below(world.folder, f"VAULT_SCHED_TASK={crash.name}")) >= 2
         world.start()
         crash.examine("abandoned", 1)
         assert "died while it ran" in crash.note.read_text()

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from vault_scheduler.planning.planner import STILL_RUNNING, STILL_WAITS
+
 if TYPE_CHECKING:
     from tests.process.conftest import World
 
 NEVER = "cron: 0 0 29 2 *"
 NOW = f"{NEVER}\nrun_now: true"
 NO = "gate said no"
-SLOW = {"the run before it still waits", "the run before it still runs", "a later one was due too"}
+SLOW = {STILL_WAITS, STILL_RUNNING, "a later one was due too"}
 """What became of fire times that came while a gate was still asked, on a machine that has much to do."""
 
 

@@ -11,7 +11,7 @@ from functools import partial
 
 import pytest
 
-from tests.process.conftest import PATIENCE_S, Scene, World, _alive
+from tests.process.conftest import PATIENCE_S, Scene, World, alive_below
 from tests.process.receivers import Receivers, receivers
 
 NEVER = "cron: 0 0 29 2 *\nlog: all"
@@ -112,7 +112,7 @@ def bad_receivers_change_nothing(world: World, to: Receivers) -> None:
     assert "error=500" in status.stdout
     assert TOKEN not in status.stdout + world.told()
     world.stop(timeout_s=10)  # one that hangs is not waited for
-    world.until(lambda: not _alive(f"sleep 600; echo {world.folder}"), "what was on its way is ended")
+    world.until(lambda: not alive_below(world.folder, "sleep 600; echo"), "what was on its way is ended")
     assert [run["outcome"] for run in world.runs("backup")] == ["failure"]
     to.hanging = False
     configure(world, good=f"{base}/good", refuses=f"{base}/again", fails=f"{base}/mended", hangs=f"{base}/hang")
