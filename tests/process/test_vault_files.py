@@ -341,8 +341,9 @@ def test_the_daemon_does_not_wait_for_its_own_write(vault: Vault) -> None:
         return data + b"x"
 
     async def write() -> None:
-        for _ in range(5):
-            await pen.edit("00_system/logs/a.md", change, 0.0)
+        for number in range(5):
+            await pen.edit("00_system/logs/a.md", change, number)
+            await pen.settle(datetime.now(UTC), number)  # the first ones are looked at too early, and wait
 
     asyncio.run(write())
     assert seen == [NOTE + b"x" * number for number in range(5)]

@@ -77,9 +77,12 @@ class Pen:
             self._look_later(kept, monotonic + LATE_WRITERS_S)
 
     def _last_of(self, path: str) -> Written | None:
-        """Our last write of the note, if it has not settled: of an older one nobody needs to know that it was ours."""
-        looks = (look.written for look in reversed(self._unsettled) if look.written.path == path)
-        return next((written for written in looks if written.after_hash), None)
+        """Our last write of the note, if it has not settled: of an older one nobody needs to know that it was ours.
+
+        The newest by the file system's clock: what waits to be looked at again stands behind what was written since.
+        """
+        ours = (look.written for look in self._unsettled if look.written.path == path and look.written.after_hash)
+        return max(ours, key=lambda written: written.replaced.written_ns if written.replaced else 0, default=None)
 
     async def edit_or_create(
         self, path: str, change: Callable[[bytes], bytes], monotonic: float, new: bytes = b""
