@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.process.conftest import World
 from tests.process.test_cli import HELLO, Shell, shell
 
@@ -153,3 +155,63 @@ def test_warnings_are_counted_where_nothing_is_broken(shell: Shell) -> None:
     """What `check` warns of keeps no task from running."""
     shell.write("a", '---\ntype: command\ncommand: "true"\ncron: "0 1 * * *"\ntimout: 5m\n---\n')
     assert findings(shell)["tasks"][0]["text"] == "1 task, no problem; 1 warning, which `vault-sched check` names"
+
+
+def configure(shell: Shell, text: str) -> Path:
+    """Write this machine's config.toml."""
+    config = shell.folder / "config" / "vault-sched" / "config.toml"
+    config.parent.mkdir(parents=True, exist_ok=True)
+    config.write_text(text)
+    return config
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "said"),
+    [
+        ('trust = "vault"\nhosst = "x"\n', ":2: hosst: ", "Did you mean `host`?"),
+        ('host = "x\n', ":1: ", "Write key ="),
+        ("[notify]\nphone = 3\n", ":2: notify.phone: ", "ntfy://"),
+    ],
+    ids=["a key", "not TOML", "a notifier"],
+)
+def test_a_broken_configuration_is_a_finding_among_others(shell: Shell, text: str, place: str, said: str) -> None:
+    """With file, line, key and cure; what can be looked at without it is looked at."""
+    config = configure(shell, text)
+    shell.write("a", HELLO.replace("command: echo hello", "command: echo hello\nnotify_to: phone"))
+    found = findings(shell)
+    (broken,) = [finding for finding in found["config"] if finding["grade"] == "fault"]
+    assert broken["text"].startswith(f"{config}{place}")
+    assert said in broken["cure"]
+    assert {"vault", "disk", "ledger", "claude"} <= found.keys()
+    assert "notify" not in found  # who knows which notifiers there are
+    assert shell("list", code=2).err.startswith(f"vault-sched: {config}")
+
+
+def test_each_fault_of_the_configuration_is_found_also_without_a_vault(shell: Shell) -> None:
+    """Its `system_folder` may be what is wrong."""
+    config = configure(shell, 'trsut = "vault"\nsystem_folder = ".hidden"\n')
+    (shell.vault / "00_system").rename(shell.vault / "99_system")
+    found = findings(shell)
+    assert [finding["text"].removeprefix(f"{config}:")[:9] for finding in found["config"]][:2] == [
+        "1: trsut:",
+        "2: system",
+    ]
+    assert grades(found["vault"]) == ["fault"]
+
+
+def test_nobody_to_be_told_is_pointed_out(shell: Shell) -> None:
+    """A task that names whom to tell, on a machine that runs it and has no notifier, would be silent."""
+    shell.write("a", HELLO.replace("command: echo hello", "command: echo hello\nnotify_to: phone"))
+    (found,) = findings(shell)["notify"]
+    assert (found["grade"], found["text"]) == (
+        "warning",
+        "00_system/tasks/a.md: this machine has no notifier `phone`, so nobody is told",
+    )
+    assert str(shell.folder / "config" / "vault-sched" / "config.toml") in found["cure"]
+    told = shell.here("check", code=1).out
+    assert "a.md:6: warning: notify_to: this machine has no notifier `phone`" in told
+    (shell.vault / "00_system" / "scheduler.md").write_text("---\nhost: elsewhere\nnotify_to: desk\n---\n")
+    assert "notify" not in findings(shell, code=0)
+    assert "notify_to" not in shell.here("check").out
+    (shell.vault / "00_system" / "scheduler.md").write_text("---\nnotify_to: desk\n---\n")
+    assert "scheduler.md:2: warning: notify_to: this machine has no notifier `desk`" in shell.here("check", code=1).out

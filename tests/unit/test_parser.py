@@ -322,15 +322,19 @@ def test_note_that_cannot_be_read_is_one_problem(text: str, line: int, message: 
 
 
 def test_names_of_notifiers_that_this_machine_does_not_have_are_pointed_out() -> None:
-    """A warning with the near name; where the machine has no notifier at all, any name may be another machine's."""
+    """A warning with the near name, or what to write where; where another machine runs the task, that one knows."""
     note_text = "---\ntype: command\ncommand: x\ncron: 0 7 * * *\nnotify_to: [phone, mial]\n---\n"
     document = Document.parse(note_text.encode())
     parsed = parse_task(document, "00_system/tasks/x.md", ParseContext(notifiers=("phone", "mail")))
     [problem] = parsed.problems
     assert (problem.line, problem.key, problem.severity) == (5, "notify_to", "warning")
-    assert problem.message == "there is no notifier `mial` in config.toml"
+    assert problem.message == "this machine has no notifier `mial`"
     assert problem.fix == "Did you mean mail?"
     assert parsed.task is not None
+    first, second = parse_task(document, "00_system/tasks/x.md", ParseContext(notifiers=())).problems
+    assert first.message == "this machine has no notifier `phone`, so nobody is told"
+    assert (first.severity, first.fix) == ("warning", 'Write `phone = "…"` into config.toml, below [notify].')
+    assert "`mial`" in second.message
     assert parse_task(document, "00_system/tasks/x.md", ParseContext()).problems == ()
 
 

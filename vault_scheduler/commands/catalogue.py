@@ -15,9 +15,11 @@ from vault_scheduler.commands.progress import counted
 from vault_scheduler.commands.records import Holds, Waiting
 from vault_scheduler.errors import TaskNotFound
 from vault_scheduler.ledger.kept import kept_definitions
+from vault_scheduler.machine.config import CONFIG_NAME
 from vault_scheduler.parsing.parsed import ParseContext, Parsed
 from vault_scheduler.planning.registry import Entry, Registry
 from vault_scheduler.planning.standing import Standing, State, standing
+from vault_scheduler.platform.paths import config_folder
 from vault_scheduler.settings import Settings, resolve
 from vault_scheduler.task import Problem, Severity, Status, Task
 
@@ -91,14 +93,16 @@ def _ways(name: str, bare: str) -> Iterator[Callable[[Item], bool]]:
 
 
 def parse_context(place: Place) -> ParseContext:
-    """What notes mean in this vault, as the daemon reads them."""
+    """What notes mean in this vault, as the daemon reads them; what this machine lacks matters where it runs them."""
+    knows_all = place.runs_vault and not place.machine.faults
     return ParseContext(
         default_timezone=place.machine_timezone,
         settings_timezone=place.settings_in_force.timezone,
         system_folder=place.vault.system_folder,
         callable_check=lambda call, args: _callable_problem(place, call, args),
-        notifiers=tuple(place.machine.notify),
-        secrets=tuple(place.machine.secrets) if place.settings_in_force.host in (None, place.machine.host) else None,
+        notifiers=tuple(place.machine.notify) if knows_all else None,
+        config=str(config_folder() / CONFIG_NAME),
+        secrets=tuple(place.machine.secrets) if knows_all else None,
     )
 
 
@@ -241,7 +245,7 @@ class _Kept:
     def _names_strangers(self, task: Task) -> bool:
         """Whether it names a notifier or a secret that this machine may not know: a problem for commands alone."""
         notifiers, secrets = self.context.notifiers, self.context.secrets
-        return (bool(notifiers) and not {*(task.options.get("notify_to") or ())} <= {*notifiers}) or (
+        return (notifiers is not None and not {*(task.options.get("notify_to") or ())} <= {*notifiers}) or (
             secrets is not None and not {*(task.options.get("secrets") or ())} <= {*secrets}
         )
 
@@ -260,14 +264,14 @@ def _unreadable(folders: Collection[str]) -> list[Problem]:
 
 
 def _strangers(place: Place, path: str) -> Iterator[Problem]:
-    """Names in the settings note's `notify_to` that this machine, which has notifiers, does not know."""
-    known = place.machine.notify
-    for name in place.settings_in_force.options.get("notify_to") or ():
-        if known and name not in known:
-            message = f"there is no notifier `{name}` in config.toml"
-            fix = f"This machine has {', '.join(sorted(known))}."
-            line = line_of(place, path, "notify_to")
-            yield Problem(path=path, line=line, key="notify_to", message=message, fix=fix, severity=Severity.WARNING)
+    """Names in the settings note's `notify_to` that this machine, which runs the vault, does not know."""
+    context, names = parse_context(place), place.settings_in_force.options.get("notify_to") or ()
+    if names and context.notifiers is not None:
+        from vault_scheduler.parsing.policy_fields import strangers  # few settings notes name anybody
+
+        for message, fix in strangers(names, context.notifiers, context.config):
+            line, cure = line_of(place, path, "notify_to"), fix if fix.endswith("?") else f"{fix}."
+            yield Problem(path=path, line=line, key="notify_to", message=message, fix=cure, severity=Severity.WARNING)
 
 
 def settings_problems(place: Place) -> tuple[Problem, ...]:

@@ -21,7 +21,7 @@ from vault_scheduler.commands.console import (
     say_json,
     writing_place,
 )
-from vault_scheduler.errors import Refused
+from vault_scheduler.errors import Refused, VaultNotFound
 
 if TYPE_CHECKING:
     from vault_scheduler.commands.service import Installed
@@ -35,15 +35,24 @@ def doctor(
     """Whether everything works that the scheduler needs. Each fault is told with its cure; exit code 1 if any."""
     from vault_scheduler.commands import health
     from vault_scheduler.commands.doctor import examine
+    from vault_scheduler.commands.machine_health import config_findings
+    from vault_scheduler.commands.notifying import try_notifiers
+    from vault_scheduler.machine.config import Machine
+    from vault_scheduler.machine.place import Place
+    from vault_scheduler.platform.paths import config_folder
 
     if notify:
         refuse_in_run("doctor --notify")
-    place = open_place(vault)
-    found = finished(examine(place))
-    if notify:
-        from vault_scheduler.commands.notifying import try_notifiers
-
-        found += finished(try_notifiers(place.machine, place.timezone))
+    machine = Machine.examine(config_folder())
+    try:
+        place = Place.open(vault, start=Path.cwd(), environ=os.environ, machine=machine)
+        found = finished(examine(place))
+        if notify:
+            found += finished(try_notifiers(machine, place.timezone))
+    except VaultNotFound as error:  # the folder that it is known by may be what cannot be read
+        if not machine.faults:
+            raise
+        found = [*config_findings(machine), health.fault("vault", str(error), "")]
     if json:
         say_json([asdict(finding) for finding in found])
     else:

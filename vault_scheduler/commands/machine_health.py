@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from vault_scheduler import __version__
 from vault_scheduler.commands.catalogue import Catalogue
 from vault_scheduler.commands.health import Finding, fault, fine, note, size_words, warning
-from vault_scheduler.commands.notifying import notifier_findings
+from vault_scheduler.commands.notifying import notifier_findings, unknown_notifiers
+from vault_scheduler.machine.config import Machine
 from vault_scheduler.machine.place import Place
 from vault_scheduler.platform.limits import files_problem
 from vault_scheduler.platform.lock import Holder, holder
@@ -31,20 +32,29 @@ FUTURE = timedelta(minutes=10)
 def machine_findings(place: Place, catalogue: Catalogue) -> Iterator[Finding]:
     """What can be told without the ledger."""
     yield fine("program", f"vault-sched {__version__}, Python {sys.version.split()[0]}, {sys.executable}")
-    yield from _config(place)
+    yield from config_findings(place.machine)
     yield from _disk(place)
     yield from _service(place)
     yield from _programs(place, catalogue)
     yield from notifier_findings(place.machine)
+    yield from unknown_notifiers(catalogue)
     if crowded := files_problem():
         yield fault("files", crowded, "")
 
 
-def _config(place: Place) -> Iterator[Finding]:
-    for text in place.machine.warnings:
+def config_findings(machine: Machine) -> Iterator[Finding]:
+    """What is wrong with this machine's configuration."""
+    for each in machine.faults:
+        where = f"{each.path}:{each.line}" if each.line else each.path
+        yield fault(
+            "config", f"{where}: {each.key}: {each.message}" if each.key else f"{where}: {each.message}", each.fix
+        )
+    if machine.faults:
+        yield note("config", "until that is corrected nothing else works here; the rest was looked at without it")
+    for text in machine.warnings:
         yield warning("config", text, "")
-    if place.machine.billing_problem:
-        yield warning("claude", place.machine.billing_problem, "")
+    if machine.billing_problem:
+        yield warning("claude", machine.billing_problem, "")
 
 
 def _disk(place: Place) -> Iterator[Finding]:

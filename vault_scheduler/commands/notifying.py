@@ -7,7 +7,8 @@ import shutil
 from collections.abc import Iterator
 from zoneinfo import ZoneInfo
 
-from vault_scheduler.commands.health import Finding, fault, fine, note
+from vault_scheduler.commands.catalogue import Catalogue
+from vault_scheduler.commands.health import Finding, fault, fine, note, warning
 from vault_scheduler.machine.config import Machine
 from vault_scheduler.notifiers.base import Parcel
 from vault_scheduler.notifiers.discretion import discreet
@@ -28,6 +29,13 @@ def notifier_findings(machine: Machine) -> Iterator[Finding]:
             why = "" if shutil.which(address[0], path=machine.path) else f"there is no program {address[0]}"
         if why:
             yield fault(ABOUT, f"{name} tells nobody: {why}", CURE)
+
+
+def unknown_notifiers(catalogue: Catalogue) -> Iterator[Finding]:
+    """Notes that name somebody whom this machine, which runs them, cannot tell anything."""
+    for problem in catalogue.problems:
+        if problem.key == "notify_to" and not problem.is_error:
+            yield warning(ABOUT, f"{problem.path}: {problem.message}", problem.fix)
 
 
 async def try_notifiers(machine: Machine, timezone: str) -> list[Finding]:

@@ -71,6 +71,7 @@ class Machine:
     warnings: tuple[str, ...] = ()  # for `doctor` and the daemon's log
     billing_problem: str = ""  # a key that would move the bill, and is not used; "": none
     billing_is_said: bool = False  # in config.toml, not told from the env file
+    faults: tuple[ConfigInvalid, ...] = ()  # only where it was examined: what is not known stands as its default
 
     @property
     def withheld(self) -> tuple[str, ...]:
@@ -86,31 +87,52 @@ class Machine:
 
         Without the key `billing`, an ANTHROPIC_API_KEY in the env file means `api`, else `plan`.
         """
-        given = _read_config(folder / CONFIG_NAME)
+        machine = cls.examine(folder)
+        if machine.faults:
+            raise machine.faults[0]
+        return machine
+
+    @classmethod
+    def examine(cls, folder: Path) -> Machine:
+        """The same, with all faults in place of the first one raised: for those who look what is wrong."""
+        faults: list[ConfigInvalid] = []
+        given = _read_config(folder / CONFIG_NAME, faults)
         given["billing_is_said"] = "billing" in given
-        secrets = read_env(folder / ENV_NAME)
+        secrets: dict[str, str] = {}
+        try:
+            secrets = read_env(folder / ENV_NAME)
+        except ConfigInvalid as fault:
+            faults.append(fault)
         has_key = bool(secrets.get(API_KEY))
         if has_key:
             given.setdefault("billing", Billing.API)
         stray = _stray_key(folder) if has_key and given["billing"] is Billing.PLAN else ""
-        return cls(**given, secrets=secrets, warnings=_warnings(folder), billing_problem=stray)
+        warnings = _warnings(folder)
+        return cls(**given, secrets=secrets, warnings=warnings, billing_problem=stray, faults=tuple(faults))
 
 
-def _read_config(path: Path) -> dict[str, Any]:
-    text = _read_text(path)
-    if not text:
+def _read_config(path: Path, faults: list[ConfigInvalid]) -> dict[str, Any]:
+    """What can be read; `faults` gets what cannot."""
+    try:
+        text = _read_text(path)
+        table = _parsed(path, text) if text else {}
+    except ConfigInvalid as fault:
+        faults.append(fault)
         return {}
+    return _Reader(path, text, faults).read(table, "", _KEYS)
+
+
+def _parsed(path: Path, text: str) -> dict[str, Any]:
     import tomllib
 
     try:
-        table = tomllib.loads(text)
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         line = re.search(r"at line (\d+)", str(error))
         said = str(error).split(" (at ")[0].rstrip(".").lower()
         raise ConfigInvalid(
             str(path), int(line[1]) if line else 0, "", f"this is not valid TOML: {said}", 'Write key = "value"'
         ) from error
-    return _Reader(path, text).read(table, "", _KEYS)
 
 
 def _read_text(path: Path) -> str:
@@ -158,22 +180,24 @@ Read = Callable[[object], Any]
 class _Reader:
     """Turns TOML tables into constructor arguments and says where a fault stands."""
 
-    def __init__(self, path: Path, text: str) -> None:
+    def __init__(self, path: Path, text: str, faults: list[ConfigInvalid]) -> None:
         self._path = path
+        self._faults = faults
         self._lines = text.split("\n")
 
     def read(self, table: Mapping[str, Any], section: str, keys: Mapping[str, Read]) -> dict[str, Any]:
-        """Read the keys of one table. Raises ConfigInvalid for an unknown key or a value that cannot be meant."""
+        """Read the keys of one table. An unknown key, or a value that cannot be meant, is a fault."""
         result = {}
         for key, value in table.items():
             if key not in keys:
-                raise self._unknown(section, key, keys)
+                self._faults.append(self._unknown(section, key, keys))
+                continue
             try:
                 result[key] = keys[key](value)
             except _InTable as fault:
-                raise self._fault(key, fault.key, fault.message, fault.fix) from None
+                self._faults.append(self._fault(key, fault.key, fault.message, fault.fix))
             except BadValue as fault:
-                raise self._fault(section, key, fault.message, fault.fix) from None
+                self._faults.append(self._fault(section, key, fault.message, fault.fix))
         return result
 
     def _unknown(self, section: str, key: str, keys: Mapping[str, Read]) -> ConfigInvalid:

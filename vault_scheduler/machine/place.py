@@ -34,12 +34,14 @@ class Place:
     settings: ParsedSettings | None
 
     @classmethod
-    def open(cls, vault: Path | None, *, start: Path, environ: Mapping[str, str]) -> Place:
+    def open(
+        cls, vault: Path | None, *, start: Path, environ: Mapping[str, str], machine: Machine | None = None
+    ) -> Place:
         """The vault that is named, else VAULT_SCHED_VAULT, else the one at or above `start`.
 
-        Raises VaultNotFound, ConfigInvalid.
+        Raises VaultNotFound; ConfigInvalid, unless a `machine` is given.
         """
-        machine = Machine.load(config_folder())
+        machine = machine or Machine.load(config_folder())
         named = vault or (Path(environ[VAULT_VARIABLE]) if environ.get(VAULT_VARIABLE) else None)
         root = _named(start, named, machine) if named else find_vault(start, machine.system_folder)
         return cls.at(Vault(root, machine.system_folder), machine, environ)
@@ -61,6 +63,11 @@ class Place:
     def timezone(self) -> str:
         """The vault's IANA zone: the settings note's, else the machine's."""
         return self.settings_in_force.timezone or self.machine_timezone
+
+    @property
+    def runs_vault(self) -> bool:
+        """Whether this machine is the one that runs the vault, or will be: nobody has said so yet."""
+        return self.settings_in_force.host in (None, self.machine.host)
 
     @property
     def settings_in_force(self) -> Settings:

@@ -27,8 +27,11 @@ class ParseContext:
     settings_timezone: str | None = None
     system_folder: str = "00_system"
     callable_check: CallableCheck | None = None
-    notifiers: Collection[str] = ()  # of this machine; none: nobody is told here, and any name may be known elsewhere
-    secrets: Collection[str] | None = None  # names in this machine's env file; None: another machine runs the vault
+    notifiers: Collection[str] | None = None  # names in this machine's config.toml; None as with `secrets`
+    config: str = "config.toml"  # where notifiers are named
+    secrets: Collection[str] | None = (
+        None  # names in this machine's env file; None: unknown, or another machine runs the vault
+    )
 
     @property
     def key(self) -> str:

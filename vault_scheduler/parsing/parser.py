@@ -142,7 +142,8 @@ class _TaskReader:
         host = fields.read("host", text)
         answer = fields.read("answer", spoken) or ""
         options = read_policies(fields, POLICIES, context.system_folder)
-        warn_of_strangers(fields, options, context.notifiers)
+        if context.notifiers is not None and host is None:
+            warn_of_strangers(fields, options, context.notifiers, context.config)
         if context.secrets is not None and host is None:
             warn_of_missing_secrets(fields, options, context.secrets)
         task = None

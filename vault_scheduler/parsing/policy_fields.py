@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import timedelta
 from difflib import get_close_matches
 from functools import partial
@@ -66,13 +66,25 @@ def read_policies(fields: Fields, names: Iterable[str], system_folder: str = "00
     return options
 
 
-def warn_of_strangers(fields: Fields, options: Mapping[str, Any], notifiers: Collection[str]) -> None:
-    """Point out names in `notify_to` that this machine, which has notifiers, does not know."""
-    for name in options.get("notify_to") or ():
-        if notifiers and name not in notifiers:
-            near = get_close_matches(name, notifiers, n=1)
-            fix = f"Did you mean {near[0]}?" if near else f"This machine has {', '.join(sorted(notifiers))}"
-            fields.warn("notify_to", f"there is no notifier `{name}` in config.toml", fix)
+def warn_of_strangers(fields: Fields, options: Mapping[str, Any], notifiers: Collection[str], config: str) -> None:
+    """Point out names in `notify_to` that this machine, which runs the task, does not have in its `config` file."""
+    for message, fix in strangers(options.get("notify_to") or (), notifiers, config):
+        fields.warn("notify_to", message, fix)
+
+
+def strangers(names: Iterable[str], notifiers: Collection[str], config: str) -> Iterator[tuple[str, str]]:
+    """For each name that is no notifier's: that it is not, with what follows, and the cure."""
+    for name in names:
+        if name in notifiers:
+            continue
+        near = get_close_matches(name, notifiers, n=1)
+        if near:
+            fix = f"Did you mean {near[0]}?"
+        else:
+            has = f"This machine has {', '.join(sorted(notifiers))}; write" if notifiers else "Write"
+            fix = f'{has} `{name} = "…"` into {config}, below [notify]'
+        follows = "" if notifiers else ", so nobody is told"
+        yield f"this machine has no notifier `{name}`{follows}", fix
 
 
 def warn_of_missing_secrets(fields: Fields, options: Mapping[str, Any], known: Collection[str]) -> None:
