@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from vault_scheduler.ledger.store import DAILY_LOG
 from vault_scheduler.run import Outcome, Result
+from vault_scheduler.testing import Lasting
 from vault_scheduler.testing_world import SETTINGS, World
 
 MakeWorld = Callable[..., World]
@@ -251,3 +253,20 @@ def test_the_day_is_that_of_the_fire_time_in_the_vaults_zone(make_world: MakeWor
     world.start()
     world.advance_to("15:31")
     assert "Late." in (world.root / "2026-11-20.md").read_text()
+
+
+def test_a_large_log_gathers_the_lines_of_a_moment(make_world: MakeWorld) -> None:
+    """A log of half a megabyte is written anew about twice a second at most, however many runs end; no line is lost."""
+    world = make_world(settings=SETTINGS + "max_parallel: 30\n")
+    log = world.root / "00_system" / "logs" / "2026-11-20.md"
+    log.parent.mkdir()
+    log.write_text("# Friday\n\n" + "- 09:00 Something that happened in the morning.\n" * 10_000)
+    for number in range(30):
+        world.command(f"t{number}", "cron: 5 10 * * *")
+    world.script = lambda _: Lasting(0.1 * len(world.engine.submitted))
+    world.start()
+    world.advance_to("10:06")
+    assert world.log().count(" ✅ ") == 30
+    done = world.call(world.store.delivered_since(world.moment("2026-11-20 10:05")))
+    moments = {delivery.done_at for delivery in done if delivery.target == DAILY_LOG}
+    assert 3 <= len(moments) <= 8

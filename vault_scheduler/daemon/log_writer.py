@@ -22,6 +22,9 @@ from vault_scheduler.telling.summary import log_line
 from vault_scheduler.vault.vault import Vault
 
 TRY_AGAIN_S = 60.0
+SMALL = 64 * 1024
+GATHER_S = 1e-6
+"""A log is written anew for each write: above SMALL bytes the next waits so long for each byte, 1 s at 1 MiB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +69,8 @@ class LogWriter:
         self._days = days
         self._lines: dict[str, _Line] = {}  # by block id
         self._blocked_until = float("-inf")
+        self._gathers_until = float("-inf")  # a large log takes the lines of a moment with one write
+        self._gathers = False  # runs wait for that
         self._waits: dict[date, float] = {}  # day whose note is not to be written yet → when to look again
         self._reported = ""  # why nobody can tell which note it is
         self._parts: dict[date, int] = {}  # the part of a day's log that is written to
@@ -79,13 +84,18 @@ class LogWriter:
         """The awake second at which lines are to be written, or the daily note is to be looked at again."""
         moments = list(self._waits.values())
         if any(line.day not in self._waits for line in self._lines.values()):
-            moments.append(max(monotonic, self._blocked_until))
+            moments.append(max(monotonic, self._blocked_until, self._gathers_until))
+        elif self._gathers:
+            moments.append(max(monotonic, self._gathers_until))
         return min(moments, default=None)
 
     async def deliver(
         self, runs: Sequence[tuple[Delivery, Run]], pace: Pace, now: datetime, monotonic: float, *, hurry: bool = False
     ) -> list[NotWritten]:
         """Write what is pending; what could not be written. `hurry`: the daemon stops."""
+        self._gathers = monotonic < self._gathers_until and not hurry
+        if self._gathers:
+            return []
         moment = _Moment(pace=pace, now=now, monotonic=monotonic, hurry=hurry)
         of_day: dict[date, list[tuple[Delivery, Run]]] = defaultdict(list)
         told: dict[str, str] = {}
@@ -215,6 +225,8 @@ class LogWriter:
         else:
             await self._pen.edit_or_create(path, change, moment.monotonic)
         self._lookout.wrote(path, lines, last, moment.monotonic)
+        self._gathers_until = moment.monotonic + GATHER_S * max(0, len(last) - SMALL)
+        last = b""  # the change is kept for a while, in case that it is to be laid over what somebody writes late
 
     def recall(self, done: Delivery, at: float) -> None:
         """Look after a line that a former daemon wrote at that awake second."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Set
 
 from vault_scheduler.ledger.store import Store
 from vault_scheduler.planning.vigil import Vigil
+from vault_scheduler.platform.replace import digest
 from vault_scheduler.vault.sweep import Stamp
 from vault_scheduler.vault.vault import Vault
 
@@ -23,6 +24,7 @@ class Lookout:
         self._ids_of = ids_of
         self._vigil = Vigil()
         self._stamps: dict[str, Stamp | None] = {}
+        self._left: dict[str, str] = {}  # path → hash of what our last write left there
 
     def wrote(self, path: str, ids: Iterable[str], data: bytes, monotonic: float) -> None:
         """We wrote these blocks, and the file held `data` at that moment.
@@ -31,6 +33,8 @@ class Lookout:
         """
         self._vigil.wrote(path, ids, self._ids_of(data), monotonic)
         self._stamps = {p: s for p, s in self._stamps.items() if p != path and self._vigil.watches(p, monotonic)}
+        self._left = {p: left for p, left in self._left.items() if self._vigil.watches(p, monotonic)}
+        self._left[path] = digest(data)
 
     def recall(self, path: str, block: str, at: float) -> None:
         """A former daemon wrote the block at that awake second; the file is looked at next."""
@@ -45,7 +49,10 @@ class Lookout:
                 continue
             self._stamps[path] = stamp
             try:
-                standing = self._ids_of(self._vault.read(path) or b"")
+                data = self._vault.read(path) or b""
+                if digest(data) == self._left.get(path):
+                    continue
+                standing = self._ids_of(data)
             except Exception:  # looked at again when the file next changes
                 continue
             for block in self._vigil.vanished(path, standing, monotonic):

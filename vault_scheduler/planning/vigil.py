@@ -22,8 +22,13 @@ class Vigil:
 
         What is not in it any more was dropped by that write itself: the section is bounded.
         """
-        fresh = {**self._fresh.get(path, {}), **dict.fromkeys(ids, now)}
-        self._fresh[path] = {block: at for block, at in fresh.items() if block in standing and now - at <= FRESH_S}
+        fresh = self._fresh.setdefault(path, {})
+        for block in ids:
+            fresh.pop(block, None)  # the newest stand last
+            fresh[block] = now
+        for block in [block for block in fresh if block not in standing]:
+            del fresh[block]
+        self._forget(path, now)
 
     def recall(self, path: str, block: str, at: float) -> None:
         """A former daemon wrote the block `at` that moment; whether it still stands, the next look tells."""
@@ -40,15 +45,16 @@ class Vigil:
 
     def vanished(self, path: str, standing: Set[str], now: float) -> list[str]:
         """The fresh blocks that the file, changed by somebody, does not hold any more; each is named once."""
-        self._forget(path, now)
-        gone = [block for block in self._fresh.get(path, {}) if block not in standing]
+        gone = {block: at for block, at in self._fresh.get(path, {}).items() if block not in standing}
         for block in gone:
             del self._fresh[path][block]
-        return gone
+        self._forget(path, now)
+        return [block for block, at in gone.items() if now - at <= FRESH_S]
 
     def _forget(self, path: str, now: float) -> None:
-        fresh = {block: at for block, at in self._fresh.get(path, {}).items() if now - at <= FRESH_S}
-        if fresh:
-            self._fresh[path] = fresh
-        else:
+        """The oldest go first: a log may have thirty thousand fresh lines, which are not all gone through each time."""
+        fresh = self._fresh.get(path, {})
+        while fresh and now - fresh[oldest := next(iter(fresh))] > FRESH_S:
+            del fresh[oldest]
+        if not fresh:
             self._fresh.pop(path, None)
