@@ -46,7 +46,7 @@ def resolve(task: Task, settings: Settings) -> Policies:
     return _policies(tuple(options.items()))
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=128)
 def _policies(options: tuple[tuple[str, Any], ...]) -> Policies:
     """Shared by all tasks for which the same holds: most of a vault's are like each other."""
     return Policies(**dict(options))

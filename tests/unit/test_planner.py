@@ -283,6 +283,17 @@ def test_agenda_knows_the_latest_word_of_each_task() -> None:
     assert agenda.moment_of("a") == LATER
 
 
+def test_an_agenda_does_not_grow_with_changes_of_mind() -> None:
+    """A note that is edited thousands of times leaves no trail of moments that count no more."""
+    agenda = Agenda()
+    agenda.put("b", LATER)
+    for second in range(2000):
+        agenda.put("a", NOW + timedelta(seconds=second))
+    assert len(agenda) < 250
+    assert (agenda.moment_of("a"), agenda.moment_of("b")) == (NOW + timedelta(seconds=1999), LATER)
+    assert sorted(agenda.take_due(NOW + timedelta(days=1))) == ["a", "b"]
+
+
 # overlap and groups
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 
 from vault_scheduler.daemon.keeping import STILL_S, Keeping, Known
 from vault_scheduler.platform.replace import digest
@@ -47,7 +48,7 @@ class Readings:
         self._vault = vault
         self._keeping = keeping
         self._settings_path = settings_path
-        self._digests: dict[str, str] = {}  # of what was believed
+        self._digests: dict[str, bytes] = {}  # of what was believed, not in hex
         self._sightings = Sightings()
         self._look_at: dict[str, float] = {}
         self._again: set[str] = set()  # to be judged anew although the bytes are the same
@@ -81,7 +82,7 @@ class Readings:
 
     def wrote(self, written: Written) -> None:
         """The daemon changed the file: no edit of anybody's, if it changed what is known."""
-        if written.before_hash in (self._digests.get(written.path), self._ours.get(written.path)):
+        if written.before_hash in (self._digest(written.path), self._ours.get(written.path)):
             self._ours[written.path] = written.after_hash
         self.hint([written.path])
 
@@ -94,11 +95,17 @@ class Readings:
         """Compare the folder with what is known of it: what differs is to be read."""
         sweep = self._vault.sweep()
         changed = {path for path, stamp in sweep.notes.items() if self._stamps.get(path) != stamp}
-        known = {*self._stamps, *self._digests, *former}
-        gone = {path for path in known - set(sweep.notes) if sweep.knows(path)}
-        self._stamps = {**{p: s for p, s in self._stamps.items() if p not in gone}, **sweep.notes}
+        known = chain(self._stamps, self._digests, former)
+        gone = {path for path in known if path not in sweep.notes and sweep.knows(path)}
+        for path in gone:
+            self._stamps.pop(path, None)
+        self._stamps.update((path, sweep.notes[path]) for path in changed)
         for path in changed | gone | {self._settings_path}:
             self._look_at.setdefault(path, 0.0)
+
+    def is_there(self, path: str) -> bool:
+        """Whether the last look at the folder has seen the file."""
+        return path in self._stamps
 
     def waits(self, path: str) -> bool:
         """Whether the file is still to be read."""
@@ -125,7 +132,12 @@ class Readings:
 
     def knows(self, path: str, data: bytes) -> bool:
         """Whether these bytes were believed, or written by us; else somebody is at the file."""
-        return digest(data) in (self._digests.get(path), self._ours.get(path))
+        return digest(data) in (self._digest(path), self._ours.get(path))
+
+    def _digest(self, path: str) -> str | None:
+        """Of what was believed of the file; None if nothing was."""
+        known = self._digests.get(path)
+        return known.hex() if known is not None else None
 
     # reading
 
@@ -136,9 +148,11 @@ class Readings:
         reading, it is read again with the next sweep.
         """
         del self._look_at[path]
+        if not self._look_at:
+            self._look_at = {}  # the table of one that held thousands stays as large as it was
         kept = self._kept(path, now) if first_look else None
         if kept is not None:
-            self._digests[path] = kept.digest
+            self._digests[path] = bytes.fromhex(kept.digest)
             return Reading(
                 data=b"", digest=kept.digest, since=monotonic, is_new=True, is_ours=False, is_same=False, kept=kept
             )
@@ -153,7 +167,7 @@ class Readings:
         if stamp is not None:
             self._keeping.proven(path, current, stamp, now)
         is_unread = path not in self._digests and was_task
-        if current == self._digests.get(path, "") and not is_unread:
+        if current == (self._digest(path) or "") and not is_unread:
             self._sightings.forget(path)
             return self._take(path, data, current, monotonic) if path in self._again else None
         since = monotonic
@@ -174,14 +188,14 @@ class Readings:
         return self._keeping.known(path, stamp, now)
 
     def _take(self, path: str, data: bytes | None, current: str, since: float) -> Reading:
-        before = self._digests.get(path)
+        before = self._digest(path)
         is_ours = self._ours.pop(path, None) == current
         self._again.discard(path)
         if data is None:
             self._digests.pop(path, None)
             self._stamps.pop(path, None)  # the next file of this name has an age of its own
         else:
-            self._digests[path] = current
+            self._digests[path] = bytes.fromhex(current)
         is_new, is_same = before is None, before == current
         return Reading(data=data, digest=current, since=since, is_new=is_new, is_ours=is_ours, is_same=is_same)
 

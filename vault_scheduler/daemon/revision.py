@@ -103,6 +103,7 @@ class Revision:
                 with self._roster.alone(task):
                     self._reconsider(task, now, monotonic, may_claim)
                 self._touched.discard(task)
+        self._touched = set()  # the table of one that held thousands stays as large as it was
 
     def _keep_copies(self) -> None:
         copies = self._survey.registry.copies

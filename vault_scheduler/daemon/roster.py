@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from vault_scheduler.daemon.conversations import marks_of
 from vault_scheduler.daemon.guard import Guard, named_files
@@ -34,7 +35,12 @@ class Tracked:
 
     task: Task
     standing: Standing
-    policies: Policies
+    settings: Settings  # of the vault, as they were when it was last looked at
+
+    @property
+    def policies(self) -> Policies:
+        """The policies in force; made for whoever asks, because few do."""
+        return resolve(self.task, self.settings)
 
     @property
     def fires(self) -> bool:
@@ -233,8 +239,10 @@ class Roster:
             self.keep(new_row, plans)
             if fresh:
                 plans.sources[task_id] = fresh
+        else:
+            self._rows[task_id] = new_row  # which shares its texts with the task
         self._survey.notes.has_taken_source(entry.path)
-        tracked = Tracked(task=task, standing=stands, policies=resolve(task, self._settings))
+        tracked = Tracked(task=task, standing=stands, settings=self._settings)
         self._tracked[task_id] = tracked
         self.aside.pop(task_id, None)
         return tracked
@@ -390,7 +398,7 @@ class Roster:
 
     def _stand(self, task: Task, held: str, invalid_since: datetime | None, now: datetime) -> Standing:
         stands = standing(task, self._settings, host=self._host, now=now, held=held, invalid_since=invalid_since)
-        return self.chains.stand(task.id, stands, now)
+        return _shared(self.chains.stand(task.id, stands, now))
 
     def _lose(self, task_id: str, row: TaskRow | None, plans: Plans) -> None:
         self.aside.pop(task_id, None)
@@ -399,3 +407,9 @@ class Roster:
         self.revisions += 1
         if row is not None and row.fires:
             self.keep(replace(row, fires=False), plans)
+
+
+@lru_cache(maxsize=256)
+def _shared(stands: Standing) -> Standing:
+    """One for all tasks that stand alike: nearly all do."""
+    return stands

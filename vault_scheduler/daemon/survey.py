@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 
 from vault_scheduler.daemon.keeping import Keeping
@@ -183,14 +183,19 @@ class Survey:
         if self.settings is None:
             return seen  # what a note means depends on the settings; without good ones nothing starts (rule 3.3)
         self.keeping.context = self.notes.context
-        found = {path: self._read(path, now, monotonic, seen) for path in self._readings.due(monotonic)}
-        believed = {path: reading for path, reading in found.items() if reading is not None}
-        self.notes.take(believed, now, monotonic, seen)
+        self.notes.take(self._read_due(now, monotonic, seen), now, monotonic, seen)
         self.notes.settle(now, monotonic, seen)
         if self._first_look:
             self._first_look = False
             self.keeping.forget_former()
         return seen
+
+    def _read_due(self, now: datetime, monotonic: float, seen: Seen) -> Iterator[tuple[str, Reading]]:
+        """One at a time: nobody need hold all that the first look brings. What has gone comes first."""
+        for path in sorted(self._readings.due(monotonic), key=self._readings.is_there):
+            reading = self._read(path, now, monotonic, seen)
+            if reading is not None:
+                yield path, reading
 
     def _read_settings(self, now: datetime, monotonic: float, seen: Seen) -> Reading | None:
         path = self.settings_path

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -177,12 +177,12 @@ class TaskNotes:
         """The awake second from which an edit counts."""
         return self._watched[path].changed_at + (0.0 if self._is_asked(path) else self._settings.quiet_s)
 
-    def take(self, believed: Mapping[str, Reading], now: datetime, monotonic: float, seen: Seen) -> None:
+    def take(self, believed: Iterable[tuple[str, Reading]], now: datetime, monotonic: float, seen: Seen) -> None:
         """These notes are like this now, or gone; edits wait until they have been left alone."""
-        for path in [path for path, reading in believed.items() if reading.data is None]:
-            self._depart(path, monotonic, seen)
-        for path, reading in believed.items():
-            if reading.data is not None:
+        for path, reading in believed:
+            if reading.data is None:
+                self._depart(path, monotonic, seen)
+            else:
                 self._take_note(path, reading, reading.data, now, monotonic, seen)
         if self._departures:
             self._recognise(now, seen)
@@ -243,6 +243,8 @@ class TaskNotes:
         # Who was there first holds its id, and no copy comes before its original.
         for path in sorted(quiet, key=lambda p: (not self.was_task(p), len(p), p)):
             self._register(path, now, seen)
+        if not self._edited:
+            self._edited = set()  # the table of one that held thousands stays as large as it was
 
     def _is_new(self, path: str) -> bool:
         return path not in self._former and self.registry.entry(path) is None
@@ -265,6 +267,8 @@ class TaskNotes:
             return
         watched.source, watched.told = edit.source, edit.told
         self._former.pop(path, None)  # from here on the registry knows it
+        if not self._former:
+            self._former = {}
         seen.good[path] = edit.data
         if old_id and entry.task is not None and entry.task.id != old_id:
             self._readings.judge_anew(self.registry.rivals_of(path))

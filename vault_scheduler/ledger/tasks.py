@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from datetime import datetime
 
 from vault_scheduler.ledger.conversations import rename_conversations
@@ -36,8 +37,8 @@ def write_task(change: Transaction, row: TaskRow, source: str | None = None) -> 
 def task_row_of(row: sqlite3.Row) -> TaskRow:
     """What a row of `tasks` says."""
     return TaskRow(
-        task=row["task"],
-        path=row["path"],
+        task=sys.intern(row["task"]),
+        path=sys.intern(row["path"]),
         fingerprint=row["fingerprint"],
         fires=bool(row["fires"]),
         watermark=certain(row["watermark"]),
@@ -57,7 +58,8 @@ class TaskTable:
 
     async def task_rows(self) -> dict[str, TaskRow]:
         """See `Store.task_rows`."""
-        return {row["task"]: task_row_of(row) for row in self._file.each("SELECT * FROM tasks")}
+        rows = map(task_row_of, self._file.each("SELECT * FROM tasks"))
+        return {row.task: row for row in rows}
 
     def source_of(self, task: str) -> str:
         """See `Store.source_of`."""

@@ -229,6 +229,10 @@ def retry_delay(policies: Policies, attempts: int) -> timedelta:
     return min(policies.retry_delay * doubled, RETRY_CEILING)
 
 
+FEW = 100
+"""So many moments that count no more are not worth clearing away."""
+
+
 class Agenda:
     """When each task is to be looked at next: a heap with lazy deletion, so that an edit costs one task."""
 
@@ -245,6 +249,12 @@ class Agenda:
             return
         self._current[task] = moment
         heapq.heappush(self._heap, (moment, task))
+        if len(self._heap) > 2 * len(self._current) + FEW:
+            self._heap = [(moment, task) for task, moment in self._current.items()]
+            heapq.heapify(self._heap)
+
+    def __len__(self) -> int:
+        return len(self._heap)
 
     def take_due(self, now: datetime) -> list[str]:
         """The tasks whose moment has come, taken off the agenda."""
