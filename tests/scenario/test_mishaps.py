@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from vault_scheduler.commands import catalogue
+from vault_scheduler.commands import catalogue, note_reading
 from vault_scheduler.daemon import (
     changes,
     claims,
@@ -133,9 +133,10 @@ def test_commands_go_on_beside_a_note_that_breaks_them(
     world.start()
     if part == "parse_task":
         fault = breaks_for(parse_task, lambda document, *_: b"echo a" in document.data)
+        monkeypatch.setattr(note_reading, part, fault)
     else:
         fault = breaks_for(catalogue._next_run, lambda task, *_: task is not None and task.id == "a")
-    monkeypatch.setattr(catalogue, part, fault)
+        monkeypatch.setattr(catalogue, part, fault)
     found = catalogue.read_catalogue(Place.at(world.survey.vault, replace(Machine.load(world.root), host="here"), {}))
     assert [(item.name, item.standing.state.value) for item in found.items] == [("a", "invalid"), ("b", "armed")]
     assert [problem.path for problem in found.problems if INTERNAL in problem.message] == ["00_system/tasks/a.md"]
