@@ -59,7 +59,8 @@ class SystemClock:
         exact_s = EXACT_S if timeout_s <= SOON_S else 0.0
         end = time.monotonic() + timeout_s
         try:
-            await asyncio.wait_for(event.wait(), max(0.0, timeout_s - exact_s))
+            async with asyncio.timeout(max(0.0, timeout_s - exact_s)):
+                await event.wait()
         except TimeoutError:
             if exact_s:
                 time.sleep(max(0.0, end - time.monotonic()))

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import logging
-import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Protocol
 
 from vault_scheduler.clock import Clock
 from vault_scheduler.executors.base import (
@@ -21,22 +18,28 @@ from vault_scheduler.executors.base import (
     Executor,
     Launch,
     MachineEnvironment,
-    Part,
     RunRequest,
     StreamMasker,
     failure,
     run_environment,
 )
 from vault_scheduler.executors.capture import EDGE, OUTPUT_CAP
-from vault_scheduler.executors.evidence import Before, look_before, weighed
+from vault_scheduler.executors.evidence import weighed
 from vault_scheduler.executors.gate import GATE_EDGE, GATE_OUTPUT, gate_launch, of_gate, refusal
-from vault_scheduler.executors.handed import GATE_FILE, GATE_VARIABLE, hand_over, write_privately
+from vault_scheduler.executors.handed import GATE_FILE, GATE_VARIABLE, hand_over
+from vault_scheduler.executors.leavings import (
+    keep_gate_output,
+    keep_transcript,
+    masked_result,
+    output_path,
+    with_result,
+)
 from vault_scheduler.executors.process import GRACE_S, PIPE_GRACE_S, StopOrder, end_orphan, run_process
+from vault_scheduler.executors.readiness import NotLaunched, Readiness, Ready
 from vault_scheduler.executors.spawning import Spawning, spawning
 from vault_scheduler.planning.early import EVE
 from vault_scheduler.platform.containment import Household, Mark, become_subreaper
-from vault_scheduler.platform.exchange import sync_folder
-from vault_scheduler.run import Outcome, Result
+from vault_scheduler.run import Result
 from vault_scheduler.text.harmless import clean
 
 STOPPING = "the scheduler stopped during it"
@@ -99,41 +102,7 @@ class Engine(Protocol):
         ...
 
 
-PREPARED_S = 5.0  # what was prepared and not submitted for so long never will be
-PREPARED_TYPES = ("command", "python")  # a Claude session takes half a second to start anyway
 START_S = 0.005  # a start that was prepared is waited for so long: with nothing else to do it takes a fifth of that
-_CHUNK = 1024 * 1024
-RESULT_LIMIT = 8 * 1024 * 1024  # bytes of the file that a process leaves its result in
-
-
-def output_path(runs_folder: Path, run: str, attempt: int) -> Path:
-    """Where the full output of an attempt is kept; the file exists only if something was printed."""
-    return runs_folder / run / f"output-{attempt}.txt"
-
-
-def transcript_path(output: Path) -> Path:
-    """Where the transcript of an attempt's Claude session is kept, beside its output."""
-    return output.with_name(output.name.replace("output-", "transcript-", 1)).with_suffix(".jsonl")
-
-
-@dataclass(frozen=True, slots=True)
-class _Ready:
-    """All that an attempt's own process needs, and what its end is interpreted with."""
-
-    request: RunRequest
-    executor: Executor
-    launch: Launch
-    env: Mapping[str, str]
-    before: Before
-
-
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """What is being got ready for an attempt, since which second awake, and the folder that it fills."""
-
-    task: asyncio.Task[_Ready | Result]
-    at: float
-    folder: Path
 
 
 @dataclass(slots=True)
@@ -141,9 +110,22 @@ class _Attempt:
     request: RunRequest
     stop: StopOrder
     began: bool = False  # its own process was started, not only its gate's
-    ready: _Ready | None = None
+    ready: Ready | None = None
     starting: Spawning | None = None  # its own process, begun to be started with the submission
     task: asyncio.Task[None] | None = None
+
+    def leave_nothing(self) -> None:
+        """A task that ended before its first step, with the event loop, has not looked after its process."""
+        if self.starting is not None and not self.starting.is_taken:
+            self.starting.abandon()
+
+
+class _Stopped(Exception):
+    """The attempt was told to end before its process was started."""
+
+
+def _never_ran(stop: StopOrder) -> Ended:
+    return Ended(signal="TERM", cancelled=stop.why, abandoned=stop.abandoned, timed_out=stop.why is None)
 
 
 class LocalEngine:
@@ -166,7 +148,6 @@ class LocalEngine:
         pipe_grace_s: float = PIPE_GRACE_S,
         output_cap: int = OUTPUT_CAP,
     ) -> None:
-        self._executors = executors
         self._clock = clock
         self._masker = masker
         self._machine = machine
@@ -176,7 +157,7 @@ class LocalEngine:
         self._pipe_grace_s = pipe_grace_s
         self._output_cap = output_cap
         self._attempts: dict[str, _Attempt] = {}
-        self._prepared: dict[str, _Prepared] = {}
+        self._readiness = Readiness(executors, machine, clock, self._folder)
         self._household = Household()
         self._closing = False
         become_subreaper()
@@ -188,19 +169,7 @@ class LocalEngine:
 
     async def prepare(self, request: RunRequest) -> None:
         """Get an attempt ready that may be submitted in a moment; what is submitted then counts, and not this."""
-        await self._drop_prepared()
-        if request.gate is None and request.expect_file == "" and request.type in PREPARED_TYPES:
-            ready = asyncio.create_task(asyncio.to_thread(self._ready, request, request, self._folder(request)))
-            self._prepared[request.run] = _Prepared(ready, self._clock.monotonic(), self._folder(request))
-
-    async def _drop_prepared(self) -> None:
-        """What was prepared and not submitted leaves no files behind.
-
-        They are gone before anything else happens: the run may be submitted yet, and has its files in the same place.
-        """
-        late = self._clock.monotonic() - PREPARED_S
-        for run in [run for run, found in self._prepared.items() if found.at < late and found.task.done()]:
-            await asyncio.to_thread(shutil.rmtree, self._prepared.pop(run).folder, ignore_errors=True)
+        await self._readiness.prepare(request)
 
     async def submit(self, request: RunRequest) -> None:
         """Start an attempt. Raises ValueError if the run has one under way: that would be a second execution."""
@@ -211,25 +180,19 @@ class LocalEngine:
         if self._closing:
             attempt.stop.give(STOPPING, abandoned=True)
         self._attempts[request.run] = attempt
-        ready = self._take_prepared(request)
-        if ready is not None and not self._closing:
-            attempt.ready, attempt.starting = ready, self._starting(request, lambda: ready)
-            attempt.starting.wait(START_S)
+        attempt.ready = self._readiness.take(request)
+        if not self._closing and request.gate is None and request.timeout_s > 0:
+            attempt.starting = self._starting(attempt, request)
+            if attempt.ready is not None:
+                attempt.starting.wait(START_S)
         attempt.task = asyncio.create_task(self._run(attempt), name=f"attempt {request.run}")
+        attempt.task.add_done_callback(lambda _: attempt.leave_nothing())
 
     def _await_fire_time(self, request: RunRequest) -> None:
         """A start may be ordered at the eve of its fire time; everything else waits those milliseconds, too."""
         ahead = datetime.fromisoformat(request.fire_time) - self._clock.now()
         if timedelta(0) < ahead <= EVE:
             self._clock.hold(ahead.total_seconds())
-
-    def _take_prepared(self, request: RunRequest) -> _Ready | None:
-        """What was prepared for exactly this request, if it is ready; whatever hindered it is found again."""
-        found = self._prepared.pop(request.run, None)
-        if found is None or not found.task.done() or found.task.cancelled() or found.task.exception() is not None:
-            return None
-        ready = found.task.result()
-        return ready if isinstance(ready, _Ready) and ready.request == request else None
 
     async def cancel(self, run: str, why: str) -> None:
         """End a run's attempt, in the background."""
@@ -274,6 +237,8 @@ class LocalEngine:
         folder = self._folder(request)
         try:
             result = await self._result(attempt, folder, masker)
+        except NotLaunched as found:
+            result = found.result
         except CannotStart as error:
             result = failure(error.reason, retryable=error.retryable)
         except OSError as error:
@@ -294,44 +259,38 @@ class LocalEngine:
             if isinstance(answer, Result):
                 return answer
             passed, gate = answer, {GATE_VARIABLE: str(folder / GATE_FILE)}
-        if attempt.ready is None:
-            ready = await asyncio.to_thread(self._ready, request, passed, folder, gate)
-            if isinstance(ready, Result):
-                return ready
-            attempt.ready = ready
-        ready, output = attempt.ready, output_path(self._runs_folder, request.run, request.attempt)
+        output = output_path(self._runs_folder, request.run, request.attempt)
         if attempt.starting is None and (stop.why is not None or passed.timeout_s <= 0):
-            ended = Ended(signal="TERM", cancelled=stop.why, abandoned=stop.abandoned, timed_out=stop.why is None)
+            attempt.ready = attempt.ready or await asyncio.to_thread(self._readiness.make, request, passed, gate)
+            ended = _never_ran(stop)
         else:
-            starting = attempt.starting or self._starting(request, lambda: ready)
-            ended = await self._execute(attempt, starting, masker, output, passed.timeout_s)
-        return await asyncio.to_thread(self._interpreted, ready, ended, folder, masker, output)
+            attempt.starting = attempt.starting or self._starting(attempt, passed, gate)
+            try:
+                ended = await self._execute(attempt, attempt.starting, masker, output, passed.timeout_s)
+            except _Stopped:
+                ended = _never_ran(stop)
+        assert attempt.ready is not None, "what has ended was ready"
+        if attempt.ready.ends_in_files:
+            return await asyncio.to_thread(self._interpreted, attempt.ready, ended, folder, masker, output)
+        return self._interpreted(attempt.ready, ended, folder, masker, output)
 
-    def _ready(
-        self, request: RunRequest, passed: RunRequest, folder: Path, more: Mapping[str, str] | None = None
-    ) -> _Ready | Result:
-        """What to launch, with its files in place and what it is measured by. Blocks; raises CannotStart, OSError."""
-        executor = self._executors.get(request.type)
-        if executor is None:
-            raise CannotStart(f"tasks of type {request.type} cannot be run here", retryable=False)
-        env = {**run_environment(request, self._machine), **hand_over(request, folder), **(more or {})}
-        launch = executor.prepare(passed, folder)
-        if isinstance(launch, Result):
-            return launch
-        for name, text in launch.files.items():
-            write_privately(folder / name, text)
-        return _Ready(request, executor, launch, {**env, **launch.env}, look_before(request))
+    def _starting(self, attempt: _Attempt, passed: RunRequest, gate: Mapping[str, str] | None = None) -> Spawning:
+        """Begin to start its own process; what it takes is made in the thread that does it, if it is not ready."""
 
-    def _starting(self, request: RunRequest, ready: Callable[[], _Ready]) -> Spawning:
-        return spawning(lambda: (ready().launch, ready().env), self._mark(request.run), self._household)
+        def make() -> tuple[Launch, Mapping[str, str]]:
+            attempt.ready = ready = attempt.ready or self._readiness.make(attempt.request, passed, gate)
+            if attempt.stop.why is not None:
+                raise _Stopped
+            return ready.launch, ready.env
 
-    def _interpreted(self, ready: _Ready, ended: Ended, folder: Path, masker: StreamMasker, output: Path) -> Result:
-        """What the ended process means. Blocks."""
-        ended = _with_result(ended, ready.launch, folder, masker)
-        result = ready.executor.interpret(ready.request, ended)
+        return spawning(make, self._mark(attempt.request.run), self._household)
+
+    def _interpreted(self, ready: Ready, ended: Ended, folder: Path, masker: StreamMasker, output: Path) -> Result:
+        """What the ended process means. Blocks if it `ends_in_files`."""
+        result = ready.executor.interpret(ready.request, with_result(ended, ready.launch, folder, masker))
         if ended.lost:
             result = replace(result, remarks=(*result.remarks, f"the full output could not be kept: {ended.lost}"))
-        _keep_transcript(ready.launch.transcript(result), self._masker(), output)
+        keep_transcript(ready.launch.transcript(result), self._masker(), output)
         return weighed(result, ready.request, ready.before, output)
 
     async def _past_gate(self, attempt: _Attempt, folder: Path) -> RunRequest | Result:
@@ -348,7 +307,7 @@ class LocalEngine:
         refused = refusal(request, ended)
         if refused is not None:
             output = output_path(self._runs_folder, request.run, request.attempt)
-            await asyncio.to_thread(_keep, said, output, refused)
+            await asyncio.to_thread(keep_gate_output, said, output, refused)
             return refused
         await asyncio.to_thread(said.touch, 0o600)
         facts = {**request.facts, GATE_OUTPUT: masker.mask_text(clean(ended.text))}
@@ -398,77 +357,3 @@ class LocalEngine:
                 is_gate=is_gate,
             )
         )
-
-
-def _keep(said: Path, output: Path, result: Result) -> None:
-    """What the gate printed is the attempt's full output if it failed; a run that is skipped has none."""
-    if result.outcome is not Outcome.SKIPPED:
-        with contextlib.suppress(FileNotFoundError):
-            said.replace(output)
-            sync_folder(output.parent)
-
-
-def _keep_transcript(part: Part | None, masker: StreamMasker, output: Path) -> None:
-    """A masked copy of what the attempt added to its session's transcript; without it the run is no other."""
-    if part is None:
-        return
-    try:
-        with part.path.open("rb") as file:
-            file.seek(part.begin)
-            with _private(transcript_path(output)) as copy:
-                left = OUTPUT_CAP
-                while left > 0 and (chunk := file.read(min(left, _CHUNK))):
-                    left -= len(chunk)
-                    copy.write(masker.feed(chunk))
-                copy.write(masker.flush())
-    except OSError as error:
-        log.warning("the transcript %s could not be kept: %s", part.path, error.strerror)
-
-
-def _private(path: Path) -> BinaryIO:
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
-
-
-def _with_result(ended: Ended, launch: Launch, folder: Path, masker: StreamMasker) -> Ended:
-    if launch.result_file is None:
-        return ended
-    left, problem = _read_result(folder / launch.result_file)
-    return replace(ended, result=_mask_json(left, masker), result_problem=problem)
-
-
-def _read_result(path: Path) -> tuple[dict[str, Any] | None, str]:
-    """The object that a process left behind, and why it cannot be used although it is there."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(RESULT_LIMIT + 1)
-        if len(data) > RESULT_LIMIT:
-            return None, f"the result is larger than {RESULT_LIMIT // 1024 // 1024} MiB"
-        left = json.loads(data)
-    except FileNotFoundError:
-        return None, ""
-    except (OSError, ValueError) as error:
-        return None, f"the result cannot be read: {error}"
-    return (left, "") if isinstance(left, dict) else (None, "the result is not an object")
-
-
-def _mask_json(value: Any, masker: StreamMasker) -> Any:
-    """Every text in it masked, before anybody cuts it: half a secret cannot be found any more."""
-    if isinstance(value, str):
-        return masker.mask_text(value)
-    if isinstance(value, list):
-        return [_mask_json(item, masker) for item in value]
-    if isinstance(value, dict):
-        return {masker.mask_text(key): _mask_json(item, masker) for key, item in value.items()}
-    return value
-
-
-def masked_result(result: Result, masker: StreamMasker) -> Result:
-    """The result once more without secrets: cleaning can bring together what escape sequences held apart."""
-    return replace(
-        result,
-        reason=masker.mask_text(result.reason),
-        text=masker.mask_text(result.text),
-        denials=tuple(map(masker.mask_text, result.denials)),
-        question=masker.mask_text(result.question),
-        remarks=tuple(map(masker.mask_text, result.remarks)),
-    )

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from vault_scheduler.clock import Clock, SystemClock
-from vault_scheduler.engine import AttemptEnded, AttemptStarted, Engine, EngineEvent, LocalEngine, output_path
+from vault_scheduler.engine import AttemptEnded, AttemptStarted, Engine, EngineEvent, LocalEngine
 from vault_scheduler.executors.base import (
     Ended,
     Executor,
@@ -24,6 +24,7 @@ from vault_scheduler.executors.base import (
 )
 from vault_scheduler.executors.capture import OUTPUT_CAP
 from vault_scheduler.executors.command import CommandExecutor
+from vault_scheduler.executors.leavings import output_path
 from vault_scheduler.planning.early import EVE
 from vault_scheduler.platform import containment
 from vault_scheduler.platform.containment import Mark
@@ -517,7 +518,7 @@ def test_stop_between_gate_and_run_stops_the_attempt(bench: Bench) -> None:
                 return prepare(self, request, folder)
 
         loop = asyncio.get_running_loop()
-        engine._executors = {"command": Cancelled(MachineEnvironment())}
+        engine._readiness._executors = {"command": Cancelled(MachineEnvironment())}
         await engine.submit(gated(bench, "true", "touch made"))
         return await bench.outcome()
 
@@ -539,7 +540,7 @@ def test_gate_that_floods_is_bounded(bench: Bench) -> None:
     gate = "echo begin; head -c 300000 /dev/zero | tr '\\0' x; echo end"
     executor = Remembering(MachineEnvironment())
     engine = bench.engine()
-    engine._executors = {"command": executor}
+    engine._readiness._executors = {"command": executor}
 
     async def scenario() -> Result:
         await engine.submit(gated(bench, gate, 'wc -c < "$VAULT_SCHED_GATE"'))
@@ -592,6 +593,21 @@ def test_what_was_prepared_starts_with_the_submission(bench: Bench) -> None:
     assert (bench.root / "mark").read_text().strip() == RUN
 
 
+@pytest.mark.parametrize("is_prepared", [True, False])
+def test_process_of_an_attempt_that_ends_before_its_first_step_is_ended(bench: Bench, is_prepared: bool) -> None:
+    """An event loop that is torn down right after the submission leaves no process to the next daemon."""
+
+    async def scenario() -> None:
+        engine = bench.engine()
+        if is_prepared:
+            await engine.prepare(bench.request("sleep 1000"))
+            await asyncio.gather(*(found.task for found in engine._readiness._prepared.values()))
+        await engine.submit(bench.request("sleep 1000"))
+
+    asyncio.run(scenario())
+    assert bench.left() == []
+
+
 def test_what_was_prepared_and_not_submitted_leaves_nothing(bench: Bench) -> None:
     """Its files go as soon as something else is prepared; it can be submitted all the same, later."""
     clock = FakeClock()
@@ -601,7 +617,7 @@ def test_what_was_prepared_and_not_submitted_leaves_nothing(bench: Bench) -> Non
     async def scenario() -> tuple[bool, bool, Result]:
         engine, request = bench.engine(), replace(bench.request("cat $VAULT_SCHED_CHANGED"), changed=("a.md",))
         await engine.prepare(request)
-        await asyncio.gather(*(found.task for found in engine._prepared.values()))
+        await asyncio.gather(*(found.task for found in engine._readiness._prepared.values()))
         was_there = folder.exists()
         clock.advance(6)
         await engine.prepare(bench.request("true", run="r-other"))

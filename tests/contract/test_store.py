@@ -195,6 +195,37 @@ async def test_a_batch_that_fails_leaves_nothing_behind(store: Store) -> None:
     assert await store.snapshot("d1") is None
 
 
+async def begin_and_end(store: Store, *others: str) -> None:
+    """One run begins, another ends, and so do others."""
+    await store.begin_attempt(a_run().id, 1, T)
+    for run in (a_run("b").id, *others):
+        await store.finish(run, Outcome.SUCCESS, GOOD, "", T)
+
+
+async def test_what_is_written_together_is_there_as_a_whole_or_not_at_all(store: Store) -> None:
+    """An error in between leaves every run as it was before."""
+    await store.save(Batch(claims=(Claim(run=a_run()), Claim(run=a_run("b")))))
+    before = await store.active()
+    with pytest.raises(RunNotFound), store.together():
+        await begin_and_end(store, "no such run")
+    assert await store.active() == before
+    with store.together():
+        await begin_and_end(store)
+    assert [run.state for run in await store.active()] == [RunState.STARTING]
+
+
+async def test_what_fails_by_itself_takes_nothing_with_it_that_is_written_together(store: Store) -> None:
+    """Of a run that has ended nothing begins, and those beside it go on."""
+    await store.save(Batch(claims=(Claim(run=a_run()), Claim(run=a_run("b")))))
+    with store.together():
+        await store.finish(a_run("b").id, Outcome.SUCCESS, GOOD, "", T)
+        with pytest.raises(Refused):
+            await store.begin_attempt(a_run("b").id, 1, T)
+        await store.begin_attempt(a_run().id, 1, T)
+    assert [run.id for run in await store.active()] == [a_run().id]
+    assert await store.attempts(a_run("b").id) == []
+
+
 async def test_a_refused_claim_still_sets_the_latch(store: Store) -> None:
     """A ticked run_now whose request was claimed before must not be taken for a new one."""
     await store.save(Batch(tasks=(a_row(),), claims=(Claim(run=a_run()),)))

@@ -14,9 +14,10 @@ import psutil
 
 from tests.process import loopback_api as api
 from vault_scheduler.clock import SystemClock
-from vault_scheduler.engine import AttemptEnded, AttemptStarted, EngineEvent, LocalEngine, output_path
+from vault_scheduler.engine import AttemptEnded, AttemptStarted, EngineEvent, LocalEngine
 from vault_scheduler.executors.base import MachineEnvironment, RunRequest, action_to_json
 from vault_scheduler.executors.claude import ClaudeExecutor
+from vault_scheduler.executors.leavings import output_path
 from vault_scheduler.run import Result
 from vault_scheduler.task import ClaudeAction
 from vault_scheduler.text.harmless import Masker

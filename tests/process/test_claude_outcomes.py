@@ -17,8 +17,8 @@ import pytest
 from tests.process import claude_stage as play
 from tests.process import loopback_api as api
 from tests.process.claude_stage import text, use
-from vault_scheduler.engine import output_path, transcript_path
 from vault_scheduler.executors.base import action_to_json
+from vault_scheduler.executors.leavings import output_path, transcript_path
 from vault_scheduler.run import Cause, Outcome, Result
 from vault_scheduler.task import ClaudeAction, Permissions
 

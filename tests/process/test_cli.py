@@ -25,7 +25,7 @@ from tests.process.conftest import PATIENCE_S
 from tests.process.loaded_program import run_command
 from vault_scheduler.cli import main
 from vault_scheduler.daemon.snapshots import snapshot_of
-from vault_scheduler.engine import output_path
+from vault_scheduler.executors.leavings import output_path
 from vault_scheduler.ledger.sqlite_store import SqliteStore
 from vault_scheduler.ledger.store import NOTE, Batch, Claim, TaskRow, Unstarted
 from vault_scheduler.ledger.trust import Trust

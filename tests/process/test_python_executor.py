@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from vault_scheduler.clock import SystemClock
-from vault_scheduler.engine import AttemptEnded, EngineEvent, LocalEngine, output_path
+from vault_scheduler.engine import AttemptEnded, EngineEvent, LocalEngine
 from vault_scheduler.executors.base import MachineEnvironment, RunRequest, action_to_json
 from vault_scheduler.executors.command import CommandExecutor
+from vault_scheduler.executors.leavings import output_path
 from vault_scheduler.executors.python import PythonExecutor, builtin_names, callable_problem
 from vault_scheduler.run import Outcome, Result
 from vault_scheduler.task import Action, CommandAction, PythonAction

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,12 +18,13 @@ from vault_scheduler.daemon.claude_runs import ClaudeRuns
 from vault_scheduler.daemon.conversations import Questions
 from vault_scheduler.daemon.dispatcher import DIED, Dispatcher
 from vault_scheduler.daemon.outcomes import deliveries_for
-from vault_scheduler.daemon.run_life import RunLife
+from vault_scheduler.daemon.run_life import Reports, RunLife
 from vault_scheduler.daemon.snapshots import Snapshots
 from vault_scheduler.daemon.task_view import View
 from vault_scheduler.daemon.troubles import Troubles
 from vault_scheduler.daemon.turns import LONGEST_SETTLING
 from vault_scheduler.engine import AttemptEnded, AttemptStarted, EngineEvent
+from vault_scheduler.errors import LedgerUnavailable
 from vault_scheduler.executors.base import RunRequest
 from vault_scheduler.ledger.sqlite_store import SqliteStore
 from vault_scheduler.ledger.store import TRANSIENT, Batch, Unstarted
@@ -103,7 +106,7 @@ class Stage:
             claude=claude,
             snapshots=Snapshots(self.store, vault="/vault", system_folder="00_system", named_files=list),
             view=lambda _: self.view,
-            report=lambda run, what: self.reports.append((run.id, what)),
+            report=Reports(lambda run, what: self.reports.append((run.id, what))),
             restood=lambda: {run.task for run in self.dispatcher.active()},
         )
         self.dispatcher = Dispatcher(life)
@@ -182,6 +185,50 @@ async def test_a_run_is_recorded_before_it_starts_and_ends_once(stage: Stage) ->
     assert await stage.targets(run) == ["daily_log", "note"]
     assert stage.dispatcher.active() == []
     assert stage.reports == [(run.id, "started"), (run.id, "ended")]
+
+
+@contextmanager
+def no_commits(store: SqliteStore) -> Iterator[None]:
+    """The disk takes no transaction to its end."""
+
+    def answer(action: int, what: str | None, *_: str | None) -> int:
+        return sqlite3.SQLITE_DENY if (action, what) == (sqlite3.SQLITE_TRANSACTION, "COMMIT") else sqlite3.SQLITE_OK
+
+    store._file._db.set_authorizer(answer)
+    yield
+    store._file._db.set_authorizer(None)
+
+
+@staged
+async def test_nothing_starts_or_is_told_before_its_start_is_on_the_disk(stage: Stage) -> None:
+    """A disk that does not take it leaves the run as it was; the next pass begins it."""
+    run = await stage.claim()
+    before = stage.dispatcher.active()
+    with no_commits(stage.store), pytest.raises(LedgerUnavailable):
+        await stage.turn()
+    assert (stage.engine.submitted, stage.reports, stage.dispatcher.active()) == ([], [], before)
+    assert (await stage.ledger(run)).state is RunState.CLAIMED
+    await stage.turn()
+    assert stage.reports == [(run.id, "started")]
+    assert len(stage.engine.submitted) == 1
+
+
+@staged
+async def test_an_end_counts_and_is_told_once_it_is_on_the_disk(stage: Stage) -> None:
+    """While the disk does not take it the run goes on, for everybody."""
+    run = await stage.started()
+    stage.engine.finish(run.id, GOOD)
+    event = stage.events.popleft()
+    assert isinstance(event, AttemptEnded)
+    with no_commits(stage.store), pytest.raises(LedgerUnavailable), stage.dispatcher.outcomes.together():
+        await stage.dispatcher.outcomes.attempt_ended(event)
+    assert [found.state for found in stage.dispatcher.active()] == [RunState.RUNNING]
+    assert stage.reports == [(run.id, "started")]
+    with stage.dispatcher.outcomes.together():
+        await stage.dispatcher.outcomes.attempt_ended(event)
+        assert stage.reports == [(run.id, "started")]
+    assert stage.reports == [(run.id, "started"), (run.id, "ended")]
+    assert (await stage.ledger(run)).outcome is Outcome.SUCCESS
 
 
 @staged

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vault_scheduler.commands.view import View, known_task, look
-from vault_scheduler.engine import output_path, transcript_path
 from vault_scheduler.errors import BadUsage, RunNotFound
+from vault_scheduler.executors.leavings import output_path, transcript_path
 from vault_scheduler.machine.place import Place
 from vault_scheduler.run import Run, RunState
 

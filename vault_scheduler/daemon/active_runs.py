@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import UserDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from vault_scheduler.planning.planner import is_going
@@ -43,6 +43,14 @@ class ActiveRuns(UserDict[str, Run]):
         self._leave(self.data[run_id])
         self.fresh.pop(run_id, None)
         super().__delitem__(run_id)
+
+    def restore(self, before: Mapping[str, Run]) -> None:
+        """They are as they were before: what was to happen to them has not."""
+        for run_id in [run_id for run_id in self.data if run_id not in before]:
+            del self[run_id]
+        for run_id, run in before.items():
+            if self.data.get(run_id) is not run:
+                self[run_id] = run
 
     def of_task(self, task: str) -> list[Run]:
         """The runs of one task."""

@@ -287,6 +287,8 @@ class Guard:
 
     def refusal(self, run: Run, task_cap: float | None, settings: Settings, now: datetime) -> str:
         """Why a run that reserves `run.reserved_usd` may not start now; "" if it may."""
+        if not run.reserved_usd:
+            return ""  # what costs nothing always fits
         spent = self._trust.spent(self._day(now))
         # Of those that wait only the ones before this one count: else twenty that are due together, of which ten
         # can be paid for, would refuse each other.

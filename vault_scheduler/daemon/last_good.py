@@ -7,6 +7,7 @@ be restored, and it is told, so that no schedule is lost in silence (rule 8).
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -71,6 +72,7 @@ class LastGood:
         self._read = read
         self._kept = notes.marks() if notes else {}  # of thousands: what they are is read when one changes
         self._spans: dict[str, _Span] = {}
+        self._over: deque[str] = deque()  # runs by their ends, each as often as an attempt of it has ended
         self._found = _Found()
         self._trouble = ""
 
@@ -85,9 +87,12 @@ class LastGood:
         """It is over."""
         if run.id in self._spans:
             self._spans[run.id].ended = at
-        self._spans = {
-            name: span for name, span in self._spans.items() if span.ended is None or at - span.ended < _REMEMBERED
-        }
+            self._over.append(run.id)
+        while self._over and self._is_old(self._spans.get(self._over[0]), at):
+            self._spans.pop(self._over.popleft(), None)
+
+    def _is_old(self, span: _Span | None, at: datetime) -> bool:
+        return span is None or (span.ended is not None and at - span.ended >= _REMEMBERED)
 
     def _own_run(self, task: str, at: datetime) -> str:
         """The run of the task that was alive then, or had just ended; "" for none."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -66,6 +67,22 @@ class Outcomes:
         self._life = life
         self._cancelling: set[str] = set()
         self.hears: Hears = lambda task, topic, started: False  # whether people may have to be told of an end
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is recorded of runs meanwhile is one transaction. Nobody hears of it before it is on the disk.
+
+        If it does not come to that, the runs are in memory as they were. Nothing may be waited for meanwhile.
+        """
+        active, cancelling = dict(self._life.active.data), set(self._cancelling)
+        with self._life.report.held():
+            try:
+                with self._life.store.together():
+                    yield
+            except BaseException:
+                self._life.active.restore(active)
+                self._cancelling = cancelling
+                raise
 
     # attempts
 

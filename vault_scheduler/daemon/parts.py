@@ -21,7 +21,7 @@ from vault_scheduler.daemon.notifier import Notifier
 from vault_scheduler.daemon.outfit import Outfit
 from vault_scheduler.daemon.revision import Revision
 from vault_scheduler.daemon.roster import Roster
-from vault_scheduler.daemon.run_life import RunLife
+from vault_scheduler.daemon.run_life import Reports, RunLife
 from vault_scheduler.daemon.run_reports import RunReports
 from vault_scheduler.daemon.scribe import Scribe
 from vault_scheduler.daemon.signs_of_life import SignsOfLife
@@ -99,7 +99,7 @@ class Parts:
             claude=self.claude,
             snapshots=self._snapshots(),
             view=lambda task: self.roster.view(task, self.outfit.clock.now()),
-            report=lambda run, what: self.reports.take(run, what),
+            report=Reports(lambda run, what: self.reports.take(run, what)),
             restood=lambda: self.roster.take_restood(),
             eve=self.outfit.eve,
         )

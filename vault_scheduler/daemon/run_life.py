@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -33,9 +34,37 @@ class Budget(Protocol):
         """What the dearest of them has cost (US dollars)."""
 
 
+class Reports:
+    """Passes on what happens to runs, in one word each; what is `held` is passed on at the end, or never."""
+
+    def __init__(self, hear: Callable[[Run, str], None]) -> None:
+        self._hear = hear
+        self._held: list[tuple[Run, str]] | None = None
+
+    def __call__(self, run: Run, what: str) -> None:
+        """This happened to it."""
+        if self._held is None:
+            self._hear(run, what)
+        else:
+            self._held.append((run, what))
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nobody hears of anything before this ends; nor afterwards, if it ends with an error."""
+        held: list[tuple[Run, str]] = []
+        self._held = held
+        try:
+            yield
+        finally:
+            self._held = None
+        with ExitStack() as stack:  # one that fails keeps nobody from hearing of the others
+            for run, what in reversed(held):
+                stack.callback(self._hear, run, what)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunLife:
-    """Shared by those who claim runs, start them and end them. `report` hears what happens to a run, in one word."""
+    """Shared by those who claim runs, start them and end them."""
 
     store: Store
     engine: Engine
@@ -43,7 +72,7 @@ class RunLife:
     claude: ClaudeRuns
     snapshots: Snapshots
     view: Callable[[str], View]  # how a task stands right now
-    report: Callable[[Run, str], None]
+    report: Reports
     restood: Callable[[], set[str]] = set  # the tasks that may stand otherwise since it was last asked
     eve: timedelta = timedelta(0)  # so long before its fire time the start of a run begins
     active: ActiveRuns = field(default_factory=ActiveRuns)

@@ -18,7 +18,6 @@ from vault_scheduler.engine import AttemptEnded, AttemptStarted, EngineEvent
 from vault_scheduler.errors import LedgerCorrupt, LedgerUnavailable
 from vault_scheduler.notifiers.base import Sent
 from vault_scheduler.planning.early import LEAD, is_early, is_taken_back
-from vault_scheduler.planning.planner import is_going
 from vault_scheduler.run import RunState, TriggerKind
 from vault_scheduler.task import Problem, TaskType
 
@@ -146,7 +145,7 @@ class Scheduler:
         if self._renewal is None or self._renewal.then is None or self._events:
             return False
         is_quiet = self._tells is None or self._tells.is_idle
-        return is_quiet and not any(is_going(run) for run in self.dispatcher.active())
+        return is_quiet and not self.dispatcher.going()
 
     def hurry(self) -> None:
         """What runs has no time left to end by itself."""
@@ -156,7 +155,7 @@ class Scheduler:
     async def end(self) -> None:
         """End what runs, record it, deliver what can be delivered, and leave."""
         await self._notifier.shutdown()
-        if going := sum(is_going(run) for run in self.dispatcher.active()):
+        if going := len(self.dispatcher.going()):
             self._tell("stopping", "", f"ends what runs ({going}); told to stop once more, it gives that no time")
         await self._engine.shutdown(self._grace_s)
         now, monotonic = self._clock.now(), self._clock.monotonic()
@@ -409,14 +408,18 @@ class Scheduler:
 
     async def _take_events(self) -> None:
         over = {(event.run, event.number) for event in self._events if isinstance(event, AttemptEnded)}
-        while self._events:
-            event = self._events[0]
-            if isinstance(event, AttemptStarted):
-                is_over = (event.run, event.number) in over and not event.is_gate
-                await self.dispatcher.outcomes.attempt_started(event, is_over=is_over)
-            elif isinstance(event, AttemptEnded):
-                self.changes.attempt_ended(event.run, event.result, self._clock.monotonic())
-                await self.dispatcher.outcomes.attempt_ended(event)
+        taken = list(self._events)
+        if not taken:
+            return
+        with self.dispatcher.outcomes.together():
+            for event in taken:
+                if isinstance(event, AttemptStarted):
+                    is_over = (event.run, event.number) in over and not event.is_gate
+                    await self.dispatcher.outcomes.attempt_started(event, is_over=is_over)
+                elif isinstance(event, AttemptEnded):
+                    self.changes.attempt_ended(event.run, event.result, self._clock.monotonic())
+                    await self.dispatcher.outcomes.attempt_ended(event)
+        for _ in taken:
             self._events.popleft()  # only now: what the ledger could not take is told again at the next tick
 
     async def _start_runs(self, now: datetime, monotonic: float) -> None:

@@ -70,7 +70,7 @@ class StatusWriter:
     def _is_unripe(self) -> bool:
         """Whether a page of this moment would soon be wrong, and the next one could not mend it for 5 minutes."""
         is_first = self._written_at == float("-inf")
-        return (is_first and self._survey.unsettled) or any(map(is_going, self._dispatcher.active()))
+        return (is_first and self._survey.unsettled) or bool(self._dispatcher.going())
 
     @property
     def _subject(self) -> object:

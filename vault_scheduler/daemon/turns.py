@@ -13,12 +13,13 @@ from vault_scheduler.daemon.outcomes import Outcomes
 from vault_scheduler.daemon.run_life import RunLife
 from vault_scheduler.daemon.snapshots import cap_of, late_limit, snapshot_of
 from vault_scheduler.daemon.task_view import View, runs_while
+from vault_scheduler.executors.base import RunRequest
 from vault_scheduler.ledger.store import (
     OVERLAPS,
 )
 from vault_scheduler.planning.early import has_come, is_early, refusal
 from vault_scheduler.planning.planner import DELETED, Candidate, Limits, Turn, is_going, superseded, take_turns
-from vault_scheduler.planning.quota import QUOTA
+from vault_scheduler.planning.quota import QUOTA, Hold
 from vault_scheduler.planning.standing import State
 from vault_scheduler.run import (
     Outcome,
@@ -71,19 +72,31 @@ class Turns:
             claude_waits=hold is not None,
         )
         turns = await self._turns(limits, now)
-        for turn in turns:
-            if turn.waits_for == QUOTA and hold is not None:
-                await self._outcomes.wait(turn.run, QUOTA, hold.until)
-            elif turn.waits_for:
-                await self._outcomes.wait(
-                    turn.run, turn.waits_for, None if turn.run.waiting_for == QUOTA else turn.run.not_before
-                )
-            elif self.rests:
-                await self._outcomes.wait(turn.run, self.rests, None)
-            else:
-                await self._outcomes.alone(turn.run, self._start(turn.run, settings, now), now)
-        await self._have_wait(new - {turn.run.id for turn in turns})
+        if not turns and not new:
+            return False
+        with self._outcomes.together():
+            requests = [await self._take_turn(turn, hold, settings, now) for turn in turns]
+            await self._have_wait(new - {turn.run.id for turn in turns})
+        for request in requests:  # only now: that they start is on the disk
+            if request is not None:
+                await self._outcomes.alone(self._life.active[request.run], self._submit(request), now)
         return any(not turn.waits_for and turn.run.id not in self._life.active for turn in turns)
+
+    async def _submit(self, request: RunRequest) -> None:
+        await self._life.engine.submit(request)
+
+    async def _take_turn(self, turn: Turn, hold: Hold | None, settings: Settings, now: datetime) -> RunRequest | None:
+        """What the engine is to do, if the run starts; else it is written down what it waits for, or how it ended."""
+        run = turn.run
+        if turn.waits_for == QUOTA and hold is not None:
+            await self._outcomes.wait(run, QUOTA, hold.until)
+        elif turn.waits_for:
+            await self._outcomes.wait(run, turn.waits_for, None if run.waiting_for == QUOTA else run.not_before)
+        elif self.rests:
+            await self._outcomes.wait(run, self.rests, None)
+        else:
+            return await self._outcomes.alone(run, self._begin(run, settings, now), now)
+        return None
 
     async def _judge(self, settings: Settings, now: datetime) -> set[str]:
         """Give up what has no point any more: asked of new runs, and again when their task or the settings changed.
@@ -207,23 +220,24 @@ class Turns:
         if limit is not None and late > limit:
             await self._outcomes.end_unstarted(run, Outcome.MISSED, why, now)
 
-    async def _start(self, run: Run, settings: Settings, now: datetime) -> None:
+    async def _begin(self, run: Run, settings: Settings, now: datetime) -> RunRequest | None:
+        """The run's next attempt is `starting`, and this is asked of the engine; None if nothing starts."""
         await self._give_up_if_pointless(run, settings, now)
         if run.id not in self._life.active:
-            return
+            return None
         if run.task not in self._sure and self.files_changed(run.task):
             self.unsure.add(run.task)
-            return
+            return None
         view = self._life.view(run.task)
         if not view.present or (not view.settled and now - run.claimed_at < LONGEST_SETTLING):
             await self._outcomes.wait(run, "edit", None)
-            return
+            return None
         run = await self._follow_edit(run, view)
         snapshot = await self._life.snapshots.of(run)
         too_dear = self._life.budget.refusal(run, snapshot["action"].get("max_usd_day"), settings, now)
         if too_dear:
             await self._outcomes.end_unstarted(run, Outcome.SKIPPED, too_dear, now)
-            return
+            return None
         number = run.attempts + 1
         begins = run.fire_time if now < run.fire_time <= now + self._life.eve else now
         await self._life.store.begin_attempt(run.id, number, begins)
@@ -238,7 +252,7 @@ class Turns:
         self._life.report(run, "started")
         cap = max(0.0, run.reserved_usd - self._life.budget.spent_by(run)) if run.reserved_usd else None
         request = await self._life.snapshots.request(run, max_usd=cap, now=now)
-        await self._life.engine.submit(replace(request, **await self._life.claude.going_on(run, snapshot)))
+        return replace(request, **await self._life.claude.going_on(run, snapshot))
 
     async def prepare(self, run: Run, now: datetime) -> None:
         """Its fire time is a moment away: what its first attempt takes is got ready."""

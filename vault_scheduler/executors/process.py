@@ -150,7 +150,8 @@ async def _start(starting: Spawning, capture: Capture, attention: asyncio.Event)
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), seconds)
+        async with asyncio.timeout(seconds):
+            await event.wait()
 
 
 async def _end_tree(tree: Tree, leader: _Leader, stop: StopOrder, grace_s: float) -> None:

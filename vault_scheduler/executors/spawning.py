@@ -68,6 +68,7 @@ class Spawning:
     write_end: int
     mark: Mark
     household: Household
+    is_taken: bool = False  # somebody looks after it
 
     def wait(self, seconds: float) -> None:
         """Wait for it, holding up everything else, at most so long."""
@@ -75,7 +76,8 @@ class Spawning:
             self.future.exception(timeout=seconds)
 
     async def leader(self) -> tuple[Popen, int]:
-        """The process and its start ticks, once it is there. Raises CannotStart."""
+        """The process and its start ticks, once it is there: whoever asks looks after it. Raises CannotStart."""
+        self.is_taken = True
         try:
             popen = self.future.result() if self.future.done() else await self._awaited()
             ticks = containment.start_ticks(popen.pid) or 0
@@ -92,10 +94,21 @@ class Spawning:
         try:
             return await asyncio.wrap_future(self.future)
         except asyncio.CancelledError:
-            with contextlib.suppress(CannotStart, TimeoutError):
-                popen = self.future.result(timeout=_LEFT_ALONE_S)  # a process that nobody waits for must not stay
-                kill_now(popen, Tree(self.mark, (popen.pid, containment.start_ticks(popen.pid) or 0)))
+            self._end_now()
             raise
+
+    def abandon(self) -> None:
+        """Nobody will ever look after it: end it, with its pipe."""
+        self._end_now()
+        self.household.spawning -= 1
+        os.close(self.read_end)
+        os.close(self.write_end)
+
+    def _end_now(self) -> None:
+        """A process that nobody waits for must not stay."""
+        with contextlib.suppress(Exception):  # there is none, or it takes too long
+            popen = self.future.result(timeout=_LEFT_ALONE_S)
+            kill_now(popen, Tree(self.mark, (popen.pid, containment.start_ticks(popen.pid) or 0)))
 
 
 def spawning(make: Callable[[], tuple[Launch, Mapping[str, str]]], mark: Mark, household: Household) -> Spawning:

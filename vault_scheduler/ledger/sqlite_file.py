@@ -54,6 +54,8 @@ class SqliteFile:
         self.is_new = is_new
         self.lost_at: datetime | None = None  # when a damaged one was last written that had to be set aside
         self._db = db
+        self._synchronous = ""  # as it was last set for this connection
+        self._is_together = False
         self._identity = _identity(path)
         self._size = _size(path)  # it never shrinks
         self._schema = schema_of(db)
@@ -146,7 +148,7 @@ class SqliteFile:
         except BaseException:
             fresh.close()
             raise
-        lost, self._db = self._db, fresh._db
+        lost, self._db, self._synchronous = self._db, fresh._db, ""
         self._identity, self._size = fresh._identity, fresh._size
         self._schema, self.notices = fresh._schema, fresh.notices
         lost.close()
@@ -185,9 +187,15 @@ class SqliteFile:
 
     @contextmanager
     def write(self, *, durable: bool) -> Iterator[Transaction]:
-        """One transaction; `durable` means that it is on the disk when this returns, not only in the journal."""
+        """One transaction; `durable` means that it is on the disk when this returns, not only in the journal.
+
+        Within `together` it is a part of that transaction, and counts for nothing if it fails.
+        """
         with translated(self.path):
-            self._db.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+            if self._is_together:
+                yield from self._part()
+                return
+            self._synchronize("FULL" if durable else "NORMAL")
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield Transaction(self._db)
@@ -195,6 +203,33 @@ class SqliteFile:
             finally:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
+
+    def _synchronize(self, how: str) -> None:
+        if self._synchronous != how:
+            self._db.execute(f"PRAGMA synchronous={how}")
+            self._synchronous = how
+
+    def _part(self) -> Iterator[Transaction]:
+        self._db.execute("SAVEPOINT part")
+        try:
+            yield Transaction(self._db)
+        except BaseException:
+            if self._db.in_transaction:  # a full disk may have ended the whole of it
+                self._db.execute("ROLLBACK TO part")
+            raise
+        finally:
+            if self._db.in_transaction:
+                self._db.execute("RELEASE part")
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """All that is written meanwhile is one transaction, on the disk when this returns; all of it, or nothing."""
+        with self.write(durable=True):
+            self._is_together = True
+            try:
+                yield
+            finally:
+                self._is_together = False
 
 
 class Transaction:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -75,6 +76,10 @@ class SqliteStore(TaskTable, RunTable, DeliveryTable, RequestTable, Conversation
     async def close(self) -> None:
         """See `Store.close`."""
         self._file.close()
+
+    def together(self) -> AbstractContextManager[None]:
+        """See `Store.together`."""
+        return self._file.together()
 
     async def check(self) -> str | None:
         """See `Store.check`."""

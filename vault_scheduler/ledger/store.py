@@ -8,6 +8,7 @@ LedgerCorrupt.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -92,6 +93,11 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Let go of the ledger."""
+
+    def together(self) -> AbstractContextManager[None]:
+        """All that is written meanwhile is on the disk when it ends, all of it or nothing; one method that fails alone
+        leaves the others. Nobody may wait for anything else meanwhile.
+        """
 
     async def check(self) -> str | None:
         """None while this is still the ledger that was opened; else "missing", "replaced" or "newer" (rule 10)."""

@@ -264,9 +264,10 @@ class Household:
         """Reap adopted children that have ended, one by one; how many.
 
         `waitpid(-1)` would steal the exit status of everybody else's children. Nothing is reaped while a start
-        is under way: the new leader may already be a zombie that nobody knows yet.
+        is under way: the new leader may already be a zombie that nobody knows yet. Nor while a leader waits to be
+        reaped, who may be all that has ended: who reaps it asks again.
         """
-        if self.spawning or not _has_ended_child():
+        if self.spawning or _ended_child() in (None, *self.leaders):
             return 0
         ended = [row for row in self._adopted(_listed_children()) if row.zombie]
         for row in ended:
@@ -284,14 +285,15 @@ class Household:
         return [row for row in self.adopted() if row.start_ticks >= since_ticks and mark_of(row.pid) is None]
 
 
-def _has_ended_child() -> bool:
-    """Whether any child waits to be reaped: one look that takes nothing away, before a walk over all processes."""
+def _ended_child() -> int | None:
+    """A child that waits to be reaped (0: nobody can say): one look that takes nothing away, before a long one."""
     if not hasattr(os, "waitid"):
-        return True
+        return 0
     try:
-        return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
-        return False
+        return None
+    return found.si_pid if found else None
 
 
 @dataclass(slots=True)
