@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -11,10 +10,10 @@ from difflib import get_close_matches
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from vault_scheduler.commands.kept_notes import KeptNotes
 from vault_scheduler.commands.progress import counted
 from vault_scheduler.commands.records import Holds, Waiting
 from vault_scheduler.errors import TaskNotFound
-from vault_scheduler.ledger.kept import kept_definitions
 from vault_scheduler.machine.config import CONFIG_NAME
 from vault_scheduler.parsing.parsed import ParseContext, Parsed
 from vault_scheduler.planning.registry import Entry, Registry
@@ -26,7 +25,6 @@ from vault_scheduler.task import Problem, Severity, Status, Task
 if TYPE_CHECKING:
     from vault_scheduler.machine.place import Place
     from vault_scheduler.planning.chains import Fault
-    from vault_scheduler.vault.sweep import Stamp
 
 _MOMENT = timedelta(microseconds=1)
 _INVALID = Standing(state=State.INVALID, reason="the note is invalid")
@@ -126,7 +124,7 @@ def read_catalogue(
     `paused`: tasks that paused themselves, and whose notes could not be told yet.
     """
     now, sweep = place.clock.now(), place.vault.sweep()
-    known, kept = set(former), _Kept(place)
+    known, kept = set(former), KeptNotes(place.definitions_path, parse_context(place))
     registry = Registry()
     mappings: dict[str, Mapping[str, object]] = {}
     # What the ledger knows, and then the shorter name, holds an id: a copy is named after its original.
@@ -219,35 +217,6 @@ def _with_fault(stands: Standing, fault: Fault, now: datetime) -> Standing:
 def _paused(task: Task | None, paused: Collection[str]) -> Task | None:
     is_paused = task is not None and task.id in paused and task.status is Status.ACTIVE
     return replace(task, status=Status.PAUSED) if task is not None and is_paused else task
-
-
-class _Kept:
-    """What the daemon kept of what notes say: they are not read where it is still true."""
-
-    def __init__(self, place: Place) -> None:
-        self.context = parse_context(place)
-        self._key = self.context.key
-        self._definitions = kept_definitions(place.definitions_path)
-
-    def task(self, path: str, stamp: Stamp) -> Task | None:
-        """The task that the note declares without a problem, if that is known."""
-        found = self._definitions.get(path)
-        if found is None or not found.holds(stamp, self._key):
-            return None
-        task = found.task()
-        return task if task is not None and not self._names_strangers(task) else None
-
-    def mapping(self, path: str) -> Mapping[str, object]:
-        """Its properties, as far as they are ours."""
-        found: Mapping[str, object] = json.loads(self._definitions[path].source)["mapping"]
-        return found
-
-    def _names_strangers(self, task: Task) -> bool:
-        """Whether it names a notifier or a secret that this machine may not know: a problem for commands alone."""
-        notifiers, secrets = self.context.notifiers, self.context.secrets
-        return (notifiers is not None and not {*(task.options.get("notify_to") or ())} <= {*notifiers}) or (
-            secrets is not None and not {*(task.options.get("secrets") or ())} <= {*secrets}
-        )
 
 
 def _read(

@@ -118,9 +118,10 @@ class _Plainly:
 
 def open_place(vault: Path | None, start: Path | None = None) -> Place:
     """The vault that this command is about. Raises VaultNotFound, ConfigInvalid."""
+    from vault_scheduler.commands.kept_notes import settings_as_kept
     from vault_scheduler.machine.place import Place
 
-    return Place.open(vault, start=start or Path.cwd(), environ=os.environ)
+    return Place.open(vault, start=start or Path.cwd(), environ=os.environ, settings=settings_as_kept)
 
 
 def writing_place(vault: Path | None, verb: str) -> Place:

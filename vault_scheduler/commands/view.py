@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from vault_scheduler.commands.catalogue import Catalogue, Item, line_of, passed_problem, read_catalogue
+from vault_scheduler.commands.kept_notes import settings_as_kept
 from vault_scheduler.commands.records import Holds, approvals, ledger
 from vault_scheduler.errors import TaskNotFound
 from vault_scheduler.ledger.known_tasks import KnownTasks, read_known_tasks
-from vault_scheduler.machine.place import Place, read_settings
+from vault_scheduler.machine.place import Place
 
 if TYPE_CHECKING:
     from vault_scheduler.ledger.sqlite_store import SqliteStore
@@ -59,7 +60,7 @@ def _as_daemon_holds(place: Place, source: str) -> Place:
     """With the settings in force: what holds the vault back ends only by a line that says so."""
     if not source:
         return place
-    return replace(place, settings=read_settings(place.vault, place.machine_timezone, source=source))
+    return replace(place, settings=settings_as_kept(place, source))
 
 
 def notes_alone(place: Place, trouble: str) -> View:

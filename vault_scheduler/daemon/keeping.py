@@ -90,11 +90,11 @@ class Keeping:
             self._learned[path] = _Learned(digest, task, self.context, source)
             self._gone.discard(path)
 
-    def learned_settings(self, path: str, digest: str, settings: Settings, zone: str) -> None:
+    def learned_settings(self, path: str, digest: str, settings: Settings, zone: str, source: str) -> None:
         """These bytes of the settings note say this, without any problem; `zone`: the machine's."""
         if self._file is not None:
             self._settings = None
-            self._learned[path] = _Learned(digest, settings, zone, "")
+            self._learned[path] = _Learned(digest, settings, zone, source)
             self._gone.discard(path)
 
     def fired(self, path: str) -> None:
@@ -146,7 +146,7 @@ class Keeping:
 
 
 def _definition(path: str, learned: _Learned, stamp: str) -> Definition | None:
-    digest, context, says = learned.digest, learned.context, learned.says
+    digest, context, source, says = learned.digest, learned.context, learned.source, learned.says
     if isinstance(says, Settings):
-        return definition_of_settings(says, path, stamp=stamp, digest=digest, context=context)
-    return definition_of(says, stamp=stamp, digest=digest, context=context, source=learned.source)
+        return definition_of_settings(says, path, stamp=stamp, digest=digest, context=context, source=source)
+    return definition_of(says, stamp=stamp, digest=digest, context=context, source=source)

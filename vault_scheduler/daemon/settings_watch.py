@@ -85,6 +85,7 @@ class SettingsWatch:
     def _keep(self, digest: str) -> None:
         settings = self.note.written
         if settings is not None:
-            self._keeping.learned_settings(self._path, digest, settings, self.note.machine_timezone)
+            source = self.note.written_source
+            self._keeping.learned_settings(self._path, digest, settings, self.note.machine_timezone, source)
         else:
             self._keeping.unlearned(self._path)

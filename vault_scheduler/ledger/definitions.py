@@ -51,11 +51,11 @@ def definition_of(task: Task, *, stamp: str, digest: str, context: str, source: 
 
 
 def definition_of_settings(
-    settings: Settings, path: str, *, stamp: str, digest: str, context: str
+    settings: Settings, path: str, *, stamp: str, digest: str, context: str, source: str
 ) -> Definition | None:
     """The same of the settings note; `context` is the machine's zone."""
     plain = plain_settings(settings)
-    return Definition(path, stamp, digest, context, json.dumps(plain), "") if plain is not None else None
+    return Definition(path, stamp, digest, context, json.dumps(plain), source) if plain is not None else None
 
 
 def fires_of(definition: Definition, now: datetime) -> Fires | None:

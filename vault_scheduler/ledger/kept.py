@@ -156,17 +156,26 @@ def of_micros(value: int) -> datetime:
 
 def kept_definitions(path: Path) -> dict[str, Definition]:
     """All that is kept, by the paths of the notes, for those who only look: nothing is created."""
+    found = map(definition_of_row, _rows(path, READ))
+    return {definition.path: definition for definition in found if definition is not None}
+
+
+def kept_definition(path: Path, note: str) -> Definition | None:
+    """What is kept of one note (its vault-relative path)."""
+    return next(map(definition_of_row, _rows(path, f"{READ} WHERE d.path = ?", note)), None)
+
+
+def _rows(path: Path, sql: str, *values: str) -> list[tuple[Any, ...]]:
     if not path.exists():
-        return {}
+        return []
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=_BUSY_TIMEOUT_S)) as db:
             row = db.execute("SELECT value FROM meta WHERE key = 'mark'").fetchone()
             if row is None or row[0] != reading_mark():
-                return {}
-            found = [definition_of_row(row) for row in db.execute(READ)]
+                return []
+            return db.execute(sql, values).fetchall()
     except (sqlite3.Error, OSError):
-        return {}
-    return {definition.path: definition for definition in found if definition is not None}
+        return []
 
 
 def definition_of_row(row: tuple[Any, ...]) -> Definition | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vault_scheduler.clock import Clock, SystemClock
@@ -35,29 +35,38 @@ class Place:
 
     @classmethod
     def open(
-        cls, vault: Path | None, *, start: Path, environ: Mapping[str, str], machine: Machine | None = None
+        cls,
+        vault: Path | None,
+        *,
+        start: Path,
+        environ: Mapping[str, str],
+        machine: Machine | None = None,
+        settings: SettingsReader | None = None,
     ) -> Place:
         """The vault that is named, else VAULT_SCHED_VAULT, else the one at or above `start`.
 
-        Raises VaultNotFound; ConfigInvalid, unless a `machine` is given.
+        `settings` reads the settings note; None: from its file. Raises VaultNotFound; ConfigInvalid, unless a
+        `machine` is given.
         """
         machine = machine or Machine.load(config_folder())
         named = vault or (Path(environ[VAULT_VARIABLE]) if environ.get(VAULT_VARIABLE) else None)
         root = _named(start, named, machine) if named else find_vault(start, machine.system_folder)
-        return cls.at(Vault(root, machine.system_folder), machine, environ)
+        return cls.at(Vault(root, machine.system_folder), machine, environ, settings)
 
     @classmethod
-    def at(cls, vault: Vault, machine: Machine, environ: Mapping[str, str]) -> Place:
+    def at(
+        cls, vault: Vault, machine: Machine, environ: Mapping[str, str], settings: SettingsReader | None = None
+    ) -> Place:
         """The place of a vault that has been found already."""
-        zone = machine_timezone(environ=environ)
-        return cls(
+        place = cls(
             vault=vault,
             machine=machine,
             state=state_base() / vault_label(vault.root),
             clock=SystemClock(),
-            machine_timezone=zone,
-            settings=read_settings(vault, zone),
+            machine_timezone=machine_timezone(environ=environ),
+            settings=None,
         )
+        return replace(place, settings=settings(place) if settings else read_settings(vault, place.machine_timezone))
 
     @property
     def timezone(self) -> str:
@@ -121,6 +130,10 @@ class Place:
         state = state_folder(self.vault.root)
         make_folder(self.runs_folder, 0o700)
         return state
+
+
+SettingsReader = Callable[[Place], ParsedSettings | None]
+"""Tells what the settings note says, of a place that does not know it yet."""
 
 
 def _named(start: Path, named: Path, machine: Machine) -> Path:

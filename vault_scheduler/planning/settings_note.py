@@ -55,6 +55,11 @@ class SettingsNote:
         return parsed.settings if parsed is not None and not parsed.problems else None
 
     @property
+    def written_source(self) -> str:
+        """What `source` will be when that edit has been left alone."""
+        return _text(self._pending[1]) if self._pending else ""
+
+    @property
     def was_never_good(self) -> bool:
         """Whether the note has been judged, and nothing can start because of it."""
         return self.settings is None and bool(self.problems)
@@ -109,13 +114,17 @@ class SettingsNote:
         (parsed, source), self._pending = self._pending, None
         self.problems = parsed.problems
         if parsed.settings is not None:
-            self.source = json.dumps(source, sort_keys=True, default=str)
+            self.source = _text(source)
             self._use(parsed.settings)
 
     def _use(self, settings: Settings) -> None:
         if settings != self.settings:
             self.settings = settings
             self.revision += 1
+
+
+def _text(source: Mapping[str, Any]) -> str:
+    return json.dumps(source, sort_keys=True, default=str)
 
 
 def _held_back(before: Settings, now: Settings, owner: str | None) -> Settings:

@@ -87,7 +87,7 @@ def parse_cron(expression: str, hash_id: str = "") -> CronExpression:
 
     Raises BadExpression with the reason and what to write instead (rule 1.1).
     """
-    text = " ".join(_plain(expression).split())
+    text = tidied(expression)
     parts = _resolve_alias(text).split()
     if len(parts) != len(FIELDS):
         raise _wrong_count(parts)
@@ -101,6 +101,11 @@ def parse_cron(expression: str, hash_id: str = "") -> CronExpression:
         both_days=day.star or weekday.star,
         warnings=tuple(warning for column in columns for warning in column.warnings),
     )
+
+
+def tidied(expression: str) -> str:
+    """The expression as written, blanks tidied. Raises BadExpression for signs that no expression holds."""
+    return " ".join(_plain(expression).split())
 
 
 def depends_on_task(cron: CronExpression) -> bool:

@@ -19,7 +19,7 @@ from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from vault_scheduler.errors import BadExpression, BadValue
-from vault_scheduler.triggers.cron import CronExpression, parse_cron
+from vault_scheduler.triggers.cron import CronExpression, parse_cron, tidied
 from vault_scheduler.triggers.wall_clock import WallClock, wall_clock_of
 from vault_scheduler.triggers.zones import changes, dst_changes, load_zone, local_to_utc, locate, offset_at, to_local
 
@@ -110,7 +110,7 @@ class CronTrigger:
     @property
     def text(self) -> str:
         """The expression as written, blanks tidied."""
-        return self.cron.text
+        return tidied(self.expression)
 
     @property
     def warnings(self) -> tuple[str, ...]:
