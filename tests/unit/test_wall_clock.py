@@ -5,11 +5,13 @@ import calendar
 from datetime import datetime, timedelta
 
 import pytest
+from croniter import CroniterBadDateError, croniter
 from cronsim import CronSim
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vault_scheduler.triggers.cron import MONTHS, WEEKDAYS, parse_cron
+from vault_scheduler.triggers.days import day_stepper
 from vault_scheduler.triggers.wall_clock import WallClock, wall_clock_of
 
 
@@ -45,6 +47,31 @@ NTH = st.tuples(st.integers(0, 6), st.integers(1, 5)).map(lambda both: f"{both[0
 NTH_DAY = st.tuples(part(0, 59), part(0, 23), st.just("*"), part(1, 12), st.lists(NTH, min_size=1).map(",".join))
 EXPRESSIONS = st.one_of(PLAIN, PLAIN, LAST_DAY.map(" ".join), NTH_DAY.map(" ".join))
 STARTS = st.datetimes(datetime(1995, 1, 1), datetime(2040, 1, 1))
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.tuples(part(1, 31), part(1, 12), part(0, 6)), st.booleans(), STARTS)
+def test_the_days_are_those_that_croniter_names(days: tuple[str, str, str], both: bool, start: datetime) -> None:
+    """Lists of values are looked up by ourselves, whatever the two day fields have to do with each other."""
+    fields = parse_cron(f"0 0 {' '.join(days)}").normal.split()[2:]
+    theirs = croniter(" ".join(["0 0", *fields]), start, day_or=not both)
+    after, step = start, day_stepper(tuple(fields), both)
+    for _ in range(4):
+        try:
+            expected = theirs.get_next(datetime)
+        except CroniterBadDateError:
+            assert step(after) is None
+            return
+        assert step(after) == expected
+        after = expected
+
+
+def test_the_calendar_ends() -> None:
+    """Nothing comes after its last day, and nothing fails."""
+    assert day_stepper(("31", "12", "*"), False)(datetime(9998, 12, 31)) == datetime(9999, 12, 31)
+    assert day_stepper(("31", "12", "*"), False)(datetime(9999, 12, 31, 8)) is None
+    assert day_stepper(("30", "2", "*"), False)(datetime(2026, 1, 1)) is None
+    assert day_stepper(("29", "2", "1"), True)(datetime(2072, 3, 1)) == datetime(2112, 2, 29)
 
 
 @settings(max_examples=400, deadline=None)

@@ -1,17 +1,18 @@
 """The hits of a cron expression on a clock that is never changed: naive local times, nothing about zones.
 
-Which days match is croniter's to say; the times within a day are a list.
+Which days match is told in `days`; the times within a day are a list.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import islice
 
 from vault_scheduler.triggers.cron import CronExpression
+from vault_scheduler.triggers.days import day_stepper
 
 DAY = timedelta(days=1)
 SECOND = timedelta(seconds=1)
@@ -37,7 +38,7 @@ class WallClock:
         minutes, hours = _values(minute, 60), _values(hour, 24)
         self._times = tuple(60 * hour + minute for hour in hours for minute in minutes)  # minutes since midnight
         self._every_day = days == EVERY_DAY
-        self._next_day = _next_day if self._every_day else _day_stepper(tuple(days), both_days)
+        self._next_day = _next_day if self._every_day else day_stepper(tuple(days), both_days)
         self._known: tuple[datetime | None, bool] = (None, False)  # the day asked for last, and whether it matches
 
     def next_after(self, local: datetime) -> datetime | None:
@@ -92,30 +93,6 @@ def _midnight(local: datetime) -> datetime:
 
 def _next_day(after: datetime) -> datetime | None:
     return _midnight(after) + DAY
-
-
-@lru_cache(maxsize=1024)
-def _day_stepper(days: tuple[str, ...], both_days: bool) -> Callable[[datetime], datetime | None]:
-    """The next matching midnight after a naive time; None: there is none in fifty years, or the calendar ends.
-
-    Shared by all expressions that name the same days, and the last answers are kept: most are asked about one day.
-
-    croniter is imported here and not above, for it costs 30 ms that `--help` should not pay.
-    """
-    from croniter import croniter
-
-    # Always naive: given zones, croniter fires fixed times twice in the repeated hour and invents some in gaps.
-    stepper = croniter(" ".join(["0 0", *days]), datetime(2000, 1, 1), day_or=not both_days)  # noqa: DTZ001
-
-    @lru_cache(maxsize=16)
-    def step(after: datetime) -> datetime | None:
-        try:
-            day: datetime = stepper.get_next(datetime, start_time=after, update_current=False)
-        except (ValueError, OverflowError):  # CroniterBadDateError is a ValueError, and so is the year 10000
-            return None
-        return day
-
-    return step
 
 
 def _values(normal: str, size: int) -> list[int]:
