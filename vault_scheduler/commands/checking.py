@@ -11,7 +11,6 @@ from vault_scheduler.commands.records import ledger
 from vault_scheduler.commands.view import with_ledger
 from vault_scheduler.errors import BadUsage
 from vault_scheduler.machine.place import Place, read_settings
-from vault_scheduler.parsing import fixes
 from vault_scheduler.task import Problem
 
 
@@ -56,6 +55,8 @@ def _is_meant(path: str, paths: Sequence[str]) -> bool:
 
 
 def _fix(place: Place, catalogue: Catalogue, paths: Sequence[str]) -> tuple[str, ...]:
+    from vault_scheduler.parsing import fixes
+
     broken = dict.fromkeys(problem.path for problem in catalogue.problems if _is_meant(problem.path, paths))
     fixed = []
     for path in broken:

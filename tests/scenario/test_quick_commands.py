@@ -1,0 +1,79 @@
+"""What a command loads where a daemon has read the notes: people ask from prompts and status bars, and wait for it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from vault_scheduler.platform.paths import vault_label
+from vault_scheduler.testing_world import World
+
+READING = {"yaml", "frontmatter", "vault_scheduler.notes.note", "vault_scheduler.parsing.parser"}
+RECKONING = {"croniter", "dateutil"}
+TERMINALS = {"rich", "curses", "pydantic", "asyncio", "watchdog", "markdown_it", "cron_descriptor", "claude_agent_sdk"}
+RUNS = {"vault_scheduler.run", "vault_scheduler.ledger.sqlite_store", "vault_scheduler.platform.replace"}
+LOADED = "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr)); sys.argv[0] = 'v'\n"
+
+
+@pytest.fixture
+def served(make_world: Callable[..., World], tmp_path: Path) -> World:
+    """A vault whose notes a daemon has read and kept; it was there in an hour, for files change in the present."""
+    world = make_world(now=datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1))
+    world.command("workdays", 'cron: "0 7 * * 1-5"')
+    world.command("leap", 'cron: ["0 0 29 2 *", "30 6 1 * *"]')
+    world.start()
+    world.advance(60)
+    world.restart(after_s=3600)
+    world.advance(60)
+    world.stop()
+    (tmp_path / "config" / "vault-sched").mkdir(parents=True)
+    (tmp_path / "config" / "vault-sched" / "config.toml").write_text('host = "here"\n')
+    state = tmp_path / "xdg" / "vault-sched"
+    state.mkdir(parents=True)
+    (state / vault_label(world.root)).symlink_to(world.state_folder)
+    return world
+
+
+def ask(world: World, folder: Path, *arguments: str) -> tuple[str, set[str]]:
+    """What a command answers in a process of its own, and what that has loaded."""
+    env = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "XDG_STATE_HOME": str(folder / "xdg"),
+        "XDG_CONFIG_HOME": str(folder / "config"),
+        "TZ": world.machine_timezone(),
+        "VAULT_SCHED_VAULT": str(world.root),
+    }
+    command = [sys.executable, "-c", f"{LOADED}from vault_scheduler.cli import main; main()", *arguments]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=50, check=False)
+    return done.stdout, set(done.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "heavy"),
+    [
+        (["next"], READING | RECKONING | TERMINALS | RUNS),
+        (["next", "--json"], READING | RECKONING | TERMINALS | RUNS),
+        (["list"], READING | RECKONING | TERMINALS),
+        (["list", "--json"], READING | RECKONING | TERMINALS),
+        (["status"], READING | RECKONING | TERMINALS),
+        (["check"], READING | RECKONING | TERMINALS),
+    ],
+    ids=["next", "next --json", "list", "list --json", "status", "check"],
+)
+def test_what_a_daemon_has_read_is_told_without_reading_it(
+    served: World, tmp_path: Path, arguments: list[str], heavy: set[str]
+) -> None:
+    """No parser, no calendar's reckoner and nothing for terminals is loaded; and the answer is the same without it."""
+    answer, loaded = ask(served, tmp_path, *arguments)
+    assert heavy & loaded == set()
+    served.definitions_path.unlink()
+    again, loaded = ask(served, tmp_path, *arguments)
+    assert loaded >= READING
+    assert again == answer
