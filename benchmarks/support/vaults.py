@@ -17,12 +17,22 @@ def make_vault(root: Path, count: int, note: Callable[[int], str], *, settings: 
     paths = [tasks / f"task {number}.md" for number in range(count)]
     for number, path in enumerate(paths):
         path.write_text(note(number), encoding="utf-8")
-    paths.append(root / "00_system" / "scheduler.md")
-    paths[-1].write_text(f"---\n{settings}---\n", encoding="utf-8")
-    hour_ago = time.time() - 3600
     for path in paths:
-        os.utime(path, (hour_ago, hour_ago))
+        _age(path)
+    make_settings(root, settings)
     return root
+
+
+def make_settings(root: Path, settings: str) -> None:
+    """The vault's settings note."""
+    path = root / "00_system" / "scheduler.md"
+    path.write_text(f"---\n{settings}---\n", encoding="utf-8")
+    _age(path)
+
+
+def _age(path: Path) -> None:
+    hour_ago = time.time() - 3600
+    os.utime(path, (hour_ago, hour_ago))
 
 
 def daily(number: int) -> str:

@@ -57,7 +57,7 @@ async def scheduling(
         # A command hears of a stop as soon as a daemon does; that a folder is only polled need not concern it.
         with watching(place, scheduler, Troubles(_nobody) if only_requests else troubles) as check:
             house = None if only_requests else Housekeeping(place, files.store, files.trust, tell, files.good_notes)
-            async with _kept_tidy(house):
+            async with _kept_tidy(house, at_once=not start_tasks):
                 scheduler.survey.swept = _both(check, house.look) if house else check
                 try:
                     yield scheduler
@@ -107,11 +107,11 @@ def _both(first: Callable[[], None], second: Callable[[], None]) -> Callable[[],
 
 
 @asynccontextmanager
-async def _kept_tidy(house: Housekeeping | None) -> AsyncIterator[None]:
+async def _kept_tidy(house: Housekeeping | None, *, at_once: bool) -> AsyncIterator[None]:
     if house is None:
         yield
         return
-    await house.once()
+    await (house.once() if at_once else house.begin())
     daily = asyncio.create_task(house.daily())
     try:
         yield

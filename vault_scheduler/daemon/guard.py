@@ -379,10 +379,13 @@ def _inside(root: Path, cwd: str, word: str) -> str:
 
 
 def _words(command: str | tuple[str, ...] | None) -> list[str]:
+    """The words of a command, as far as they may name files."""
     if command is None:
         return []
     if isinstance(command, tuple):
         return list(command)
+    if "." not in command and "/" not in command:
+        return []  # no word of it can name a file
     try:
         return shlex.split(command)
     except ValueError:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import re
 import shutil
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -76,6 +76,7 @@ class Housekeeping:
         self._good_notes = good_notes
         self._asked, self._never = asyncio.Event(), asyncio.Event()
         self._last: datetime | None = None
+        self._begun = False  # the first half is done
 
     def look(self) -> None:
         """To be called now and then: `daily` sees whether a day has passed. It has no timer of its own."""
@@ -90,20 +91,32 @@ class Housekeeping:
             if self._last is None or not timedelta(0) <= clock.now() - self._last < EVERY:
                 await self.once()
 
+    async def begin(self) -> None:
+        """What a former daemon left in the way; the rest when the first look at the vault is over, by `daily`."""
+        now = self._place.clock.now()
+        self._begun = await self._do(now, self._tidy_vault, self._tidy_files)
+
     async def once(self) -> None:
         """Temp files in the vault, old rows, outputs, spend and, if so configured, daily logs.
 
         What cannot be done is told and left for the next time: no run waits for a tidy folder.
         """
         now = self._place.clock.now()
-        for work in (self._tidy_vault, self._tidy_files, self._tidy_ledger):  # a vault that cannot be written, say
+        begun, self._begun = self._begun, False
+        before = () if begun else (self._tidy_vault, self._tidy_files)
+        if await self._do(now, *before, self._tidy_ledger):
+            self._last = now
+
+    async def _do(self, now: datetime, *works: Callable[[datetime], Awaitable[None]]) -> bool:
+        """Whether all could be done that the ledger takes part in."""
+        for work in works:
             try:
                 await work(now)
             except LedgerUnavailable:
-                return  # locked, or the disk is full: once more in a moment
-            except (VaultSchedError, OSError) as error:
+                return False  # locked, or the disk is full: once more in a moment
+            except (VaultSchedError, OSError) as error:  # a vault that cannot be written, say
                 self._tell("problem", "housekeeping", str(error))
-        self._last = now
+        return True
 
     async def _tidy_vault(self, now: datetime) -> None:
         tidied = await asyncio.to_thread(self._place.vault.tidy, now)

@@ -59,7 +59,7 @@ class Keeping:
 
     def known(self, path: str, stamp: Stamp, now: datetime) -> Known | None:
         """What a former process read, if the note's file is still the one that it read; asked once of each note."""
-        found = self._file.get(path) if self._file is not None else None
+        found = self._file.take(path) if self._file is not None else None
         if found is None or not found.holds(stamp, self.context):
             return None
         task = found.task()
@@ -74,6 +74,7 @@ class Keeping:
         """All notes have been seen; what is kept of others goes."""
         if self._file is not None:
             self._gone |= self._file.paths() - self._known - self._learned.keys()
+            self._file.end_taking()
         self._known = set()
 
     def proven(self, path: str, digest: str, stamp: Stamp, now: datetime) -> None:

@@ -9,10 +9,12 @@ as not there. The daemon writes it, commands look.
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from vault_scheduler import __version__
 from vault_scheduler.errors import LedgerUnavailable, VaultSchedError
@@ -38,6 +40,9 @@ _FIRST = (
     ) WITHOUT ROWID""",
 )
 
+
+AT_ONCE = 500
+"""So many rows are read at a time."""
 
 MIGRATIONS = (executing(_FIRST),)
 
@@ -85,6 +90,8 @@ class Definitions:
     def __init__(self, path: Path, file: SqliteFile) -> None:
         self._path = path
         self._file = file
+        self._read: dict[str, tuple[Any, ...]] = {}  # rows that nobody has asked for yet
+        self._upto: int | None = 0  # the number of the last row that was read; None: all have been
 
     @classmethod
     def open(cls, path: Path) -> Definitions | None:
@@ -117,13 +124,30 @@ class Definitions:
         """Let go of the file."""
         self._file.close()
 
-    def get(self, path: str) -> Definition | None:
-        """What is kept of a note."""
+    def take(self, path: str) -> Definition | None:
+        """What is kept of a note, to be asked once of each, in about the order in which they were kept.
+
+        Then they are read a few hundred at a time, and few of them are held. `end_taking` forgets the others.
+        """
         try:
-            row = self._file.one(f"{READ} WHERE d.path = ?", path)
+            while path not in self._read and (rows := self._next_rows()):
+                self._read.update((str(row[0]), tuple(row)) for row in rows)
         except VaultSchedError:
             return None
-        return definition_of_row(tuple(row)) if row is not None else None
+        row = self._read.pop(path, None)
+        return definition_of_row(row) if row is not None else None
+
+    def _next_rows(self) -> list[sqlite3.Row]:
+        if self._upto is None:
+            return []
+        rows = self._file.rows(f"{READ} WHERE d.rowid > ? ORDER BY d.rowid LIMIT {AT_ONCE}", self._upto)
+        last = self._file.one("SELECT rowid FROM definitions WHERE path = ?", rows[-1][0]) if rows else None
+        self._upto = last[0] if last is not None else None
+        return rows
+
+    def end_taking(self) -> None:
+        """All notes have been asked about."""
+        self._read, self._upto = {}, None
 
     def paths(self) -> set[str]:
         """The notes of which something is kept."""

@@ -28,6 +28,7 @@ Change = Callable[[bytes], bytes]
 TRIES = 14
 FIRST_PAUSE_S = 0.02  # doubled each time: a writer that was caught in the middle has about a second to finish,
 LONGEST_PAUSE_S = 0.08  # but one that saves five times a second leaves only such short gaps
+READ_AHEAD = 4096  # bytes that a file may have grown by since its size was asked, without another read
 BUSY_TRIES = 2  # the pauses after these take longer than that
 BUSY_S = 0.1  # a file that was modified so short ago may be half written: editors truncate, then write
 HAS_FLAGS = hasattr(os, "chflags")
@@ -105,7 +106,10 @@ def _read_open(fd: int, path: Path, limit: int) -> Content:
     if not stat.S_ISREG(found.st_mode):
         raise NoteUnreadable(str(path), "it is not a regular file")
     data = bytearray()
-    while len(data) <= limit and (chunk := os.read(fd, min(limit + 1 - len(data), 1 << 20))):
+    # A read makes room for all that it may bring: for a little more than there is, and not for a megabyte.
+    while len(data) <= limit and (
+        chunk := os.read(fd, min(limit + 1 - len(data), max(found.st_size + 1 - len(data), READ_AHEAD)))
+    ):
         data += chunk
     if len(data) > limit:
         raise NoteTooBig(str(path), limit)

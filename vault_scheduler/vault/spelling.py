@@ -25,6 +25,25 @@ def lies_in(real: str, prefix: str) -> bool:
     return real.startswith(prefix)
 
 
+def real_below(prefix: str, path: str) -> str:
+    """Where a path below the real folder of this prefix really is; what lies above that folder is not looked at again.
+
+    The same as `realpath`, which asks for every folder from the top of the disk, with each of thousands of notes.
+    """
+    here, parts = prefix.rstrip("/"), path[len(prefix) :].split("/")
+    if os.sep != "/" or not here or not all(parts) or {".", ".."} & {*parts} or _is_link(here):
+        return os.path.realpath(path)
+    for part in parts:
+        here = f"{here}/{part}"
+        if _is_link(here):
+            return os.path.realpath(path)
+    return here
+
+
+def _is_link(path: str) -> bool:
+    return os.path.islink(path)  # noqa: PTH114 - to make a Path costs more than to ask
+
+
 def spelt_on_disk(prefix: str, rel: str) -> str:
     """The path of `rel`, each part spelt as it is on disk if it is there in another Unicode form."""
     path = prefix + rel

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from vault_scheduler.errors import NoteChanged, NoteUnreadable, VaultNotFound
 from vault_scheduler.vault.ignored import is_conflict_copy, reason_to_skip
-from vault_scheduler.vault.spelling import lies_in, normal, spelt_on_disk
+from vault_scheduler.vault.spelling import lies_in, normal, real_below, spelt_on_disk
 from vault_scheduler.vault.sweep import LEAVES_THE_VAULT, Stamp, Sweep, Sweeper
 
 if TYPE_CHECKING:  # how files are read and replaced is loaded by who does it: most commands only list them
@@ -270,7 +270,7 @@ class Vault:
         """Where a vault-relative path really is. Raises NoteUnreadable if that is outside the vault."""
         if "\0" in rel:
             raise NoteUnreadable(rel, "no file can have this name")
-        real = os.path.realpath(spelt_on_disk(self._root_prefix, normal(rel)))
+        real = real_below(self._root_prefix, spelt_on_disk(self._root_prefix, normal(rel)))
         if not lies_in(real, self._root_prefix) or ".." in rel.split("/"):
             raise NoteUnreadable(rel, "it lies outside the vault")
         return Path(real)
