@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from vault_scheduler.notes.note import Document
 from vault_scheduler.parsing.parser import ParseContext, parse_task
 from vault_scheduler.planning.known import Seen
 from vault_scheduler.planning.registry import Registry
+from vault_scheduler.run import Run, TriggerKind
 
 T = datetime(2026, 11, 22, 7, 0, tzinfo=UTC)
 
@@ -99,3 +101,77 @@ def test_what_is_held_is_not_kept(notes: GoodNotes) -> None:
         watch.take(Seen(good={path: data}))
         watch.look(T + timedelta(minutes=number))
     assert [b"echo 2" in note.data or b"echo 0" in note.data for note in notes.versions("a")] == [True, True]
+
+
+PATH = "00_system/tasks/a.md"
+ENDED = T + timedelta(seconds=10)
+RUN = Run(id="r-1", key="a|1", task="a", path=PATH, trigger=TriggerKind.AT, fire_time=T, claimed_at=T, started_at=T)
+
+
+@dataclass
+class Told:
+    """A watch over one note, and what it reports."""
+
+    watch: LastGood
+    registry: Registry
+    reports: list[str]
+
+    def change(self, keys: str, written: datetime | None, now: datetime) -> str:
+        """The note says this from `now` on, by its mtime since `written`; what is told of it."""
+        self.reports.clear()
+        data = f"---\ntype: command\ncommand: echo\n{keys}\n---\n".encode()
+        parsed = parse_task(Document.parse(data), PATH, ParseContext())
+        self.registry.put(PATH, parsed.task, parsed.problems, now)
+        is_good = parsed.task is not None
+        times = {PATH: written} if written else {}
+        seen = Seen(good={PATH: data} if is_good else {}, broken=set() if is_good else {PATH}, written=times)
+        self.watch.take(seen)
+        self.watch.look(now)
+        return "".join(self.reports)
+
+
+@pytest.fixture
+def told(notes: GoodNotes) -> Told:
+    """The note's own run began at T, and ended ten seconds later."""
+    registry, reports = Registry(), list[str]()
+    watch = LastGood(
+        notes,
+        registry,
+        quiet_s=lambda _: 1.0,
+        held=lambda _: "",
+        report=lambda _, message, fix: reports.append(message),
+        read=lambda _: b"",
+    )
+    found = Told(watch, registry, reports)
+    found.change("every: 1h", T - timedelta(days=1), T - timedelta(days=1))
+    watch.run_started(RUN, T)
+    watch.run_ended(RUN, ENDED)
+    return found
+
+
+@pytest.mark.parametrize("keys", ["every: 2h", "every: ["], ids=["changed", "broken"])
+@pytest.mark.parametrize(
+    ("written_s", "now_s", "words"),
+    [
+        (5, 8, "was alive"),  # during the run
+        (9.9, 13, "was alive"),  # seen after its end, and written before
+        (11, 13, ""),  # a person's slip, right after it
+        (None, 13, "was alive, or right after"),  # nobody knows when
+        (-3600, 13, "was alive, or right after"),  # a moved file keeps its time
+        (11, 60, ""),
+    ],
+)
+def test_a_slip_right_after_a_run_is_not_its_doing(
+    told: Told, keys: str, written_s: float | None, now_s: float, words: str
+) -> None:
+    """Who wrote is told by the file's time where that is known; else the words leave it open."""
+    written = None if written_s is None else T + timedelta(seconds=written_s)
+    found = told.change(keys, written, T + timedelta(seconds=now_s))
+    assert found.endswith(words) if words else found == ""
+
+
+def test_what_a_retry_writes_is_its_doing(told: Told) -> None:
+    """The run's first attempt had ended before."""
+    told.watch.run_started(RUN, ENDED + timedelta(minutes=1))
+    at = ENDED + timedelta(minutes=2)
+    assert told.change("every: 2h", at, at + timedelta(seconds=3)).endswith("was alive")

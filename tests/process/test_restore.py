@@ -77,3 +77,14 @@ def _write(world: World, name: str, deed: str) -> bytes:
 
 def _paths(world: World) -> dict[str, Path]:
     return {name: world.tasks / f"{name}.md" for name in DEEDS}
+
+
+def test_a_slip_of_a_person_right_after_a_run_is_not_told_as_the_runs(world: World) -> None:
+    """The problem is told, and nobody is blamed: the file was written when the run had ended."""
+    path = world.note("slip", KEYS, "```sh\ntrue\n```\n")
+    world.start()
+    assert world.sched("run", "slip", "--wait").returncode == 0
+    path.write_text("---\ncron: [\n---\n")
+    world.until(lambda: "did not find expected node content" in world.log_text(), "it is told")
+    world.stop()
+    assert "own run" not in world.log_text()

@@ -39,11 +39,20 @@ class _Span:
     ended: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Change:
+    """When a note was changed, in UTC: as it was seen, and by the file's mtime where that can be believed."""
+
+    seen_at: datetime
+    written_at: datetime | None = None
+
+
 @dataclass(slots=True, kw_only=True)
 class _Found:
     """What has been seen and is not dealt with yet."""
 
     good: dict[str, bytes] = field(default_factory=dict)
+    written: dict[str, datetime] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
     departed: set[str] = field(default_factory=set)
 
@@ -51,7 +60,8 @@ class _Found:
 class LastGood:
     """Told of every look and every run. `notes` None: nothing can be kept.
 
-    `quiet_s`: see `Survey.quiet_s`; `read` gives a note that was not read, for it is known what it says.
+    `times_tell`: the files' mtimes are by this machine's clock. `quiet_s`: see `Survey.quiet_s`; `read` gives a note
+    that was not read, for it is known what it says.
     """
 
     def __init__(
@@ -63,8 +73,10 @@ class LastGood:
         held: Callable[[str], str],
         report: Callable[[str, str, str], None],
         read: Callable[[str], bytes],
+        times_tell: bool = True,
     ) -> None:
         self._notes = notes
+        self._times_tell = times_tell
         self._registry = registry
         self._quiet_s = quiet_s
         self._held = held
@@ -80,8 +92,8 @@ class LastGood:
 
     def run_started(self, run: Run, now: datetime) -> None:
         """What is written into its task's note from now on may be its doing."""
-        if run.id not in self._spans:
-            self._spans[run.id] = _Span(run=run.id, task=run.task, began=run.started_at or now)
+        span = self._spans.setdefault(run.id, _Span(run=run.id, task=run.task, began=run.started_at or now))
+        span.ended = None  # its next attempt
 
     def run_ended(self, run: Run, at: datetime) -> None:
         """It is over."""
@@ -94,18 +106,16 @@ class LastGood:
     def _is_old(self, span: _Span | None, at: datetime) -> bool:
         return span is None or (span.ended is not None and at - span.ended >= _REMEMBERED)
 
-    def _own_run(self, task: str, at: datetime) -> str:
-        """The run of the task that was alive then, or had just ended; "" for none."""
-        for span in self._spans.values():
-            if span.task == task and span.began <= at and (span.ended is None or at <= span.ended + AFTERMATH):
-                return span.run
-        return ""
+    def _own_run(self, task: str, change: _Change) -> _Span | None:
+        """The run of the task that was alive then, or had just ended; None if there was none, or if it was not it."""
+        return next((span for span in self._spans.values() if span.task == task and _may_be_of(span, change)), None)
 
     # notes
 
     def take(self, seen: Seen) -> None:
         """Remember what a look brought; `look` deals with it, once the ledger knows of it."""
         self._found.good |= seen.good
+        self._found.written |= seen.written
         self._found.broken |= seen.broken
         self._found.departed |= seen.departed
 
@@ -124,21 +134,26 @@ class LastGood:
         """Keep what is good, and tell what a run did to its own note."""
         found = self._found
         now_kept = dict(itertools.islice(found.good.items(), MOST_AT_ONCE))
-        self._found = _Found(good={path: data for path, data in found.good.items() if path not in now_kept})
-        self._keep([note for path, data in now_kept.items() if (note := self._changed(path, data, now))])
+        later = {path: data for path, data in found.good.items() if path not in now_kept}
+        self._found = _Found(good=later, written={path: at for path, at in found.written.items() if path in later})
+        changes = {path: self._change(path, found, now) for path in now_kept}
+        self._keep([note for path, data in now_kept.items() if (note := self._changed(path, data, changes[path], now))])
         for path in found.broken:
             entry = self._registry.entry(path)
             if entry is not None and entry.task is not None and entry.invalid_since is not None:
-                self._tell(entry.task.id, path, "broken", now - timedelta(seconds=self._quiet(path)))
+                self._tell(entry.task.id, path, "broken", self._change(path, found, now))
         for task in found.departed:
             kept = self._newest(task) if self._registry.holder(task) is None else None
             if kept is not None:
-                self._tell(task, kept.path, "removed or renamed", now)
+                self._tell(task, kept.path, "removed or renamed", _Change(seen_at=now))
 
-    def _quiet(self, path: str) -> float:
-        return min(self._quiet_s(path), 1e9)
+    def _change(self, path: str, found: _Found, now: datetime) -> _Change:
+        written_at = found.written.get(path) if self._times_tell else None
+        if written_at is not None and written_at > now:
+            written_at = None  # by no clock of ours
+        return _Change(seen_at=now - timedelta(seconds=min(self._quiet_s(path), 1e9)), written_at=written_at)
 
-    def _changed(self, path: str, data: bytes, now: datetime) -> GoodNote | None:
+    def _changed(self, path: str, data: bytes, change: _Change, now: datetime) -> GoodNote | None:
         """The note as it is to be kept; None if it says what the one says that is kept."""
         entry = self._registry.entry(path)
         if entry is None or entry.task is None or entry.invalid_since is not None or self._held(entry.task.id):
@@ -147,11 +162,11 @@ class LastGood:
         if self._kept.get(task.id) == mark_of(task.definition, _switches(task), path):
             return None
         kept = self._newest(task.id)
-        at = now - timedelta(seconds=self._quiet(path)) if kept else now
         is_other = kept is not None and kept.definition != task.definition
-        run = self._own_run(task.id, at) if is_other else kept.run if kept is not None else ""
+        span = self._own_run(task.id, change) if is_other else None
+        run = span.run if span is not None else kept.run if kept is not None and not is_other else ""
         if kept is not None and run and kept.properties != _properties(task):
-            self._tell(task.id, path, "given other properties", at)
+            self._tell(task.id, path, "given other properties", change)
         data = data or self._read(path)
         if not data:
             return None  # somebody is at it: it is kept when it has been read
@@ -187,11 +202,27 @@ class LastGood:
         except VaultSchedError:  # as if nothing were kept of it
             return None
 
-    def _tell(self, task: str, path: str, what: str, at: datetime) -> None:
-        run = self._own_run(task, at)
-        if run and self._notes is not None:
+    def _tell(self, task: str, path: str, what: str, change: _Change) -> None:
+        span = self._own_run(task, change)
+        if span is not None and self._notes is not None:
             fix = f"If that was not meant, `vault-sched restore {task}` brings back what it said before."
-            self._report(path, f"this note was {what} while its own run {run} was alive", fix)
+            when = "was alive" if _was_alive(span, change) else "was alive, or right after"
+            self._report(path, f"this note was {what} while its own run {span.run} {when}", fix)
+
+
+def _may_be_of(span: _Span, change: _Change) -> bool:
+    """Whether a run can have made a change: not one that was written when all its processes had ended."""
+    if span.ended is None or change.seen_at <= span.ended:
+        return span.began <= change.seen_at
+    is_later = change.written_at is not None and change.written_at > span.ended
+    return change.seen_at <= span.ended + AFTERMATH and not is_later
+
+
+def _was_alive(span: _Span, change: _Change) -> bool:
+    """Whether that is certain: synced files and moved ones bring older times with them."""
+    if span.ended is None or change.seen_at <= span.ended:
+        return True
+    return change.written_at is not None and span.began <= change.written_at <= span.ended
 
 
 def _switches(task: Task) -> str:

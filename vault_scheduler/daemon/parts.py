@@ -35,6 +35,7 @@ from vault_scheduler.notifiers.base import Postman
 from vault_scheduler.parsing.parser import ParseContext, rebuild
 from vault_scheduler.planning.attendance import Attendance
 from vault_scheduler.planning.known import Former
+from vault_scheduler.platform.filesystem import silent_type
 from vault_scheduler.task import Task
 
 
@@ -135,6 +136,7 @@ class Parts:
             held=self.guard.held,
             report=self.around.report,
             read=self.survey.read_known,
+            times_tell=not silent_type(self.outfit.vault.root),
         )
 
     def _core(self) -> Core:

@@ -34,6 +34,7 @@ class Reading:
     is_ours: bool  # the daemon wrote it
     is_same: bool  # it is to be judged anew, though nobody changed it
     kept: Known | None = None
+    written_at: datetime | None = None  # by the file's mtime, in UTC
 
     @property
     def is_edit(self) -> bool:
@@ -169,7 +170,7 @@ class Readings:
         is_unread = path not in self._digests and was_task
         if current == (self._digest(path) or "") and not is_unread:
             self._sightings.forget(path)
-            return self._take(path, data, current, monotonic) if path in self._again else None
+            return self._take(path, data, current, monotonic, stamp) if path in self._again else None
         since = monotonic
         if current != self._ours.get(path):
             settled = first_look and self.age_s(path, now) > STILL_S
@@ -178,7 +179,7 @@ class Readings:
                 self._look_at[path] = verdict.at
                 return None
             since = verdict.since
-        return self._take(path, data, current, since)
+        return self._take(path, data, current, since, stamp)
 
     def _kept(self, path: str, now: datetime) -> Known | None:
         """What a former process read, if nobody has changed the file since."""
@@ -187,7 +188,7 @@ class Readings:
             return None
         return self._keeping.known(path, stamp, now)
 
-    def _take(self, path: str, data: bytes | None, current: str, since: float) -> Reading:
+    def _take(self, path: str, data: bytes | None, current: str, since: float, stamp: Stamp | None) -> Reading:
         before = self._digest(path)
         is_ours = self._ours.pop(path, None) == current
         self._again.discard(path)
@@ -197,7 +198,15 @@ class Readings:
         else:
             self._digests[path] = bytes.fromhex(current)
         is_new, is_same = before is None, before == current
-        return Reading(data=data, digest=current, since=since, is_new=is_new, is_ours=is_ours, is_same=is_same)
+        return Reading(
+            data=data,
+            digest=current,
+            since=since,
+            is_new=is_new,
+            is_ours=is_ours,
+            is_same=is_same,
+            written_at=_mtime(stamp),
+        )
 
     def put_off(self, path: str) -> None:
         """The vault went away while the file was read: it is read when the vault is back."""
@@ -218,8 +227,11 @@ class Readings:
 
     def modified_at(self, path: str) -> datetime | None:
         """The file's mtime, in UTC."""
-        stamp = self._stamps.get(path) or self._vault.stamp(path)
-        try:
-            return datetime.fromtimestamp(stamp.mtime_ns / 1e9, UTC) if stamp else None
-        except (OverflowError, ValueError):  # some file systems keep years that no calendar of ours has
-            return None
+        return _mtime(self._stamps.get(path) or self._vault.stamp(path))
+
+
+def _mtime(stamp: Stamp | None) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(stamp.mtime_ns / 1e9, UTC) if stamp else None
+    except (OverflowError, ValueError):  # some file systems keep years that no calendar of ours has
+        return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -219,7 +220,8 @@ class TaskNotes:
         if self._is_new(path):
             watched.last_run = found.last_run
         waits = edited or watched.edit is not None
-        watched.edit = found
+        written_at = reading.written_at if edited else watched.edit.written_at if watched.edit else None
+        watched.edit = replace(found, written_at=written_at)
         self._edited.add(path)
         if not waits:
             self._register(path, now, seen)
@@ -257,6 +259,8 @@ class TaskNotes:
         assert edit is not None, "only an edit is registered"
         if edit.parsed.task is None:
             self._stand_as_before(path, now, seen)
+        if edit.written_at is not None:
+            seen.written[path] = edit.written_at
         before = self.registry.entry(path)
         old_id = before.task.id if before and before.task else ""
         seen.touched |= self.registry.put(path, edit.parsed.task, edit.parsed.problems, now)

@@ -32,6 +32,7 @@ class Edit:
     told: str = ""  # what it tells of its runs and how it stands, see `told_of`
     last_run: object = None
     data: bytes = b""  # the whole note, if it declares a task and was read
+    written_at: datetime | None = None  # by the file's mtime
 
 
 @dataclass(slots=True, kw_only=True)
@@ -59,6 +60,7 @@ class Seen:
     settings_changed: bool = False
     changed_paths: set[str] = field(default_factory=set)  # notes that somebody else changed
     good: dict[str, bytes] = field(default_factory=dict)  # path → the note whose definition is in force now
+    written: dict[str, datetime] = field(default_factory=dict)  # path → the mtime of a note that is good or broken
     broken: set[str] = field(default_factory=set)  # notes that do not declare the task any more that they declared
     departed: set[str] = field(default_factory=set)  # ids of tasks whose notes went
     travelled: bool = False  # the machine is in another time zone
