@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from vault_scheduler.ledger.store import OVERLAPS
 from vault_scheduler.run import RunState
 from vault_scheduler.testing import Lasting
 from vault_scheduler.testing_world import SETTINGS, World
@@ -151,6 +152,19 @@ def test_a_request_between_claim_and_start_goes_first(claimed: World) -> None:
     ]
     claimed.advance(120)
     assert sorted(claimed.history()[1:]) == ["11:59:59 success", "12:00 skipped 1: still running"]
+
+
+def test_what_overlaps_a_request_between_claim_and_start_does_so_after_a_crash_too(claimed: World) -> None:
+    """With `overlap: queue` one fire time waits, and the next one takes its place, whoever looks then."""
+    claimed.edit("a", HOURLY, f"{HOURLY}\noverlap: queue")
+    claimed.advance(3600 - 30)
+    claimed.script = lambda _: Lasting(2 * 3600)
+    claimed.advance(30)
+    claimed.request("run", "a")
+    claimed.advance(SHORTLY_S)
+    waiting = claimed.runs()[-1]
+    assert (waiting.state, waiting.waiting_for) == (RunState.WAITING, "overlap")
+    assert waiting.extra == {OVERLAPS: "1"}
 
 
 def test_once_claims_nothing_ahead(world: World) -> None:

@@ -132,6 +132,7 @@ class Turns:
         if reason := refusal(overlap, others):
             await self._outcomes.end_unstarted(run, Outcome.SKIPPED, reason, now)
         elif others:
+            await self._life.store.mark_overlapping(run.id)
             self._life.active[run.id] = replace(run, extra={**run.extra, OVERLAPS: "1"})
 
     async def _supersede(self, now: datetime) -> None:

@@ -10,7 +10,7 @@ from vault_scheduler.errors import Refused, RunNotFound
 from vault_scheduler.ledger.claims import absorb
 from vault_scheduler.ledger.conversations import ask
 from vault_scheduler.ledger.deliveries import demand
-from vault_scheduler.ledger.rows import CANCELLED, EXCUSED, GATE, TRANSIENT
+from vault_scheduler.ledger.rows import CANCELLED, EXCUSED, GATE, OVERLAPS, TRANSIENT
 from vault_scheduler.ledger.run_rows import attempt_of, result_json, run_of
 from vault_scheduler.ledger.sqlite_file import SqliteFile, Transaction, epoch, moment
 from vault_scheduler.run import Attempt, Outcome, Result, Run, RunState
@@ -190,6 +190,12 @@ class RunTable:
                     waiting_for,
                     run,
                 )
+
+    async def mark_overlapping(self, run: str) -> None:
+        """See `Store.mark_overlapping`."""
+        with self._file.write(durable=False) as change:
+            _require_active(change, run)
+            change.run(f"UPDATE runs SET extra = json_set(extra, '$.{OVERLAPS}', '1') WHERE id = ?", run)
 
     async def begin_attempt(self, run: str, number: int, at: datetime) -> None:
         """See `Store.begin_attempt`."""

@@ -229,6 +229,9 @@ class Store(Protocol):
     async def wait_all(self, runs: Sequence[str], waiting_for: str) -> None:
         """All these runs, which have not ended, wait for the same, for no certain time; in one transaction."""
 
+    async def mark_overlapping(self, run: str) -> None:
+        """It is known by now that the run, which has not ended, overlaps another one of its task (extra `OVERLAPS`)."""
+
     async def questions(self) -> dict[str, Question]:
         """What tasks ask a person and nobody has answered yet, by task.
 
