@@ -23,6 +23,10 @@ LARGE_BYTES = 256 * 1024
 """Of files larger than this one is read in a look: reading it may take a good part of a second."""
 
 
+UNTOLD_S = 0.5
+"""A change is told of after so long at most: the watcher waits until nothing more comes for a moment."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
     """The bytes of a file that can be believed; None: it is gone. They were not read where what they say is `kept`."""
@@ -35,6 +39,7 @@ class Reading:
     is_same: bool  # it is to be judged anew, though nobody changed it
     kept: Known | None = None
     written_at: datetime | None = None  # by the file's mtime, in UTC
+    age_s: float = 0.0  # seconds for which the file had been like this, as its own times tell it
 
     @property
     def is_edit(self) -> bool:
@@ -179,7 +184,7 @@ class Readings:
                 self._look_at[path] = verdict.at
                 return None
             since = verdict.since
-        return self._take(path, data, current, since, stamp)
+        return self._take(path, data, current, since, stamp, _age_s(stamp, now))
 
     def _kept(self, path: str, now: datetime) -> Known | None:
         """What a former process read, if nobody has changed the file since."""
@@ -188,7 +193,9 @@ class Readings:
             return None
         return self._keeping.known(path, stamp, now)
 
-    def _take(self, path: str, data: bytes | None, current: str, since: float, stamp: Stamp | None) -> Reading:
+    def _take(
+        self, path: str, data: bytes | None, current: str, since: float, stamp: Stamp | None, age_s: float = 0.0
+    ) -> Reading:
         before = self._digest(path)
         is_ours = self._ours.pop(path, None) == current
         self._again.discard(path)
@@ -206,6 +213,7 @@ class Readings:
             is_ours=is_ours,
             is_same=is_same,
             written_at=_mtime(stamp),
+            age_s=age_s,
         )
 
     def put_off(self, path: str) -> None:
@@ -220,10 +228,16 @@ class Readings:
         return max(0.0, now.timestamp() - stamp.mtime_ns / 1e9) if stamp else 0.0
 
     def changed_at(self, path: str, reading: Reading, before: float | None, now: datetime, monotonic: float) -> float:
-        """The awake second of the last change that was not ours; `before`: as it was before this reading, if ever."""
+        """The awake second of the last change that was not ours; `before`: as it was before this reading, if ever.
+
+        That of an edit is before its first reading. The file's own times may come from another machine's clock: they
+        are believed for no longer than the watcher takes to tell of a change.
+        """
         if before is None:
             return monotonic - self.age_s(path, now)
-        return monotonic if reading.is_edit else before
+        if not reading.is_edit:
+            return before
+        return max(before, min(reading.since, max(reading.since - UNTOLD_S, monotonic - reading.age_s)))
 
     def modified_at(self, path: str) -> datetime | None:
         """The file's mtime, in UTC."""
@@ -235,3 +249,8 @@ def _mtime(stamp: Stamp | None) -> datetime | None:
         return datetime.fromtimestamp(stamp.mtime_ns / 1e9, UTC) if stamp else None
     except (OverflowError, ValueError):  # some file systems keep years that no calendar of ours has
         return None
+
+
+def _age_s(stamp: Stamp | None, now: datetime) -> float:
+    """Seconds since a file was changed, by the later of its times: programs can set back only the one."""
+    return max(0.0, now.timestamp() - max(stamp.mtime_ns, stamp.ctime_ns) / 1e9) if stamp else 0.0
