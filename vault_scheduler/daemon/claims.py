@@ -7,28 +7,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from vault_scheduler.daemon.conversations import taken, unasked
 from vault_scheduler.daemon.core import Core
 from vault_scheduler.daemon.plans import Plans
 from vault_scheduler.daemon.roster import Tracked
 from vault_scheduler.ledger.rows import STARTED_AT
 from vault_scheduler.ledger.store import (
-    ANSWER,
-    ANSWERS,
     CHANGED,
     DAILY_LOG,
     NOTE,
     NOTIFY,
     OVERLAPS,
     PARENT,
-    QUESTION,
-    SESSION,
     Claim,
-    Question,
     Request,
     Unstarted,
 )
-from vault_scheduler.planning.answers import UNASKED
 from vault_scheduler.planning.planner import (
     ON_TIME,
     STILL_RUNNING,
@@ -40,7 +33,7 @@ from vault_scheduler.planning.planner import (
 )
 from vault_scheduler.planning.standing import Standing, State, vault_off
 from vault_scheduler.run import Outcome, Run, RunState, TriggerKind, counts_as_run, run_id, run_key
-from vault_scheduler.task import CatchUp, Overlap, Task, TaskType, Topic
+from vault_scheduler.task import CatchUp, Overlap, Task, Topic
 from vault_scheduler.triggers.schedule import Schedule
 
 CRASH_LOOP = timedelta(minutes=10)
@@ -54,8 +47,7 @@ class Claims:
 
     def __init__(self, core: Core) -> None:
         self._store, self._survey, self._roster = core.store, core.survey, core.roster
-        self._dispatcher, self._questions = core.dispatcher, core.questions
-        self._scribe, self._tell = core.scribe, core.tell
+        self._dispatcher, self._scribe, self._tell = core.dispatcher, core.scribe, core.tell
         self.plans = Plans()
 
     async def commit(self) -> dict[str, Run]:
@@ -72,7 +64,7 @@ class Claims:
         self._dispatcher.take_over(run for run in claimed.values() if run.state is not RunState.ENDED)
         return claimed
 
-    def _claim(
+    def claim(
         self,
         task_id: str,
         kind: TriggerKind,
@@ -81,6 +73,7 @@ class Claims:
         now: datetime,
         extra: Mapping[str, str] | None = None,
     ) -> Run:
+        """Put a run of a task on the roster into the plans."""
         tracked = self._roster.get(task_id)
         assert tracked is not None, "only a task on the roster is claimed"
         claim, snapshots = self._dispatcher.new_claim(
@@ -101,7 +94,7 @@ class Claims:
         if plan.watermark == row.watermark:
             return False
         for fire_time in plan.claims:
-            self._claim(task_id, TriggerKind.AT, "", fire_time, now, {OVERLAPS: "1"} if overlapping else None)
+            self.claim(task_id, TriggerKind.AT, "", fire_time, now, {OVERLAPS: "1"} if overlapping else None)
         for gap in plan.ranges:
             self._record(tracked, gap, now, replaced=bool(plan.claims))
         self._roster.keep(replace(row, watermark=plan.watermark), self.plans)
@@ -152,7 +145,7 @@ class Claims:
         )
         if plan.claims != (fire_time,) or plan.ranges or task.schedule.next_after(fire_time) is None:
             return False
-        self._claim(task_id, TriggerKind.AT, "", fire_time, now)
+        self.claim(task_id, TriggerKind.AT, "", fire_time, now)
         self._roster.keep(replace(row, watermark=plan.watermark), self.plans)
         return True
 
@@ -203,7 +196,7 @@ class Claims:
         before = found.late[0] - timedelta(seconds=1)
         plan = self._plan(tracked, found.schedule, before, now, lambda _: NOTED_LATE, overlapping=overlapping)
         for fire_time in plan.claims:
-            self._claim(task_id, TriggerKind.AT, "", fire_time, now, {OVERLAPS: "1"} if overlapping else None)
+            self.claim(task_id, TriggerKind.AT, "", fire_time, now, {OVERLAPS: "1"} if overlapping else None)
         for gap in plan.ranges:
             for fire_time in found.schedule.fires(gap.first - timedelta(seconds=1), gap.last):
                 claim, _ = self._dispatcher.new_claim(
@@ -267,53 +260,22 @@ class Claims:
         if row.latched:
             return
         detail = f"run_now {now.isoformat()}"
-        refusal = self._refusal(tracked.standing, now)
+        refusal = self.refusal(tracked.standing, now)
         if refusal:
             self.plans.claim(_blocked_claim(tracked.task, detail, refusal, now))
             self._scribe.poke()
         else:
-            run = self._claim(task_id, TriggerKind.REQUEST, detail, now, now)
+            run = self.claim(task_id, TriggerKind.REQUEST, detail, now, now)
             self.plans.claims[-1] = Claim(run=run, latch=True)
         self._roster.keep(replace(row, latched=True), self.plans)
 
-    def _refusal(self, stands: Standing, now: datetime) -> str:
+    def refusal(self, stands: Standing, now: datetime) -> str:
+        """Why what somebody asked for may not run; "" if it may."""
         if stands.state in (State.ARMED, State.DONE):
             return ""
         if stands.state is State.PAUSED:
             return vault_off(self._survey.settings_note.in_force, now)
         return stands.reason or stands.state.value
-
-    # answers
-
-    def take_answer(self, task_id: str, tracked: Tracked, now: datetime) -> None:
-        """What a person typed into `answer` goes to the session that asked: claimed and latched in one transaction.
-
-        It waits in the note while nothing of the task may run. What was typed before anything was asked answers
-        nothing, also if something is asked later.
-        """
-        row, question, text = self._roster.row(task_id), self._question(tracked.task), tracked.task.answer
-        if not text or row.answered or tracked.standing.state is State.OTHER_HOST:
-            return
-        if question is None:
-            self._roster.keep(replace(row, answered=unasked(text)), self.plans)
-        elif not self._refusal(tracked.standing, now):
-            extra = {ANSWERS: question.run, QUESTION: question.text, ANSWER: text, SESSION: question.session}
-            self._claim(task_id, TriggerKind.ANSWER, question.run, now, now, extra)
-            self._roster.keep(replace(row, answered=taken(text)), self.plans)
-            self._questions.close(task_id)
-            self._scribe.poke_note(task_id)  # to clear both
-
-    def why_not_answered(self, task_id: str, tracked: Tracked, now: datetime) -> str:
-        """Why the note's `answer` has not been taken; "" where there is none, or it has been."""
-        row, text = self._roster.row(task_id), tracked.task.answer
-        if not text or row.answered == taken(text) or tracked.standing.state is State.OTHER_HOST:
-            return ""
-        refusal = self._refusal(tracked.standing, now)
-        return f"the answer waits: {refusal}" if self._question(tracked.task) and refusal else UNASKED
-
-    def _question(self, task: Task) -> Question | None:
-        """What the task waits for: only one of Claude's has a session that could go on."""
-        return self._questions.of(task.id) if task.type is TaskType.CLAUDE else None
 
     # on_start
 
@@ -352,7 +314,7 @@ class Claims:
         elif overlapping and tracked.policies.overlap is Overlap.SKIP:
             refusal = Outcome.SKIPPED, self.overlap_reason(task_id)
         else:
-            self._claim(task_id, kind, detail, now, now, {**(extra or {}), **({OVERLAPS: "1"} if overlapping else {})})
+            self.claim(task_id, kind, detail, now, now, {**(extra or {}), **({OVERLAPS: "1"} if overlapping else {})})
             return True
         claim, _ = self._dispatcher.new_claim(tracked.task, tracked.policies, kind, detail, now, now)
         self.end_unstarted(claim.run, tracked, *refusal, now)
@@ -387,10 +349,10 @@ class Claims:
         tracked = self._roster.get(request.task)
         if tracked is None:
             return {"refused": f"there is no task {request.task!r} that could run"}
-        refusal = self._refusal(tracked.standing, now)
+        refusal = self.refusal(tracked.standing, now)
         if refusal:
             return {"refused": refusal}
-        self._claim(request.task, TriggerKind.REQUEST, request.id, now, now)
+        self.claim(request.task, TriggerKind.REQUEST, request.id, now, now)
         claimed = await self.commit()  # the answer says that it is claimed, so it has to be
         return {"run": claimed[key].id}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from vault_scheduler.daemon.answers import Answers
 from vault_scheduler.daemon.changes import Changes
 from vault_scheduler.daemon.claims import Claims
 from vault_scheduler.daemon.claude_runs import ClaudeRuns
@@ -56,6 +57,7 @@ class Parts:
         self.scribe = self.around.scribe = Scribe(vault=outfit.vault, store=self.store, surroundings=self.around)
         self.core = self._core()
         self.claims = Claims(self.core)
+        self.answers = Answers(self.core, self.claims)
         self.followers = Followers(self.core, self.claims)
         self.changes = Changes(vault=outfit.vault, roster=self.roster, claims=self.claims, start_id=outfit.start_id)
         self.around.also_wrote = self.changes.wrote
@@ -159,6 +161,7 @@ class Parts:
             self.core,
             attendance=self.attendance,
             claims=self.claims,
+            answers=self.answers,
             changes=self.changes,
             endings=self.endings,
             last_good=self.last_good,

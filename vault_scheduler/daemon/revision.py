@@ -9,6 +9,7 @@ from dataclasses import asdict
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from vault_scheduler.daemon.answers import Answers
 from vault_scheduler.daemon.changes import Changes
 from vault_scheduler.daemon.claims import Claims
 from vault_scheduler.daemon.core import Core
@@ -34,6 +35,7 @@ class Revision:
         *,
         attendance: Attendance,
         claims: Claims,
+        answers: Answers,
         changes: Changes,
         endings: Endings,
         last_good: LastGood,
@@ -44,7 +46,8 @@ class Revision:
         self._scribe, self._around, self._tell = core.scribe, core.around, core.tell
         self._troubles, self._host = core.troubles, core.host
         self._attendance, self._last_good = attendance, last_good
-        self._claims, self._changes, self._endings = claims, changes, endings
+        self._claims, self._answers = claims, answers
+        self._changes, self._endings = changes, endings
         self._only_requests = only_requests
         self._touched: set[str] = set()  # tasks to be reconsidered
         self._told_holds: dict[str, tuple[str, str]] = {}  # task id → definition and reason that were told
@@ -171,8 +174,8 @@ class Revision:
         if tracked.task.run_now and not self._only_requests:
             self._claims.run_now(task_id, tracked, now)
         if not self._only_requests:
-            self._claims.take_answer(task_id, tracked, now)
-            self._around.has_answer(task_id, tracked.task.path, self._claims.why_not_answered(task_id, tracked, now))
+            self._answers.take(task_id, tracked, now)
+            self._around.has_answer(task_id, tracked.task.path, self._answers.why_not(task_id, tracked, now))
         self._endings.schedule_look(task_id, now)
         self._scribe.registered(task_id)
         self._tell_hold(tracked)

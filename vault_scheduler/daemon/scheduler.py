@@ -55,6 +55,7 @@ class Scheduler:
         self._troubles, self._ledger, self._attendance = parts.troubles, parts.ledger, parts.attendance
         self.survey, self._roster, self._guard = parts.survey, parts.roster, parts.guard
         self._claims, self._followers, self._inbox = parts.claims, parts.followers, parts.inbox
+        self._answers = parts.answers
         self._endings, self._revision = parts.endings, parts.revision
         self._around, self._status, self._claude = parts.around, parts.status, parts.claude
         self._notifier, self._life = parts.notifier, parts.life
@@ -374,7 +375,7 @@ class Scheduler:
         if tracked.standing.until is not None and tracked.standing.until <= now:
             tracked = self._roster.restand(task_id, self._claims.plans, now)
             self.scribe.registered(task_id)
-            self._claims.take_answer(task_id, tracked, now)
+            self._answers.take(task_id, tracked, now)
         if tracked.fires:
             self._claims.fire(task_id, tracked, now, self._attendance.absence)
             self.survey.keeping.fired(tracked.task.path)
