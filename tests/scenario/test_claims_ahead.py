@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
+from vault_scheduler.executors.base import RunRequest
 from vault_scheduler.ledger.store import OVERLAPS
 from vault_scheduler.run import RunState
 from vault_scheduler.testing import Lasting
@@ -36,6 +38,26 @@ def test_a_claim_is_made_ahead_and_started_on_time(claimed: World) -> None:
     run = claimed.runs()[-1]
     assert (claimed.history()[-1], run.started_at) == ("12:00 success", run.fire_time)
     assert claimed.engine.submitted == claimed.engine.prepared[-1:]
+
+
+def test_a_pass_that_claims_past_the_fire_time_starts_what_it_claimed_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand claims ahead may take longer than was left; what was claimed then waits for no other event."""
+    world.command("a", f"{HOURLY}\nstart: 2026-11-20T10:00:20")  # the notes are looked at ten seconds later
+    world.start()
+    world.advance_to("10:59")
+    prepare = world.engine.prepare
+
+    async def slowly(request: RunRequest) -> None:
+        world.clock.advance(0.2)
+        await prepare(request)
+
+    monkeypatch.setattr(world.engine, "prepare", slowly)
+    world.advance(95)
+    run = world.runs()[-1]
+    assert run.started_at is not None
+    assert run.started_at - run.fire_time < timedelta(seconds=1)
 
 
 @pytest.mark.parametrize("after_s", [0.01, SHORTLY_S, 5.0])

@@ -47,6 +47,7 @@ class Scheduler:
         self._started = False  # the first look is complete, on_start tasks are claimed
         self._claimed_upto = datetime.min.replace(tzinfo=UTC)  # fire times until then have been claimed, if they could
         self._look_by: datetime | None = None  # when the next tick is to be
+        self._passed_at = outfit.clock.now()  # the moment that the last pass decided for: it may have taken a while
         self.wake = asyncio.Event()
         if self._renewal is not None:
             self._renewal.wake = self.wake.set
@@ -219,7 +220,7 @@ class Scheduler:
         """When runs that wait for a time are to be looked at again."""
         waiting = [run for run in self.dispatcher.timed() if run.state is RunState.WAITING]
         retries = [run.not_before for run in waiting if run.not_before is not None and run.not_before > now]
-        retries += [run.fire_time - self._eve for run in self.dispatcher.early(now)]
+        retries += [run.fire_time - self._eve for run in self.dispatcher.early(self._passed_at)]
         return retries + [run.claimed_at + LONGEST_SETTLING for run in waiting if run.waiting_for == "edit"]
 
     async def _try_tick(self) -> bool:
@@ -245,6 +246,7 @@ class Scheduler:
         Raises LedgerUnavailable; what was decided until then is not forgotten, and the next tick goes on with it.
         """
         now, monotonic = self._clock.now(), self._clock.monotonic()
+        self._passed_at = now
         await self._notice_time(now, monotonic)
         await self._ledger.check(now)
         await self._take_events()
