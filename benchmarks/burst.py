@@ -26,7 +26,8 @@ from support.vaults import SETTINGS, make_vault
 TRUE = shutil.which("true") or "/bin/true"
 PARALLEL = 8
 NOTE = (
-    "---\ntype: command\ncommand: [{program}]\nevery: 1000h\nstart: {start}\nlog: {log}\nenv: [NUMBER={number}]\n---\n"
+    "---\ntype: command\ncommand: [{program}]\nevery: 1000h\nstart: {start}\nnext_run: {start}\nlog: {log}\n"
+    "env: [NUMBER={number}]\n---\n"
 )
 ENDED = "SELECT count(*) FROM runs WHERE outcome = 'success'"
 WRITTEN = "SELECT count(*) FROM deliveries WHERE done_at NOT NULL AND target = 'note'"
