@@ -44,12 +44,17 @@ class Crash:
         runs = self.world.runs(self.name)
         return runs[0] if runs else {}
 
-    def kill_when(self, condition: Callable[[], object], what: str) -> None:
-        """kill -9 the moment that the condition holds; looked at without a pause, for some states take milliseconds."""
+    def kill_when(self, condition: Callable[[], object], what: str, pause_s: float = 0.005) -> None:
+        """kill -9 as soon as the condition holds."""
         deadline = time.monotonic() + 60
         while not condition():
             assert time.monotonic() < deadline, f"never {what}: {self.run()}\n{self.world.told()[-1500:]}"
+            time.sleep(pause_s)
         self.world.kill()
+
+    def kill_the_moment(self, condition: Callable[[], object], what: str) -> None:
+        """The same without a pause between two looks, for states that take milliseconds."""
+        self.kill_when(condition, what, 0.0)
 
     def pending(self, target: str) -> bool:
         return bool(
@@ -114,7 +119,7 @@ def while_it_starts(world: World) -> None:
         world.until(lambda: not list(folders.glob("*/attempt-1")), "the house is tidy")
         crash = Crash(world, number, "sleep 300", is_block=True)
         # For its script, made before the process is: the ledger is too slow to be asked.
-        crash.kill_when(lambda: list(folders.glob("*/attempt-1")), "starting")
+        crash.kill_the_moment(lambda: list(folders.glob("*/attempt-1")), "starting")
         states.append(crash.run()["state"])
         world.start()
         crash.examine("abandoned", 1)
@@ -167,7 +172,7 @@ def while_the_note_is_written(world: World) -> None:
     """The result stands in the note and the mark may be missing: it is not written twice."""
     for number in rounds(world):
         crash = Crash(world, number, "echo done")
-        crash.kill_when(lambda c=crash: "[!success]" in c.note.read_text(), "in the note")  # type: ignore[misc]
+        crash.kill_the_moment(lambda c=crash: "[!success]" in c.note.read_text(), "in the note")  # type: ignore[misc]
         world.start()
         crash.examine("success", 1)
 
@@ -176,7 +181,7 @@ def while_the_log_is_written(world: World) -> None:
     """The same for the daily log."""
     for number in rounds(world):
         crash = Crash(world, number, "echo done")
-        crash.kill_when(lambda c=crash: f"tasks/{c.name}|" in c.world.log_text(), "in the log")  # type: ignore[misc]
+        crash.kill_the_moment(lambda c=crash: f"tasks/{c.name}|" in c.world.log_text(), "in the log")  # type: ignore[misc]
         world.start()
         crash.examine("success", 1)
 
