@@ -416,6 +416,8 @@ def orphaned(bench: Bench, line: str) -> tuple[int, int]:
         start_new_session=True,
     )
     process.returncode = 0  # the former daemon cannot wait for it any more
+    while sys.platform == "linux" and not Path(f"/proc/{process.pid}/environ").read_bytes():
+        time.sleep(0.001)  # within `exec` it has none for a moment
     ticks = containment.start_ticks(process.pid)
     assert ticks is not None
     return process.pid, ticks
