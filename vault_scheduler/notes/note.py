@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import frontmatter
 
@@ -159,6 +160,13 @@ def _fenced(data: bytes, bom: bytes, opening: re.Match[bytes]) -> Document:
 
 
 def _read(block: bytes, eol: bytes) -> tuple[dict[str, object], Fault | None]:
+    mapping, fault = _meaning(block, eol)
+    return dict(mapping), fault
+
+
+@lru_cache(maxsize=2)
+def _meaning(block: bytes, eol: bytes) -> tuple[dict[str, object], Fault | None]:
+    """A write asks for that of the note before and after it several times in a row; values are not to be changed."""
     if lone := _LONE_CR.search(block):
         line = _line_at(block, lone.start()) + 1
         return {}, Fault(message="a lone carriage return", line=line, fix="Save the note with LF or CRLF line ends")
