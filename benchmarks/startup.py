@@ -78,22 +78,27 @@ def _kept(daemon: Daemon) -> int:
         db.close()
 
 
-def startups(count: int, rounds: int) -> dict[str, float]:
-    """Medians in seconds: floor, cold, cold watching, warm."""
-    found: dict[str, list[float]] = {"floor": [], "cold": [], "watching": [], "warm": []}
+def startups(counts: list[int], rounds: int) -> dict[int, dict[str, float]]:
+    """Medians in seconds, for vaults of so many notes: floor, cold, cold watching, warm."""
     with tempfile.TemporaryDirectory() as folder:
-        daemon = Daemon(Path(folder))
-        make_vault(daemon.vault, count, never)
+        daemons = {count: Daemon(Path(folder, str(count))) for count in counts}
+        for count, daemon in daemons.items():
+            make_vault(daemon.vault, count, never)
         time.sleep(6)  # what was changed within 5 s is read again
-        for _ in range(rounds):
-            shutil.rmtree(daemon.folder / "state", ignore_errors=True)
-            make_settings(daemon.vault, SETTINGS)  # without the host that the last daemon wrote there
-            found["floor"].append(floor(daemon.vault))
-            watching, cold = start(daemon, count=count)
-            found["watching"].append(watching)
-            found["cold"].append(cold)
-        found["warm"] = [start(daemon, count=count)[1] for _ in range(rounds)]
-        kept = _kept(daemon)
+        return {count: _startups(daemon, count, rounds) for count, daemon in daemons.items()}
+
+
+def _startups(daemon: Daemon, count: int, rounds: int) -> dict[str, float]:
+    found: dict[str, list[float]] = {"floor": [], "cold": [], "watching": [], "warm": []}
+    for _ in range(rounds if count <= 10_000 else 1):
+        shutil.rmtree(daemon.folder / "state", ignore_errors=True)
+        make_settings(daemon.vault, SETTINGS)  # without the host that the last daemon wrote there
+        found["floor"].append(floor(daemon.vault))
+        watching, cold = start(daemon, count=count)
+        found["watching"].append(watching)
+        found["cold"].append(cold)
+    found["warm"] = [start(daemon, count=count)[1] for _ in range(rounds)]
+    kept = _kept(daemon)
     if kept < count:
         raise SystemExit(f"the daemon has kept {kept} of {count} notes: these were no warm starts")
     return {name: median(values) for name, values in found.items()}
@@ -102,7 +107,7 @@ def startups(count: int, rounds: int) -> dict[str, float]:
 def measure(options: argparse.Namespace) -> Iterator[Finding]:
     """The figures for 10,000 notes, and how they grow."""
     counts = [10, 100, 1000, 10_000] + [100_000] * options.full
-    found = {count: startups(count, options.rounds if count <= 10_000 else 1) for count in counts}
+    found = startups(counts, options.rounds)
     many = found[10_000]
     for name, target in (("cold", 1.5 * many["floor"]), ("warm", 1.0)):
         yield Figure(
