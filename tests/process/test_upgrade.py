@@ -1,4 +1,4 @@
-"""A daemon that makes room for its successor: what runs ends in its own time, and no fire time is lost or doubled."""
+"""A daemon that drains and restarts: what runs ends in its own time, and no fire time is lost or doubled."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.process import claude_world as helper
 from tests.process import loopback_api as api
 from tests.process.conftest import PATIENCE_S, World
 from vault_scheduler.daemon import serving
-from vault_scheduler.daemon.renewal import Then
+from vault_scheduler.daemon.draining import Then
 from vault_scheduler.ledger.schema import MIGRATIONS
 from vault_scheduler.machine.place import Place
 

@@ -1,4 +1,4 @@
-"""When a daemon makes room for the version that was installed under it."""
+"""When a daemon drains for the version that was installed under it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BROKEN = Seen(first=100.0, changed=100.0, tried=100.0 + SETTLED_S)
         (FRESH, 100.0 + SETTLED_S, Step.TRY),
         # pip removes the old files, then writes the new ones: what still changes is not tried.
         (Seen(first=100.0, changed=102.0), 100.0 + SETTLED_S, Step.WAIT),
-        (STARTS, 106.0, Step.RENEW),
+        (STARTS, 106.0, Step.DRAIN),
         # Replaced once more after it was found to start.
         (Seen(first=100.0, changed=110.0, tried=103.0, starts=True), 111.0, Step.WAIT),
         (Seen(first=100.0, changed=110.0, tried=103.0, starts=True), 110.0 + SETTLED_S, Step.TRY),
@@ -38,5 +38,5 @@ BROKEN = Seen(first=100.0, changed=100.0, tried=100.0 + SETTLED_S)
     ],
 )
 def test_steps_of_an_upgrade(seen: Seen | None, now: float, expected: Step) -> None:
-    """Wait from the first sign, try when it rests, make room when it starts, go on when it does not."""
+    """Wait from the first sign, try when it rests, drain when it starts, go on when it does not."""
     assert step(seen, now) is expected

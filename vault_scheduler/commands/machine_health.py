@@ -165,7 +165,7 @@ def _daemon(place: Place, who: Holder | None, last_pass: datetime | None) -> Ite
         cure = f"Restart it: it hangs, or the machine is very busy (process {who.pid})"
         yield fault("daemon", f"it runs and made no pass {since}", cure)
     elif who.draining:
-        yield note("daemon", f"process {who.pid} makes room: {who.draining}")
+        yield note("daemon", f"process {who.pid} is draining: {who.draining}")
     elif who.version and who.version != __version__:
         cure = "Restart it (`vault-sched service restart`): it runs another installation than this command"
         yield warning("daemon", f"it is version {who.version}, and this is {__version__}", cure)

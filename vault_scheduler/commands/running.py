@@ -47,7 +47,7 @@ def daemon(
     from vault_scheduler.commands.done_lines import event_line
     from vault_scheduler.commands.log_stream import LogStream
     from vault_scheduler.daemon import serving
-    from vault_scheduler.daemon.renewal import Then
+    from vault_scheduler.daemon.draining import Then
     from vault_scheduler.machine.installation import start_anew
 
     place = writing_place(vault, "daemon")

@@ -10,10 +10,10 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from vault_scheduler.daemon.assembly import assemble
+from vault_scheduler.daemon.draining import Draining
 from vault_scheduler.daemon.housekeeping import Housekeeping
 from vault_scheduler.daemon.local_engine import GRACE_S, local_engine, login_mark
 from vault_scheduler.daemon.outfit import Outfit
-from vault_scheduler.daemon.renewal import Renewal
 from vault_scheduler.daemon.scheduler import Scheduler
 from vault_scheduler.daemon.state_files import StateFiles, state_files
 from vault_scheduler.daemon.troubles import Tell, Troubles
@@ -41,7 +41,7 @@ async def scheduling(
     only_requests: bool = False,
     troubles: Troubles | None = None,
     hold: Callable[[], None] = lambda: None,
-    renewal: Renewal | None = None,
+    draining: Draining | None = None,
 ) -> AsyncIterator[Scheduler]:
     """A scheduler that has brought what a former one left to its end; taken down in order."""
     troubles = troubles or Troubles(tell)
@@ -52,7 +52,7 @@ async def scheduling(
         if not files.settings_source and not place.vault.settings_path.exists():
             raise SettingsMissing(str(place.vault.settings_path))
         outfit = _outfit(place, files, tell, troubles, start_id, only_requests=only_requests)
-        scheduler = assemble(replace(outfit, hold=hold, start_tasks=start_tasks, renewal=renewal))
+        scheduler = assemble(replace(outfit, hold=hold, start_tasks=start_tasks, draining=draining))
         await scheduler.begin()
         # A command hears of a stop as soon as a daemon does; that a folder is only polled need not concern it.
         with watching(place, scheduler, Troubles(_nobody) if only_requests else troubles) as check:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TypeAlias
 
 from vault_scheduler.clock import Clock
-from vault_scheduler.daemon.renewal import Renewal
+from vault_scheduler.daemon.draining import Draining
 from vault_scheduler.daemon.state_files import StateFiles
 from vault_scheduler.daemon.troubles import Tell, Troubles
 from vault_scheduler.engine import Engine, EngineEvent
@@ -43,7 +43,7 @@ class Outfit:
     mask: Callable[[str], str] = str  # takes secrets out of what leaves the machine
     hold: Callable[[], None] = lambda: None  # keeps the vault ours; raises LockHeld, LedgerUnavailable
     pulse: Heartbeat | None = None
-    renewal: Renewal | None = None  # who serves for long makes room for a successor
+    draining: Draining | None = None  # of who serves for long
     start_tasks: bool = True  # `on_start` and `on_change` count
     eve: timedelta = timedelta(0)  # so long before its time a start begins, and the engine waits for the time
     only_requests: bool = False  # a command runs one task: what else is due is the daemon's

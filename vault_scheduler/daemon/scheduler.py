@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
 from vault_scheduler.clock import LONGEST_WAIT_S
+from vault_scheduler.daemon.draining import Then
 from vault_scheduler.daemon.false_clock import take_back
 from vault_scheduler.daemon.notifier import Notifier
 from vault_scheduler.daemon.parts import Parts
-from vault_scheduler.daemon.renewal import Then
 from vault_scheduler.daemon.roster import Tracked
 from vault_scheduler.daemon.turns import LONGEST_SETTLING
 from vault_scheduler.engine import AttemptEnded, AttemptStarted, EngineEvent
@@ -40,7 +40,7 @@ class Scheduler:
         self._engine, self._clock, self._tell = parts.engine, outfit.clock, outfit.tell
         self._start_id, self._start_tasks = outfit.start_id, outfit.start_tasks
         self._only_requests, self._keeps_status_note = outfit.only_requests, outfit.status_note
-        self._grace_s, self._renewal, self._eve = outfit.grace_s, outfit.renewal, outfit.eve
+        self._grace_s, self._draining, self._eve = outfit.grace_s, outfit.draining, outfit.eve
         self._hurried: asyncio.Task[None] | None = None
         self._events: deque[EngineEvent] = deque()
         parts.dispatcher.turns.files_changed = self._names_changed_file
@@ -49,8 +49,8 @@ class Scheduler:
         self._look_by: datetime | None = None  # when the next tick is to be
         self._passed_at = outfit.clock.now()  # the moment that the last pass decided for: it may have taken a while
         self.wake = asyncio.Event()
-        if self._renewal is not None:
-            self._renewal.wake = self.wake.set
+        if self._draining is not None:
+            self._draining.wake = self.wake.set
         self.store, self.dispatcher = parts.store, parts.dispatcher
         self.scribe, self.changes = parts.scribe, parts.changes
         self._troubles, self._ledger, self._attendance = parts.troubles, parts.ledger, parts.attendance
@@ -143,8 +143,8 @@ class Scheduler:
 
     @property
     def _has_made_room(self) -> bool:
-        """Whether the daemon was ordered to make room, and nothing runs, has just ended or is on its way to people."""
-        if self._renewal is None or self._renewal.then is None or self._events:
+        """Whether the daemon was ordered to drain, and nothing runs, has just ended or is on its way to people."""
+        if self._draining is None or self._draining.then is None or self._events:
             return False
         is_quiet = self._tells is None or self._tells.is_idle
         return is_quiet and not self.dispatcher.going()
@@ -168,7 +168,7 @@ class Scheduler:
                 await self.scribe.deliver(self._around.pace(), now, monotonic, hurry=True)
             if self._tells is not None:
                 await self._tells.decide(now)
-            if self._tells_status and (self._renewal is None or self._renewal.then is not Then.RESTART):
+            if self._tells_status and (self._draining is None or self._draining.then is not Then.RESTART):
                 await self._status.stopped(now, monotonic)
             self.survey.keeping.write(now, ALL)
         except (LedgerUnavailable, LedgerCorrupt) as error:
@@ -189,7 +189,7 @@ class Scheduler:
             moments.append(self._status.next_moment(now, monotonic))
         if self._tells is not None and (letter := self._tells.next_moment(now, monotonic)) is not None:
             moments.append(letter)
-        if self._renewal is not None and (look := self._renewal.next_moment(monotonic)) is not None:
+        if self._draining is not None and (look := self._draining.next_moment(monotonic)) is not None:
             moments.append(look)
         if self.survey.keeping.waits:
             moments.append(monotonic + KEEP_AGAIN_S)
@@ -308,10 +308,10 @@ class Scheduler:
 
     def _make_room(self, monotonic: float) -> None:
         """Nothing starts while the program is being replaced, or its restart was ordered."""
-        if self._renewal is not None:
-            self._renewal.look(monotonic)
-            self.dispatcher.turns.rests = self._renewal.waits_for
-            self._status.draining = self._renewal.told
+        if self._draining is not None:
+            self._draining.look(monotonic)
+            self.dispatcher.turns.rests = self._draining.waits_for
+            self._status.draining = self._draining.told
 
     @property
     def _tells(self) -> Notifier | None:

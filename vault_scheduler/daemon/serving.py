@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from vault_scheduler.daemon.composition import scheduling
-from vault_scheduler.daemon.renewal import ASKED, END_ASKED, Renewal, Then
+from vault_scheduler.daemon.draining import ASKED, END_ASKED, Draining, Then
 from vault_scheduler.daemon.scheduler import Scheduler
 from vault_scheduler.daemon.stop_signals import ordered_by_signals, stopped_by_signals
 from vault_scheduler.daemon.troubles import Tell, Troubles
@@ -56,17 +56,17 @@ class _Serving:
         self._place, self._lock, self._tell, self._stop = place, lock, tell, stop
         self._troubles = Troubles(tell, lock.tell)
         self._supervisor = Supervisor.of(os.environ)
-        self._renewal = Renewal(Installation(place.ledger_path), tell, self._troubles, self._show_draining)
+        self._draining = Draining(Installation(place.ledger_path), tell, self._troubles, self._show_draining)
         self._scheduler: Scheduler | None = None
         self.orders = {
-            signal.SIGUSR1: lambda: self._renewal.order(Then.RESTART, ASKED),
-            signal.SIGUSR2: lambda: self._renewal.order(Then.END, END_ASKED),
+            signal.SIGUSR1: lambda: self._draining.order(Then.RESTART, ASKED),
+            signal.SIGUSR2: lambda: self._draining.order(Then.END, END_ASKED),
         }
 
     @property
     def then(self) -> Then:
         """What comes after the end: nothing, unless a restart was ordered and nobody told it to stop meanwhile."""
-        return Then.END if self._stop.is_set() else self._renewal.then or Then.END
+        return Then.END if self._stop.is_set() else self._draining.then or Then.END
 
     def hurry(self) -> None:
         """Told to stop once more."""
@@ -84,7 +84,7 @@ class _Serving:
     async def whatever_happens(self) -> None:
         """Until told to stop. A disk that damages every new ledger ends it, too."""
         clock, damaged_at = self._place.clock, float("-inf")
-        while not self._stop.is_set() and self._renewal.then is None:
+        while not self._stop.is_set() and self._draining.then is None:
             try:
                 await self._serve(until_idle=False)
             except LedgerUnavailable as error:
@@ -114,7 +114,7 @@ class _Serving:
             start_tasks=not until_idle,
             troubles=self._troubles,
             hold=self._hold,
-            renewal=None if until_idle else self._renewal,
+            draining=None if until_idle else self._draining,
         ) as scheduler:
             self._scheduler = scheduler
             self._troubles.end("ledger", "it can be used again")
@@ -122,7 +122,7 @@ class _Serving:
             self._supervisor.ready(f"watching {root}")
             await scheduler.serve(self._stop, until_idle=until_idle, alive=self._alive)
             if self._stop.is_set():
-                self._renewal.withdraw()
+                self._draining.withdraw()
             self._supervisor.restarting() if self.then is Then.RESTART else self._supervisor.stopping()
 
     def _alive(self) -> None:

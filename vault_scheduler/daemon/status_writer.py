@@ -38,7 +38,7 @@ class StatusWriter:
         self._around, self._troubles = core.around, core.troubles
         self._pen, self._host = core.scribe.pen, core.host
         self._path = vault.rel(vault.status_path)
-        self.draining = ""  # why nothing starts any more, if the daemon makes room for its successor
+        self.draining = ""  # why nothing starts any more
         self._told: object = None  # the subject of the last page
         self._stale = True
         self._written_at = float("-inf")  # awake seconds of the last try

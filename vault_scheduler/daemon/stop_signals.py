@@ -1,4 +1,4 @@
-"""The signals that tell a process of ours to stop (TERM, INT, and HUP unless it is ignored), or to make room."""
+"""The signals that tell a process of ours to stop (TERM, INT, and HUP unless it is ignored), or to drain."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def take_in(
     LedgerTooNew, LedgerCorrupt, LedgerUnavailable.
     """
     _refuse_strange(source)
-    SqliteFile.renew(source, migrations, version=version)
+    SqliteFile.migrate_file(source, migrations, version=version)
     file = SqliteFile.open(target, migrations, version=version)
     try:
         if not _columns(source) >= _columns(target):

@@ -113,7 +113,7 @@ class SqliteFile:
         return file
 
     @staticmethod
-    def renew(path: Path | str, migrations: Sequence[Migration], *, version: str) -> None:
+    def migrate_file(path: Path | str, migrations: Sequence[Migration], *, version: str) -> None:
         """Bring the schema of a file up to date that nobody serves. Raises LedgerTooNew, LedgerCorrupt."""
         with translated(path), contextlib.closing(_connect(path, migrations, version, serving=False)) as db:
             migrate(db, migrations, version)

@@ -1,4 +1,4 @@
-"""What a daemon does when the files that it was loaded from are replaced: wait, try them, make room for them."""
+"""What a daemon does when the files that it was loaded from are replaced: wait, try them, drain and restart as them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Step(Enum):
     NOTHING = auto()
     WAIT = auto()  # nothing starts: worker programs would be of another version than the daemon
     TRY = auto()  # nothing starts, and it is to be seen whether what is installed now does
-    RENEW = auto()  # it does: what runs ends, then the daemon makes room for it
+    DRAIN = auto()  # it does: what runs ends, then the daemon restarts as it
     GO_ON = auto()  # it does not, for too long: runs start again, and people are told
     TRY_ON = auto()  # the same, and it is to be tried once more
 
@@ -42,7 +42,7 @@ def step(seen: Seen | None, now: float) -> Step:
         return Step.NOTHING
     is_tried = seen.tried is not None and seen.tried >= seen.changed
     if is_tried and seen.starts:
-        return Step.RENEW
+        return Step.DRAIN
     goes_on = seen.tried is not None and now - seen.first >= PATIENCE_S
     pause = LATER_S if goes_on else AGAIN_S
     is_due = now - seen.changed >= SETTLED_S and (seen.tried is None or not is_tried or now - seen.tried >= pause)

@@ -35,7 +35,7 @@ class Holder:
     version: str = ""
     purpose: str = "daemon"  # daemon · run (a command line that executes one run)
     troubles: tuple[str, ...] = ()  # what keeps it from its work now
-    draining: str = ""  # why it starts nothing any more and will make room for another
+    draining: str = ""  # why it starts nothing any more, and then restarts or ends
     takes_orders: bool = False  # whether USR1 and USR2 tell it to
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Making room for a successor: nothing starts any more, what runs ends in its own time, then the daemon goes.
+"""Draining: nothing starts any more, what runs ends in its own time, then the daemon restarts or ends.
 
 Ordered by a signal, or because what is installed now is not what this daemon was loaded from.
 """
@@ -48,7 +48,7 @@ class Installed(Protocol):
         ...
 
 
-class Renewal:
+class Draining:
     """`show` gets the sentence for those who look from outside, `wake` has the next pass come at once."""
 
     def __init__(
@@ -73,7 +73,7 @@ class Renewal:
         return RESTART if self.then is not None or self._step in (Step.WAIT, Step.TRY) else ""
 
     def order(self, then: Then, why: str) -> None:
-        """Make room as soon as nothing runs. A second order says what comes then; after `withdraw` none counts."""
+        """Start nothing more, and go when nothing runs. The last order says what then; none counts after `withdraw`."""
         if self._withdrawn:
             return
         self.then = then
@@ -85,7 +85,7 @@ class Renewal:
         self.wake()
 
     def withdraw(self) -> None:
-        """The daemon was told to stop: it makes room for nobody."""
+        """The daemon was told to stop: it drains no more."""
         self._withdrawn, self.then = True, None
 
     def next_moment(self, monotonic: float) -> float | None:
@@ -124,7 +124,7 @@ class Renewal:
         if self._seen is None:
             return
         self._seen = replace(self._seen, tried=monotonic, starts=not found.why)
-        if step(self._seen, monotonic) is Step.RENEW:
+        if step(self._seen, monotonic) is Step.DRAIN:
             self._troubles.end("upgrade", "what is installed starts")
             self.order(Then.RESTART, f"vault-sched {found.version} was installed (this is {self._installed.version})")
         elif found.why:

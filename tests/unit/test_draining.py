@@ -1,11 +1,11 @@
-"""The order to make room for a successor: who gives it, what people are told, what waits meanwhile."""
+"""The order to drain: who gives it, what people are told, what waits meanwhile."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from vault_scheduler.daemon.renewal import ASKED, RESTART, Renewal, Then
+from vault_scheduler.daemon.draining import ASKED, RESTART, Draining, Then
 from vault_scheduler.daemon.troubles import Troubles
 from vault_scheduler.machine.installation import Trial
 from vault_scheduler.planning.upgrade import LATER_S, PATIENCE_S, SETTLED_S
@@ -34,21 +34,21 @@ class Shelf:
 
 
 class Scene:
-    """A renewal, and the passes of the daemon that it belongs to."""
+    """What drains, and the passes of the daemon that it belongs to."""
 
     def __init__(self) -> None:
         self.shelf = Shelf()
         self.told: list[tuple[str, str, str]] = []
         self.shown: list[str] = []
         self.troubles = Troubles(lambda *line: self.told.append(line))
-        self.renewal = Renewal(self.shelf, lambda *line: self.told.append(line), self.troubles, self.shown.append)
+        self.draining = Draining(self.shelf, lambda *line: self.told.append(line), self.troubles, self.shown.append)
 
     async def look(self, *moments: float) -> None:
         """Passes at these awake seconds; what is tried meanwhile comes to its end."""
         for moment in moments:
-            self.renewal.look(moment)
+            self.draining.look(moment)
             await asyncio.gather(*(task for task in asyncio.all_tasks() if task is not asyncio.current_task()))
-            self.renewal.look(moment)
+            self.draining.look(moment)
 
 
 def play(scene: Callable[[Scene], Awaitable[None]]) -> None:
@@ -63,15 +63,15 @@ def test_new_version_is_waited_for_then_made_room_for() -> None:
 
     async def upgrade(scene: Scene) -> None:
         await scene.look(10.0)
-        assert (scene.renewal.waits_for, scene.told) == ("", [])
+        assert (scene.draining.waits_for, scene.told) == ("", [])
         scene.shelf.now = ""
         await scene.look(20.0)
-        assert (scene.renewal.waits_for, scene.renewal.told) == (RESTART, "")
+        assert (scene.draining.waits_for, scene.draining.told) == (RESTART, "")
         scene.shelf.now = "2"
         await scene.look(22.0, 22.0 + SETTLED_S - 1)
-        assert scene.renewal.told == ""
+        assert scene.draining.told == ""
         await scene.look(22.0 + SETTLED_S, 60.0)
-        assert (scene.renewal.waits_for, scene.renewal.then) == (RESTART, Then.RESTART)
+        assert (scene.draining.waits_for, scene.draining.then) == (RESTART, Then.RESTART)
         (told,) = scene.shown
         assert told.startswith("vault-sched 2 was installed (this is 1): it restarts when what runs has ended")
 
@@ -85,12 +85,12 @@ def test_installation_that_does_not_start_is_told_and_runs_go_on() -> None:
         scene.shelf.now, scene.shelf.trial = "2", Trial(why="No module named 'croniter'")
         await scene.look(0.0, SETTLED_S)
         assert "does not start: No module named 'croniter'" in scene.troubles.now[0]
-        assert scene.renewal.waits_for == RESTART
+        assert scene.draining.waits_for == RESTART
         await scene.look(PATIENCE_S)
-        assert (scene.renewal.waits_for, len(scene.troubles.now)) == ("", 1)
+        assert (scene.draining.waits_for, len(scene.troubles.now)) == ("", 1)
         scene.shelf.trial = Trial(version="2")
         await scene.look(PATIENCE_S + LATER_S)
-        assert (scene.renewal.then, scene.troubles.now) == (Then.RESTART, ())
+        assert (scene.draining.then, scene.troubles.now) == (Then.RESTART, ())
 
     play(broken)
 
@@ -103,10 +103,10 @@ def test_trial_that_breaks_is_told_and_tried_again() -> None:
         await scene.look(0.0, SETTLED_S)
         assert "no thread could be started" in scene.troubles.now[0]
         await scene.look(PATIENCE_S)
-        assert scene.renewal.waits_for == ""
+        assert scene.draining.waits_for == ""
         scene.shelf.fault = None
         await scene.look(PATIENCE_S + LATER_S)
-        assert scene.renewal.then is Then.RESTART
+        assert scene.draining.then is Then.RESTART
 
     play(broken)
 
@@ -119,22 +119,22 @@ def test_version_that_is_put_back_is_no_upgrade() -> None:
         await scene.look(0.0, SETTLED_S)
         scene.shelf.now = "1"
         await scene.look(SETTLED_S + 1)
-        assert (scene.renewal.waits_for, scene.renewal.then, scene.troubles.now) == ("", None, ())
+        assert (scene.draining.waits_for, scene.draining.then, scene.troubles.now) == ("", None, ())
 
     play(back)
 
 
 def test_later_order_says_what_comes_then() -> None:
-    """Restart, then end: it ends; told to stop, it makes room for nobody, whoever asks for it after that."""
+    """Restart, then end: it ends; told to stop, it drains no more, whoever asks for it after that."""
 
     async def orders(scene: Scene) -> None:
-        scene.renewal.order(Then.RESTART, ASKED)
-        scene.renewal.order(Then.RESTART, ASKED)
+        scene.draining.order(Then.RESTART, ASKED)
+        scene.draining.order(Then.RESTART, ASKED)
         assert len(scene.shown) == 1
-        scene.renewal.order(Then.END, ASKED)
+        scene.draining.order(Then.END, ASKED)
         assert scene.shown[-1].startswith("a restart was asked for: it ends when")
-        scene.renewal.withdraw()
-        scene.renewal.order(Then.RESTART, ASKED)
-        assert scene.renewal.then is None
+        scene.draining.withdraw()
+        scene.draining.order(Then.RESTART, ASKED)
+        assert scene.draining.then is None
 
     play(orders)
