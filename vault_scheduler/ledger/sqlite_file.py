@@ -19,7 +19,7 @@ from vault_scheduler.platform.limits import shortage
 
 MEMORY = ":memory:"
 _BUSY_TIMEOUT_S = 5.0
-_CACHE_KIB = 512
+_CACHE_KIB = 256
 """Of pages, for each file: four of them are open, and what is not held here the system holds."""
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _UNKNOWN = ("no such table", "no such column", "table ")
