@@ -18,7 +18,7 @@ from pathlib import Path
 from startup import FLOOR as READING
 from startup import start
 from support.daemon import Daemon
-from support.figures import Figure, Finding, Growth, median, rounds
+from support.figures import Figure, Finding, median, rounds
 from support.program import run
 from support.vaults import make_vault, never
 
@@ -71,10 +71,8 @@ def _command(daemon: Daemon, name: str) -> tuple[list[str], dict[str, str]]:
 
 
 def measure(options: argparse.Namespace) -> Iterator[Finding]:
-    """The figures for 1,000 tasks, and how they grow."""
-    counts = [10, 100, 1000] + [10_000] * options.full
-    found = {count: commands(count, options.rounds) for count in counts}
-    for kind, times in found[1000].items():
+    """The figures for 1,000 tasks; growth.py says how they grow."""
+    for kind, times in commands(1000, options.rounds).items():
         for name, target in TARGETS.items():
             if name in (HELP, TAB) and kind == UNSERVED:  # they do the same
                 continue
@@ -86,9 +84,6 @@ def measure(options: argparse.Namespace) -> Iterator[Finding]:
                 floor=times[""],
                 floor_is=FLOORS[kind][1],
             )
-    for name in ("list", "next", "check"):
-        points = tuple((count, kinds[SERVED][name]) for count, kinds in found.items())
-        yield Growth(group="commands", name=name, unit="ms", points=points)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,8 @@ def life(count: int) -> dict[str, float]:
         daemon = Daemon(Path(place))
         make_vault(daemon.vault, count, never, settings=f"{SETTINGS}note_quiet: {QUIET_S:g}s\nnote_interval: 1s\n")
         found = {"floor": floor(daemon.vault)}
-        found["cold"] = start(daemon)[1]
+        time.sleep(6)  # what was changed within 5 s is read again
+        found["cold"] = start(daemon, count=count)[1]
         with daemon.running():
             time.sleep(40)  # what follows the start is over
             found["resident, cold"] = daemon.usage().resident_mb
@@ -48,8 +49,8 @@ def life(count: int) -> dict[str, float]:
             found["an edit"], found["CPU of an edit"] = _each(daemon, [_Edit(n, count) for n in range(EDITS)], rest_s)
             found["a run"], found["CPU of a run"] = _each(daemon, [_Run(n, count) for n in range(RUNS)], rest_s)
         time.sleep(6)  # what was changed within 5 s is read again
-        start(daemon)
-        found["warm"] = median([start(daemon)[1] for _ in range(3)])
+        start(daemon, keep=count)
+        found["warm"] = median([start(daemon, count=count)[1] for _ in range(3)])
         with daemon.running():
             time.sleep(40)
             found["resident, warm"] = daemon.usage().resident_mb

@@ -13,65 +13,58 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from support.daemon import Daemon
-from support.figures import Figure, Finding, Growth
+from support.figures import Figure, Finding
 from support.program import run
 from support.vaults import make_vault, never
 
 SETTLED_S = 35.0  # what follows the start is over
 LOOK_S = 30.0  # the longest that the daemon may sleep, for a clock that was set has to be noticed
 MEMORY = Path("/dev/shm")
-ON_DISK = 1000
+TASKS = 1000
 
 
-def idle(counts: Mapping[Path, int], minutes: float) -> dict[Path, tuple[float, float]]:
-    """CPU seconds and wake-ups per hour by folder, for daemons with so many tasks each; they sit side by side."""
+def idle(folders: Sequence[Path], minutes: float) -> list[tuple[float, float]]:
+    """CPU seconds and wake-ups per hour of a daemon in each of the folders; they sit side by side."""
     with ExitStack() as stack:
-        daemons = {folder: Daemon(folder) for folder in counts}
-        for folder, daemon in daemons.items():
-            folder.mkdir()
-            make_vault(daemon.vault, counts[folder], never)
+        daemons = [Daemon(folder / "idle") for folder in folders]
+        for daemon in daemons:
+            make_vault(daemon.vault, TASKS, never)
             stack.enter_context(daemon.running())
         time.sleep(SETTLED_S)
-        before, begin = {folder: daemon.usage() for folder, daemon in daemons.items()}, time.monotonic()
+        before, begin = [daemon.usage() for daemon in daemons], time.monotonic()
         time.sleep(60 * minutes)
-        after, hours = {folder: daemon.usage() for folder, daemon in daemons.items()}, (time.monotonic() - begin) / 3600
-    return {
-        folder: ((last.cpu_s - before[folder].cpu_s) / hours, (last.wakeups - before[folder].wakeups) / hours)
-        for folder, last in after.items()
-    }
+        after, hours = [daemon.usage() for daemon in daemons], (time.monotonic() - begin) / 3600
+    return [
+        ((last.cpu_s - first.cpu_s) / hours, (last.wakeups - first.wakeups) / hours)
+        for first, last in zip(before, after, strict=True)
+    ]
 
 
 def measure(options: argparse.Namespace) -> Iterator[Finding]:
-    """Both figures, and how they grow."""
+    """Both figures; growth.py says how they grow."""
     minutes = 60.0 if options.full else options.minutes
     with (
         tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as memory,
         tempfile.TemporaryDirectory() as disk,
     ):
-        counts = {Path(memory, str(count)): count for count in (10, 1000, 10_000)}
-        found = idle({**counts, Path(disk, "vault"): ON_DISK}, minutes)
-    by_count = {counts[folder]: values for folder, values in found.items() if folder in counts}
-    on_disk = next(values for folder, values in found.items() if folder not in counts)
+        (cpu_s, wakeups), (_, on_disk) = idle([Path(memory), Path(disk)], minutes)
     said = f"(from {minutes:g} minutes)"
-    yield Figure(group="idle", name=f"CPU per hour, 1,000 tasks {said}", value=by_count[1000][0], unit="s", target=1.0)
+    yield Figure(group="idle", name=f"CPU per hour, 1,000 tasks {said}", value=cpu_s, unit="s", target=1.0)
     yield Figure(
         group="idle",
         name=f"wake-ups per hour, 1,000 tasks {said}",
-        value=by_count[1000][1],
+        value=wakeups,
         unit="",
         target=130.0,
         floor=3600 / LOOK_S,
         floor_is=f"one look every {LOOK_S:g} s, the longest that nobody would notice a clock that was set",
     )
-    yield Figure(group="idle", name="the same from a disk, with each wait for it", value=on_disk[1], unit="")
-    for name, place, unit in (("CPU per hour", 0, "s"), ("wake-ups per hour", 1, "wake-ups")):
-        points = tuple((count, values[place]) for count, values in sorted(by_count.items()))
-        yield Growth(group="idle", name=name, unit=unit, points=points)
+    yield Figure(group="idle", name="the same from a disk, with each wait for it", value=on_disk, unit="")
 
 
 if __name__ == "__main__":

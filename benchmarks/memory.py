@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from support.daemon import Daemon, usage_of
-from support.figures import Figure, Finding, Growth
+from support.figures import Figure, Finding
 from support.program import run
 from support.vaults import make_vault, never
 
@@ -59,8 +59,8 @@ def _sizes(daemons: dict[int, Daemon], settle_s: float) -> dict[int, float]:
 
 
 def measure(options: argparse.Namespace) -> Iterator[Finding]:
-    """The figures, and how they grow."""
-    found = resident([0, 10, 100, 1000, 10_000] + [100_000] * options.full, 120.0 if options.full else options.settle)
+    """The figures; growth.py says how they grow."""
+    found = resident(list(TARGETS), options.settle)
     lowest = floor()
     for count, target in TARGETS.items():
         for place, start in enumerate(("", " (started anew)")):
@@ -74,8 +74,6 @@ def measure(options: argparse.Namespace) -> Iterator[Finding]:
                 floor_is=FLOOR_IS,
             )
     yield from _costs(found)
-    points = tuple((count, sizes[0]) for count, sizes in found.items() if count)
-    yield Growth(group="memory", name="resident size", unit="MB", points=points)
 
 
 def _costs(found: dict[int, tuple[float, float]]) -> Iterator[Finding]:

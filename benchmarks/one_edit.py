@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from support.daemon import Daemon
-from support.figures import Figure, Finding, Growth, median, percentile, rounds, timed
+from support.figures import Figure, Finding, median, percentile, rounds, timed
 from support.program import run
 from support.vaults import SETTINGS, make_vault, never
 
@@ -96,9 +96,8 @@ def _passes_of(world: World, name: str) -> float:
 
 
 def measure(options: argparse.Namespace) -> Iterator[Finding]:
-    """An edit of each size of vault."""
-    sizes = [100, 1000, options.tasks] + [100_000] * options.full
-    found = {size: edits(size, options.edits) for size in sizes}
+    """An edit among many tasks; growth.py says how it grows."""
+    found = {size: edits(size, options.edits) for size in (100, options.tasks)}
     late, cpu = found[options.tasks]
     what = f"among {options.tasks:,} tasks, from the end of note_quiet until it is in force"
     yield Figure(group="edit", name=f"{what}, median of {len(late)}", value=median(late), target=50.0)
@@ -110,23 +109,9 @@ def measure(options: argparse.Namespace) -> Iterator[Finding]:
         floor=max(10.0 / options.edits, found[100][1]),
         floor_is="the same among 100 tasks",
     )
-    yield Growth(
-        group="edit",
-        name="from the end of note_quiet until an edit is in force",
-        unit="ms",
-        points=tuple((size, median(times)) for size, (times, _) in found.items()),
-    )
-    yield Growth(
-        group="edit",
-        name="CPU for an edit",
-        unit="ms",
-        points=tuple((size, spent) for size, (_, spent) in found.items()),
-    )
-    parts = {size: passes(size) for size in [10, 100, 1000, options.tasks]}
+    parts = passes(options.tasks)
     for place, name in enumerate(("the passes of one edit", "an idle pass", "a sweep of the folder")):
-        yield Figure(group="edit", name=f"{name}, {options.tasks:,} tasks", value=parts[options.tasks][place])
-        points = tuple((size, took[place]) for size, took in parts.items())
-        yield Growth(group="edit", name=name, unit="ms", points=points)
+        yield Figure(group="edit", name=f"{name}, {options.tasks:,} tasks", value=parts[place])
 
 
 if __name__ == "__main__":

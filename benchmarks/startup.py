@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from support.daemon import Daemon
-from support.figures import Figure, Finding, Growth, median
+from support.figures import Figure, Finding, median
 from support.program import run
 from support.vaults import SETTINGS, make_settings, make_vault, never
 
@@ -78,19 +78,18 @@ def _kept(daemon: Daemon) -> int:
         db.close()
 
 
-def startups(counts: list[int], rounds: int) -> dict[int, dict[str, float]]:
-    """Medians in seconds, for vaults of so many notes: floor, cold, cold watching, warm."""
+def startups(count: int, rounds: int) -> dict[str, float]:
+    """Medians in seconds, for a vault of so many notes: floor, cold, cold watching, warm."""
     with tempfile.TemporaryDirectory() as folder:
-        daemons = {count: Daemon(Path(folder, str(count))) for count in counts}
-        for count, daemon in daemons.items():
-            make_vault(daemon.vault, count, never)
+        daemon = Daemon(Path(folder))
+        make_vault(daemon.vault, count, never)
         time.sleep(6)  # what was changed within 5 s is read again
-        return {count: _startups(daemon, count, rounds) for count, daemon in daemons.items()}
+        return _startups(daemon, count, rounds)
 
 
 def _startups(daemon: Daemon, count: int, rounds: int) -> dict[str, float]:
     found: dict[str, list[float]] = {"floor": [], "cold": [], "watching": [], "warm": []}
-    for _ in range(rounds if count <= 10_000 else 1):
+    for _ in range(rounds):
         shutil.rmtree(daemon.folder / "state", ignore_errors=True)
         make_settings(daemon.vault, SETTINGS)  # without the host that the last daemon wrote there
         found["floor"].append(floor(daemon.vault))
@@ -105,10 +104,8 @@ def _startups(daemon: Daemon, count: int, rounds: int) -> dict[str, float]:
 
 
 def measure(options: argparse.Namespace) -> Iterator[Finding]:
-    """The figures for 10,000 notes, and how they grow."""
-    counts = [10, 100, 1000, 10_000] + [100_000] * options.full
-    found = startups(counts, options.rounds)
-    many = found[10_000]
+    """The figures for 10,000 notes; growth.py says how they grow."""
+    many = startups(10_000, options.rounds)
     for name, target in (("cold", 1.5 * many["floor"]), ("warm", 1.0)):
         yield Figure(
             group="start-up",
@@ -120,10 +117,6 @@ def measure(options: argparse.Namespace) -> Iterator[Finding]:
             floor_is=FLOOR_IS,
         )
     yield Figure(group="start-up", name='cold, 10,000 notes: "watching"', value=many["watching"], unit="s")
-    for name in ("cold", "warm"):
-        points = tuple((count, values[name]) for count, values in found.items())
-        lowest = tuple((count, values["floor"]) for count, values in found.items()) if name == "cold" else ()
-        yield Growth(group="start-up", name=name, unit="s", points=points, floor=lowest)
 
 
 if __name__ == "__main__":
