@@ -185,6 +185,12 @@ class World:
         self.until(lambda: not self.rows(pending, task), "everything delivered")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def signals() -> None:
+    """Whoever runs the tests may ignore SIGHUP (`nohup`), and what they start would inherit that."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @pytest.fixture(scope="module")
 def make_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., World]]:
     """Worlds for several tests of a module; their daemons end with the module."""

@@ -344,6 +344,24 @@ def test_new_credentials_are_tried_at_once(make_world: Callable[..., World]) -> 
     assert [run.outcome for run in world.runs()] == [Outcome.BLOCKED, Outcome.BLOCKED, Outcome.SUCCESS]
 
 
+def test_credentials_that_came_while_a_run_was_refused_are_tried_at_once(make_world: Callable[..., World]) -> None:
+    """A run that began before them says nothing of them."""
+    world = make_world()
+    world.credentials = 1
+
+    def logs_in_too_late(_: RunRequest) -> Result:
+        world.credentials = 2
+        return NO_LOGIN
+
+    world.script = logs_in_too_late
+    claude(world, "a", "every: 5m")
+    world.start()
+    world.advance_to("10:06")
+    world.script = lambda _: DONE
+    world.advance_to("10:11")
+    assert [run.outcome for run in world.runs()] == [Outcome.BLOCKED, Outcome.SUCCESS]
+
+
 def test_what_a_person_asks_for_tries_the_login(world: World) -> None:
     """Whoever ticks run-now has a reason to believe that it works now."""
     world.script = lambda _: NO_LOGIN

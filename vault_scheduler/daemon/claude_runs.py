@@ -63,6 +63,7 @@ class ClaudeRuns:
         self._zone = zone
         self._allowance = Allowance()
         self._login: NotLoggedIn | None = None  # of this daemon: each one tries for itself
+        self._tried: dict[str, object] = {}  # run → the credentials that there were when its attempt began
 
     async def begin(self) -> None:
         """Remember what former daemons learned."""
@@ -103,9 +104,10 @@ class ClaudeRuns:
         return next_fire() if counts_as_run(run.trigger) else None
 
     async def going_on(self, run: Run, snapshot: Mapping[str, Any]) -> dict[str, Any]:
-        """What the request for an attempt says of the session that it goes on with."""
+        """What the request for an attempt, which begins now, says of the session that it goes on with."""
         if snapshot["type"] != TaskType.CLAUDE:
             return {}
+        self._tried[run.id] = self._credentials()
         going_on = {"resume": await self.sessions.to_resume(run, snapshot)}
         if run.trigger is not TriggerKind.ANSWER:
             return going_on
@@ -120,16 +122,18 @@ class ClaudeRuns:
         if snapshot["type"] != TaskType.CLAUDE or result is None:
             return
         await self.sessions.used(run, snapshot, result, now)
-        self._learn_login(result, now)
+        self._learn_login(run, result, now)
         known = self._allowance.after(result, now)
         if known != self._allowance:
             self._allowance = known
             await self._store.set_meta(ALLOWANCE, json.dumps(_plain(known)))
 
-    def _learn_login(self, result: Result, now: datetime) -> None:
+    def _learn_login(self, run: Run, result: Result, now: datetime) -> None:
+        """What was refused is what the attempt began with: somebody may have logged in since."""
+        tried = self._tried.get(run.id, self._credentials())
         if result.cause is Cause.LOGIN:
             since = self._login.since if self._login else now
-            self._login = NotLoggedIn(since=since, tried_at=now, cure=result.reason, credentials=self._credentials())
+            self._login = NotLoggedIn(since=since, tried_at=now, cure=result.reason, credentials=tried)
             text = f"Claude is not logged in since {clock_words(since, self._zone())}: {result.reason}"
             self._troubles.begin(LOGIN, text)
         elif result.turns or result.outcome is Outcome.SUCCESS:
@@ -150,6 +154,7 @@ class ClaudeRuns:
 
     def reopened(self, run: Run, outcome: Outcome, reason: str) -> Run:
         """The run as it ends: an answer that never came to Claude's ears leaves its question open."""
+        self._tried.pop(run.id, None)
         if run.trigger is not TriggerKind.ANSWER or outcome is Outcome.SUCCESS:
             return run
         result = run.result or Result(outcome=outcome, reason=reason)

@@ -256,9 +256,11 @@ class Turns:
         return replace(request, **await self._life.claude.going_on(run, snapshot))
 
     async def prepare(self, run: Run, now: datetime) -> None:
-        """Its fire time is a moment away: what its first attempt takes is got ready."""
-        if not run.reserved_usd:
-            request = await self._life.snapshots.request(replace(run, attempts=1), max_usd=None, now=now)
+        """Its fire time is a moment away: what its first attempt takes is got ready. Of a session that is too early."""
+        if run.reserved_usd:
+            return
+        request = await self._life.snapshots.request(replace(run, attempts=1), max_usd=None, now=now)
+        if request.type != TaskType.CLAUDE:
             await self._life.engine.prepare(request)
 
     async def _follow_edit(self, run: Run, view: View) -> Run:
