@@ -81,6 +81,7 @@ class Stage:
         self.engine = FakeEngine(clock, self.events.append, lambda _: None)
         self.budget = FakeBudget()
         self.reports: list[tuple[str, str]] = []
+        self.hears: Callable[[Run], object] = lambda _: None  # may raise
         self.settings = Settings()
         self.show(a_task())
         self.restart()
@@ -106,10 +107,14 @@ class Stage:
             claude=claude,
             snapshots=Snapshots(self.store, vault="/vault", system_folder="00_system", named_files=list),
             view=lambda _: self.view,
-            report=Reports(lambda run, what: self.reports.append((run.id, what))),
+            report=Reports(self.hear),
             restood=lambda: {run.task for run in self.dispatcher.active()},
         )
         self.dispatcher = Dispatcher(life)
+
+    def hear(self, run: Run, what: str) -> None:
+        self.hears(run)
+        self.reports.append((run.id, what))
 
     async def claim(self, kind: TriggerKind = TriggerKind.AT, fire_time: datetime = FIRE) -> Run:
         assert self.view.task is not None
@@ -211,6 +216,18 @@ async def test_nothing_starts_or_is_told_before_its_start_is_on_the_disk(stage: 
     await stage.turn()
     assert stage.reports == [(run.id, "started")]
     assert len(stage.engine.submitted) == 1
+
+
+@staged
+async def test_a_fault_of_whoever_hears_of_a_start_keeps_nothing_from_starting(stage: Stage) -> None:
+    """What is `starting` on the disk is asked of the engine, or its runs would hold their slots for ever."""
+    stage.show(a_task("overlap: allow"))
+    runs = [await stage.claim(fire_time=FIRE - timedelta(seconds=number)) for number in (2, 1)]
+    stage.hears = lambda run: 1 / (run.id != runs[0].id)
+    with pytest.raises(ZeroDivisionError):
+        await stage.turn()
+    assert [request.run for request in stage.engine.submitted] == [run.id for run in runs]
+    assert stage.reports == [(runs[1].id, "started")]
 
 
 @staged
