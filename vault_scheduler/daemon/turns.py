@@ -80,15 +80,18 @@ class Turns:
                 requests += [await self._take_turn(turn, hold, settings, now) for turn in turns]
                 await self._have_wait(new - {turn.run.id for turn in turns})
         finally:  # only now: that they start is on the disk, also if somebody who hears of it fails
-            await self._submit([request for request in requests if request is not None], now)
+            await self._submit_all([request for request in requests if request is not None], now)
         return any(not turn.waits_for and turn.run.id not in self._life.active for turn in turns)
 
-    async def _submit(self, requests: Iterable[RunRequest], now: datetime) -> None:
+    async def _submit_all(self, requests: Iterable[RunRequest], now: datetime) -> None:
         """Have the engine do it, as far as the runs are `starting`: if the ledger did not take that, they are not."""
         for request in requests:
             run = self._life.active.get(request.run)
             if run is not None and run.state is RunState.STARTING:
-                await self._outcomes.alone(run, self._life.engine.submit(request), now)
+                await self._outcomes.alone(run, self._submit(request), now)
+
+    async def _submit(self, request: RunRequest) -> None:
+        await self._life.engine.submit(request)
 
     async def _take_turn(self, turn: Turn, hold: Hold | None, settings: Settings, now: datetime) -> RunRequest | None:
         """What the engine is to do, if the run starts; else it is written down what it waits for, or how it ended."""
