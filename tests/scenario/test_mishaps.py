@@ -21,6 +21,7 @@ from vault_scheduler.daemon import (
     surroundings,
     task_notes,
 )
+from vault_scheduler.daemon.named_files import named_files
 from vault_scheduler.daemon.roster import Roster
 from vault_scheduler.daemon.snapshots import Snapshots
 from vault_scheduler.ledger.sqlite_store import SqliteStore
@@ -97,7 +98,7 @@ def test_run_that_waits_for_a_task_that_cannot_be_planned(world: World, monkeypa
     world.command("a", "cron: '10 10 * * *'")
     world.start()
     world.advance_to("10:11")
-    monkeypatch.setattr(guard, "named_files", breaks_for(guard.named_files, lambda task, *_: task.id == "a"))
+    monkeypatch.setattr(guard, "named_files", breaks_for(named_files, lambda task, *_: task.id == "a"))
     world.edit("a", "echo a", "echo c")
     world.advance(60)
     (run,) = world.history("a")
@@ -111,7 +112,7 @@ def test_stop_of_a_task_that_cannot_be_planned(world: World, monkeypatch: pytest
     world.command("a", "status: active\ncron: '10 10 * * *'")
     world.start()
     world.advance_to("10:11")
-    monkeypatch.setattr(guard, "named_files", breaks_for(guard.named_files, lambda task, *_: task.id == "a"))
+    monkeypatch.setattr(guard, "named_files", breaks_for(named_files, lambda task, *_: task.id == "a"))
     world.edit("a", "echo a", "echo c")
     world.advance(60)
     assert world.history() == ["10:10 running"]

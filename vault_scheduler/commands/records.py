@@ -128,7 +128,7 @@ class Holds:
 
 def definition_hash(place: Place, task: Task) -> str:
     """What is pinned: the definition with the files of the vault that it names."""
-    from vault_scheduler.daemon.guard import named_files
+    from vault_scheduler.daemon.named_files import named_files
     from vault_scheduler.planning.approvals import pin_hash
 
     files: dict[str, bytes] = {}

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import shlex
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from pathlib import Path
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from vault_scheduler.daemon.named_files import named_files
 from vault_scheduler.errors import VaultSchedError
 from vault_scheduler.ledger.trust import Hold, Pin, Trust
 from vault_scheduler.planning.approvals import (
@@ -29,7 +27,7 @@ from vault_scheduler.planning.budget import affordable
 from vault_scheduler.planning.planner import is_going
 from vault_scheduler.run import Run
 from vault_scheduler.settings import Settings
-from vault_scheduler.task import ClaudeAction, CommandAction, PythonAction, Task
+from vault_scheduler.task import Task
 from vault_scheduler.vault.sweep import Stamp
 from vault_scheduler.vault.vault import Vault
 
@@ -83,6 +81,7 @@ class Guard:
         self._rebuild = rebuild
         self._timezone = timezone
         self._restricted: dict[str, Restricted] = {}
+        self._has_ended = False  # one of them, since `suspects` was asked
         self._active: Callable[[], list[Run]] = list
         self._fresh: dict[str, Pin] = {}  # judged, not stored yet
         self._files: dict[str, tuple[Mapping[str, Stamp | None], str]] = {}  # task → files it names, its definition
@@ -111,12 +110,13 @@ class Guard:
         seen_at: datetime,
         written_at: datetime | None = None,
         read_at: float = float("inf"),
+        now: datetime | None = None,
     ) -> str:
         """Why this definition is held; "" if it may run. `source` is asked for its JSON where that is to be kept.
 
         `seen_at`: when what its note says was first read, and `read_at` the same in awake seconds: a run that began
         later did not write it. `written_at`: its mtime, which may be long before where nothing tells of changes and
-        the note is found by a sweep, and which an MCP server may have made up.
+        the note is found by a sweep, and which an MCP server may have made up. `now` may be later than all of them.
         """
         paths = named_files(task, self._vault)
         self._files.pop(task.id, None)
@@ -136,7 +136,9 @@ class Guard:
             pinned=pin.hash if pin else None,
             old=self._rebuild(json.loads(pin.source), task.path) if is_changed and pin and pin.source else None,
             held=hold.hash if hold else None,
-            restricting=self._restricting(seen_at, read_at) or self._restricting(written_at or seen_at, read_at),
+            restricting=self._restricting(seen_at, read_at)
+            or self._restricting(written_at or seen_at, read_at)
+            or self._restricting_files(task.id, pin, now or seen_at),
             at=seen_at,
             pins_known=self._trust.pins_known() if self._stored is None else self._stored.pins_known,
         )
@@ -203,13 +205,24 @@ class Guard:
 
     def _has_other_files(self, task: Task) -> bool:
         files, definition = self._files.get(task.id, ({}, task.definition))
-        return definition == task.definition and any(self._stamp(path) != was for path, was in files.items())
+        return definition == task.definition and self._are_other(files)
+
+    def _are_other(self, files: Mapping[str, Stamp | None]) -> bool:
+        return any(self._stamp(path) != was for path, was in files.items())
 
     def _stamp(self, path: str) -> Stamp | None:
         try:
             return self._vault.stamp(path)
         except VaultSchedError:  # no file of the vault can have this name
             return None
+
+    def suspects(self) -> set[str]:
+        """The tasks whose files a restricted run may have changed that has ended since this was last asked.
+
+        They are judged while it is known, and not hours later when they are to start.
+        """
+        has_ended, self._has_ended = self._has_ended, False
+        return {task for task in self._files if self._are_other(self._files[task][0])} if has_ended else set()
 
     def approved(self) -> set[str]:
         """The ids of tasks that were held when last judged, and that somebody has approved since."""
@@ -247,6 +260,7 @@ class Guard:
         if run.id in self._restricted:
             self._restricted[run.id].ended_at = at
             self._restricted[run.id].forget_at = at + _REMEMBERED
+            self._has_ended = True
 
     def run_withdrawn(self, run: Run) -> None:
         """Its gate said no: there was no session, so nobody is under suspicion."""
@@ -261,7 +275,14 @@ class Guard:
                 if run.id in self._restricted:
                     self._restricted[run.id].forget_at = now + _REMEMBERED
 
-    def _restricting(self, moment: datetime, read_at: float) -> tuple[Rights, ...]:
+    def _restricting_files(self, task: str, pin: Pin | None, now: datetime) -> tuple[Rights, ...]:
+        """The same of the files that the task names, if they were changed since it was pinned."""
+        files, _ = self._files.get(task, ({}, ""))
+        moments = [min(now, _changed_at(stamp)) for stamp in files.values() if stamp is not None]
+        changed = [moment for moment in moments if pin is not None and moment > pin.pinned_at]
+        return tuple(rights for moment in changed for rights in self._restricting(moment, None))
+
+    def _restricting(self, moment: datetime, read_at: float | None) -> tuple[Rights, ...]:
         """The rights of the runs that may have made a change of this moment: not of those that began later."""
         suspects = [run for run in self._restricted.values() if _was_there(run, moment, read_at)]
         return restricting([(run.rights, run.ended_at) for run in suspects], moment)
@@ -331,62 +352,12 @@ class Guard:
         return now.astimezone(ZoneInfo(self._timezone())).date()
 
 
-def _was_there(run: Restricted, moment: datetime, read_at: float) -> bool:
+def _was_there(run: Restricted, moment: datetime, read_at: float | None) -> bool:
     """Whether a run had begun before a change. What came first is known where this daemon saw both, whatever the clock
     says, which may have been set meanwhile."""
-    return run.started_at <= moment + AFTERMATH if run.began is None else run.began <= read_at
+    return run.started_at <= moment + AFTERMATH if run.began is None or read_at is None else run.began <= read_at
 
 
-def named_files(task: Task, vault: Vault) -> list[str]:
-    """The vault-relative paths that a definition seems to name: script arguments and the module of a `call`."""
-    action = task.action
-    files: list[str] = []
-    if isinstance(action, PythonAction) and ":" in (action.call or ""):
-        module = (action.call or "").partition(":")[0]
-        files.append(f"{vault.system_folder}/scripts/{module.replace('.', '/')}.py")
-    cwd = str(task.options.get("cwd") or "")
-    words = [*_words(action.command if isinstance(action, CommandAction) else None), *_asked_words(task.gate)]
-    words = [word for word in words if not word.startswith("-") and ("." in word or "/" in word)]
-    if isinstance(action, ClaudeAction) and action.mcp_config:
-        files.append(action.mcp_config)
-        words += [word for word in _server_words(action.mcp_config, vault) if "." in word or "/" in word]
-    inside = (_inside(vault.root, cwd, word) for word in words)
-    return [*files, *(path for path in inside if path)][:20]
-
-
-def _server_words(path: str, vault: Vault) -> list[str]:
-    """The words of the commands that start the MCP servers of a file; none if it cannot be read."""
-    try:
-        servers = json.loads(vault.read(path) or b"{}")["mcpServers"].values()
-        return [str(word) for server in servers for word in (server.get("command", ""), *server.get("args", ()))]
-    except (VaultSchedError, ValueError, KeyError, TypeError, AttributeError):
-        return []
-
-
-def _asked_words(gate: str | tuple[str, ...] | None) -> list[str]:
-    """A gate's words, without the notes that it looks at: `test -s Inbox.md` is for a run that may empty the inbox."""
-    words = _words(gate)
-    return words[:1] + [word for word in words[1:] if not word.lower().endswith(".md")]
-
-
-def _inside(root: Path, cwd: str, word: str) -> str:
-    """The vault-relative path of a word of a command; "" outside of the vault. The disk is not asked."""
-    try:
-        path = Path(os.path.normpath(root / Path(cwd).expanduser() / Path(word).expanduser()))
-    except RuntimeError:  # the home of a user who does not exist
-        return ""
-    return path.relative_to(root).as_posix() if path != root and path.is_relative_to(root) else ""
-
-
-def _words(command: str | tuple[str, ...] | None) -> list[str]:
-    """The words of a command, as far as they may name files."""
-    if command is None:
-        return []
-    if isinstance(command, tuple):
-        return list(command)
-    if "." not in command and "/" not in command:
-        return []  # no word of it can name a file
-    try:
-        return shlex.split(command)
-    except ValueError:
-        return command.split()
+def _changed_at(stamp: Stamp) -> datetime:
+    """When anything of the file was changed: by its ctime, which programs cannot choose."""
+    return datetime.fromtimestamp(stamp.ctime_ns / 1e9, UTC)

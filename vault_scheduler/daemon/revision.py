@@ -89,7 +89,7 @@ class Revision:
         if monotonic >= self._next_try:
             self._touched |= set(self._roster.aside)
             self._next_try = monotonic + ASIDE_S
-        self._touched |= self._guard.approved()
+        self._touched |= self._guard.approved() | self._guard.suspects()
         self._reconsider_touched(now, monotonic, may_claim)
         await self._close_void_questions(monotonic)
         self._guard.store_pins()
