@@ -473,3 +473,27 @@ async def test_a_ledger_that_was_taken_away_is_put_back_as_it_is_held_open(path:
     assert len(await store.history()) == 30
     assert await store.get_meta("c") == "d"
     await store.close()
+
+
+async def test_who_waits_in_the_middle_of_a_transaction_is_found_out(path: Path) -> None:
+    """Another task's write would be a part of it, and its look would see what may be undone: both are refused."""
+    store = await opened(path)
+    waiting, go_on = asyncio.Event(), asyncio.Event()
+
+    async def misuse() -> None:
+        with store.together():
+            await store.set_meta("mine", "1")
+            waiting.set()
+            await go_on.wait()
+            await store.set_meta("mine", "2")
+
+    misusing = asyncio.create_task(misuse())
+    await waiting.wait()
+    with pytest.raises(RuntimeError, match="in the middle of a transaction"):
+        await store.set_meta("other", "1")
+    with pytest.raises(RuntimeError, match="in the middle of a transaction"):
+        await store.get_meta("mine")
+    go_on.set()
+    await misusing
+    assert (await store.get_meta("mine"), await store.get_meta("other")) == ("2", None)
+    await store.close()

@@ -16,7 +16,8 @@ from vault_scheduler.ledger.mending import mend
 from vault_scheduler.ledger.migrations import Migration
 from vault_scheduler.ledger.rows import DAILY_LOG, NOTE
 from vault_scheduler.ledger.schema import MIGRATIONS
-from vault_scheduler.ledger.sqlite_file import SqliteFile, Transaction, certain, epoch, translated
+from vault_scheduler.ledger.sqlite_file import SqliteFile, certain, epoch
+from vault_scheduler.ledger.transaction import Transaction, translated
 from vault_scheduler.run import Outcome, RunState
 
 MOVED = "the vault was moved to another machine meanwhile"

@@ -12,7 +12,8 @@ from vault_scheduler.ledger.conversations import answer
 from vault_scheduler.ledger.deliveries import demand
 from vault_scheduler.ledger.rows import Claim, Unstarted
 from vault_scheduler.ledger.run_rows import run_of, run_values
-from vault_scheduler.ledger.sqlite_file import Transaction, certain
+from vault_scheduler.ledger.sqlite_file import certain
+from vault_scheduler.ledger.transaction import Transaction
 from vault_scheduler.run import Outcome, Run, RunState, TriggerKind, fire_key, run_id
 
 _BY_CLAIM = (TriggerKind.AFTER, TriggerKind.CHANGE, TriggerKind.START)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sqlite3
 
 from vault_scheduler.ledger.rows import ANSWERS, Question, SessionRow
-from vault_scheduler.ledger.sqlite_file import SqliteFile, Transaction, certain, epoch
+from vault_scheduler.ledger.sqlite_file import SqliteFile, certain, epoch
+from vault_scheduler.ledger.transaction import Transaction
 from vault_scheduler.run import Outcome, Run, TriggerKind
 
 OWN_SESSION = "task: "

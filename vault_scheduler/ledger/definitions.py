@@ -20,7 +20,8 @@ from vault_scheduler import __version__
 from vault_scheduler.errors import LedgerUnavailable, VaultSchedError
 from vault_scheduler.ledger.kept import READ, Definition, Fires, definition_of_row, micros, reading_mark
 from vault_scheduler.ledger.migrations import executing
-from vault_scheduler.ledger.sqlite_file import SqliteFile, Transaction
+from vault_scheduler.ledger.sqlite_file import SqliteFile
+from vault_scheduler.ledger.transaction import Transaction
 from vault_scheduler.parsing.plain import Plain, plain_of, plain_settings, triggers_of
 from vault_scheduler.settings import Settings
 from vault_scheduler.task import Task

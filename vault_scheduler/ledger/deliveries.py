@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from vault_scheduler.ledger.rows import NOTIFY, Delivery, NoteState
-from vault_scheduler.ledger.sqlite_file import SqliteFile, Transaction, certain, epoch, moment
+from vault_scheduler.ledger.sqlite_file import SqliteFile, certain, epoch, moment
+from vault_scheduler.ledger.transaction import Transaction
 
 _JOINED = "SELECT d.*, r.task, r.path, r.fire_time, r.count FROM deliveries d JOIN runs r ON r.id = d.run"
 

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from vault_scheduler import __version__
 from vault_scheduler.ledger.migrations import executing
-from vault_scheduler.ledger.sqlite_file import SqliteFile, Transaction, certain, epoch
+from vault_scheduler.ledger.sqlite_file import SqliteFile, certain, epoch
+from vault_scheduler.ledger.transaction import Transaction
 
 KEPT = 5
 """Texts of each kind that are kept of a task, beside the newest one that no run of its own brought about."""

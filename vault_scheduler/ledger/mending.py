@@ -11,8 +11,9 @@ from vault_scheduler.ledger.notices import incident_of, letter_of
 from vault_scheduler.ledger.requests import request_of
 from vault_scheduler.ledger.rows import DAILY_LOG, NOTE
 from vault_scheduler.ledger.run_rows import attempt_of, run_of
-from vault_scheduler.ledger.sqlite_file import SqliteFile, Transaction
+from vault_scheduler.ledger.sqlite_file import SqliteFile
 from vault_scheduler.ledger.tasks import task_row_of
+from vault_scheduler.ledger.transaction import Transaction
 from vault_scheduler.run import Outcome
 
 CUT_OFF = "what it was to run was lost with a damaged ledger"

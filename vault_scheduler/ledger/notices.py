@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 
 from vault_scheduler.ledger.rows import NOTIFY, Decision
 from vault_scheduler.ledger.run_rows import run_of
-from vault_scheduler.ledger.sqlite_file import SqliteFile, Transaction, certain, epoch, moment
+from vault_scheduler.ledger.sqlite_file import SqliteFile, certain, epoch, moment
+from vault_scheduler.ledger.transaction import Transaction
 from vault_scheduler.planning.incidents import Incident, Origin
 from vault_scheduler.planning.mailing import Letter
 from vault_scheduler.run import Run

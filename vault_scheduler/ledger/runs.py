@@ -12,7 +12,8 @@ from vault_scheduler.ledger.conversations import ask
 from vault_scheduler.ledger.deliveries import demand
 from vault_scheduler.ledger.rows import CANCELLED, EXCUSED, GATE, OVERLAPS, TRANSIENT
 from vault_scheduler.ledger.run_rows import attempt_of, result_json, run_of
-from vault_scheduler.ledger.sqlite_file import SqliteFile, Transaction, epoch, moment
+from vault_scheduler.ledger.sqlite_file import SqliteFile, epoch, moment
+from vault_scheduler.ledger.transaction import Transaction
 from vault_scheduler.run import Attempt, Outcome, Result, Run, RunState
 
 _FAILED = ", ".join(f"'{outcome}'" for outcome in Outcome if outcome.is_failed)

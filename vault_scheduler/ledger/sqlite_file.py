@@ -5,25 +5,21 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from vault_scheduler.errors import LedgerCorrupt, LedgerUnavailable
 from vault_scheduler.ledger.migrations import Migration, migrate, refuse_newer, schema_of
 from vault_scheduler.ledger.salvage import pour
-from vault_scheduler.platform.limits import shortage
+from vault_scheduler.ledger.transaction import Together, Transaction, execute, translated
 
 MEMORY = ":memory:"
 _BUSY_TIMEOUT_S = 5.0
 _CACHE_KIB = 256
 """Of pages, for each file: four of them are open, and what is not held here the system holds."""
-_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-_UNKNOWN = ("no such table", "no such column", "table ")
-_VAGUE = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
 
 
 def epoch(moment: datetime | None) -> float | None:
@@ -55,7 +51,7 @@ class SqliteFile:
         self.lost_at: datetime | None = None  # when a damaged one was last written that had to be set aside
         self._db = db
         self._synchronous = ""  # as it was last set for this connection
-        self._is_together = False
+        self._together: Together | None = None
         self._identity = _identity(path)
         self._size = _size(path)  # it never shrinks
         self._schema = schema_of(db)
@@ -171,19 +167,26 @@ class SqliteFile:
 
     def rows(self, sql: str, *values: object) -> list[sqlite3.Row]:
         """All rows of a query."""
+        self._refuse_others()
         with translated(self.path):
-            return list(_execute(self._db, sql, values))
+            return list(execute(self._db, sql, values))
 
     def each(self, sql: str, *values: object) -> Iterator[sqlite3.Row]:
         """The rows of a query, one at a time: nobody need hold them all. Nothing may be written meanwhile."""
+        self._refuse_others()
         with translated(self.path):
-            yield from _execute(self._db, sql, values)
+            yield from execute(self._db, sql, values)
 
     def one(self, sql: str, *values: object) -> sqlite3.Row | None:
         """The first row of a query."""
+        self._refuse_others()
         with translated(self.path):
-            row: sqlite3.Row | None = _execute(self._db, sql, values).fetchone()
+            row: sqlite3.Row | None = execute(self._db, sql, values).fetchone()
             return row
+
+    def _refuse_others(self) -> None:
+        if self._together is not None:
+            self._together.refuse_others()
 
     @contextmanager
     def write(self, *, durable: bool) -> Iterator[Transaction]:
@@ -192,7 +195,8 @@ class SqliteFile:
         Within `together` it is a part of that transaction, and counts for nothing if it fails.
         """
         with translated(self.path):
-            if self._is_together:
+            if self._together is not None:
+                self._refuse_others()
                 yield from self._part()
                 return
             self._synchronize("FULL" if durable else "NORMAL")
@@ -223,70 +227,16 @@ class SqliteFile:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """All that is written meanwhile is one transaction, on the disk when this returns; all of it, or nothing."""
+        """All that is written meanwhile is one transaction, on the disk when this returns; all of it, or nothing.
+
+        Whoever else reads or writes meanwhile gets RuntimeError: what they see or say may yet be undone.
+        """
         with self.write(durable=True):
-            self._is_together = True
+            self._together = Together()
             try:
                 yield
             finally:
-                self._is_together = False
-
-
-class Transaction:
-    """What can be done inside `SqliteFile.write`."""
-
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
-
-    def run(self, sql: str, *values: object) -> int:
-        """Execute a statement; the number of rows that it changed."""
-        return _execute(self._db, sql, values).rowcount
-
-    def one(self, sql: str, *values: object) -> sqlite3.Row | None:
-        """The first row of a query, as this transaction sees it."""
-        row: sqlite3.Row | None = _execute(self._db, sql, values).fetchone()
-        return row
-
-    def rows(self, sql: str, *values: object) -> list[sqlite3.Row]:
-        """All rows of a query, as this transaction sees them."""
-        return list(_execute(self._db, sql, values))
-
-    def insert(self, table: str, row: Mapping[str, object], on_conflict: str = "") -> int:
-        """Insert one row; the number of rows inserted or changed."""
-        marks = ", ".join("?" * len(row))
-        return self.run(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks}) {on_conflict}", *row.values())
-
-    def upsert(self, table: str, key: str, row: Mapping[str, object], keep: str = "") -> int:
-        """Insert one row, or replace the values of the one with the same key; of that, the column `keep` stays."""
-        changes = ", ".join(f"{name} = excluded.{name}" for name in row if name not in (key, keep))
-        return self.insert(table, row, f"ON CONFLICT({key}) DO UPDATE SET {changes}")
-
-
-@contextmanager
-def translated(path: Path | str) -> Iterator[None]:
-    """SQLite's errors as ours, so that nobody above needs to know SQLite."""
-    try:
-        yield
-    except sqlite3.IntegrityError:
-        raise
-    except sqlite3.DatabaseError as error:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        kind = LedgerCorrupt if code in _DAMAGE else LedgerUnavailable
-        why = shortage(Path(path).parent) if code in _VAGUE else ""
-        if str(error).startswith(_UNKNOWN):
-            why = "an older version wrote it; a daemon of this version brings it up to date when it starts"
-        raise kind(str(path), f"{error} ({why})" if why else str(error)) from error
-
-
-def _execute(db: sqlite3.Connection, sql: str, values: Sequence[Any]) -> sqlite3.Cursor:
-    try:
-        return db.execute(sql, values)
-    except UnicodeEncodeError:  # a lone surrogate, from a file name or an output that is not UTF-8
-        return db.execute(sql, [_storable(value) for value in values])
-
-
-def _storable(value: Any) -> Any:
-    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+                self._together = None
 
 
 def _create(path: Path | str, migrations: Sequence[Migration], version: str, serving: bool) -> bool:

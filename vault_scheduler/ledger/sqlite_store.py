@@ -19,9 +19,10 @@ from vault_scheduler.ledger.rows import (
 )
 from vault_scheduler.ledger.runs import RunTable
 from vault_scheduler.ledger.schema import MIGRATIONS
-from vault_scheduler.ledger.sqlite_file import SqliteFile, Transaction, epoch
+from vault_scheduler.ledger.sqlite_file import SqliteFile, epoch
 from vault_scheduler.ledger.store import TRIM_LIMIT, Store
 from vault_scheduler.ledger.tasks import TaskTable, write_meta, write_task
+from vault_scheduler.ledger.transaction import Transaction
 from vault_scheduler.planning.incidents import Origin
 from vault_scheduler.run import Run
 

@@ -9,7 +9,8 @@ from datetime import datetime
 from vault_scheduler.ledger.conversations import rename_conversations
 from vault_scheduler.ledger.notices import rename_notices
 from vault_scheduler.ledger.rows import TASK_FACTS, TaskRow, mark_of
-from vault_scheduler.ledger.sqlite_file import SqliteFile, Transaction, certain, epoch, moment
+from vault_scheduler.ledger.sqlite_file import SqliteFile, certain, epoch, moment
+from vault_scheduler.ledger.transaction import Transaction
 
 
 def write_task(change: Transaction, row: TaskRow, source: str | None = None) -> None:

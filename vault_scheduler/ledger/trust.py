@@ -15,7 +15,8 @@ from pathlib import Path
 
 from vault_scheduler import __version__
 from vault_scheduler.ledger.migrations import executing
-from vault_scheduler.ledger.sqlite_file import SqliteFile, Transaction, certain, epoch
+from vault_scheduler.ledger.sqlite_file import SqliteFile, certain, epoch
+from vault_scheduler.ledger.transaction import Transaction
 
 _FIRST = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
