@@ -304,10 +304,10 @@ def test_a_missing_login_is_tried_once_and_told_once(world: World) -> None:
     first, others = world.runs()
     assert (first.attempts, first.reason) == (1, "not logged in: run `claude`")
     assert (others.attempts, others.count) == (0, 5)
-    assert others.reason == "not logged in since 2026-11-20 10:05: not logged in: run `claude`"
+    assert others.reason == "not logged in since 2026-11-20 10:05: run `claude`"
     assert len(world.engine.submitted) == 1
     problems = [text for what, where, text in world.told if (what, where) == ("problem", "login")]
-    assert problems == ["Claude is not logged in since 2026-11-20 10:05: not logged in: run `claude`"]
+    assert problems == ["Claude is not logged in since 2026-11-20 10:05: run `claude`"]
 
 
 def test_one_run_in_half_an_hour_tries_the_login(world: World) -> None:

@@ -133,9 +133,9 @@ class ClaudeRuns:
         tried = self._tried.get(run.id, self._credentials())
         if result.cause is Cause.LOGIN:
             since = self._login.since if self._login else now
-            self._login = NotLoggedIn(since=since, tried_at=now, cure=result.reason, credentials=tried)
-            text = f"Claude is not logged in since {clock_words(since, self._zone())}: {result.reason}"
-            self._troubles.begin(LOGIN, text)
+            cure = _cure_of(result.reason)
+            self._login = NotLoggedIn(since=since, tried_at=now, cure=cure, credentials=tried)
+            self._troubles.begin(LOGIN, f"Claude is not logged in since {clock_words(since, self._zone())}: {cure}")
         elif result.turns or result.outcome is Outcome.SUCCESS:
             self._login = None
             self._troubles.end(LOGIN, "Claude is logged in")
@@ -167,6 +167,12 @@ class ClaudeRuns:
 def excused(run: Run) -> int:
     """How many of its attempts failed for no fault of the task."""
     return int(run.extra.get(EXCUSED, "0"))
+
+
+def _cure_of(reason: str) -> str:
+    """What a refused run says to do, without that nobody is logged in: whoever quotes it has said so."""
+    said, _, cure = reason.partition(": ")
+    return cure if said.lower() == "not logged in" else reason
 
 
 def _moment(text: str | None) -> datetime | None:
