@@ -156,13 +156,14 @@ def test_service_is_installed_asked_and_removed(served: Served) -> None:
 
 
 def test_manager_that_refuses_is_quoted(served: Served) -> None:
-    """Without a user manager (a container, for one) the unit is there, and the manager's words are told."""
+    """Without a user manager (a container, for one) the unit is there; the manager's words are told, and what to do."""
     with_stub(served)
     (served.folder / "home" / "refuse").touch()
     done = served.sched("service", "install")
     assert done.returncode == 1
     assert "could not start it" in done.stderr
     assert "Failed to connect to bus" in done.stderr
+    assert "loginctl enable-linger" in done.stderr
 
 
 SERVICE = Service(

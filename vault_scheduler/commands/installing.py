@@ -161,7 +161,7 @@ def service_status(vault: VaultOption = None) -> None:
 
 def _tell(done: Installed, words: str) -> None:
     if done.fault:
-        complain(f"{done.manager} could not start it: {done.fault}")
+        complain("\n".join(filter(None, [f"{done.manager} could not start it: {done.fault}", done.cure])))
         return
     if done.drains:
         words = "the daemon restarts when what runs has ended, and starts nothing until then (`restart --now` ends it)"

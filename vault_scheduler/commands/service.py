@@ -12,7 +12,7 @@ from vault_scheduler.errors import Refused
 from vault_scheduler.machine.place import Place
 from vault_scheduler.platform.lock import Holder, holder
 from vault_scheduler.platform.paths import vault_label
-from vault_scheduler.platform.services import Manager, Service, ServiceFault, Standing, manager_here
+from vault_scheduler.platform.services import Manager, Service, ServiceFault, Standing, cure_of, manager_here
 
 _HANDED = ("PATH", "LANG", "XDG_CONFIG_HOME", "XDG_STATE_HOME")
 """What a login's shell sets and a service's environment lacks: without PATH, tasks would not find their programs."""
@@ -27,6 +27,11 @@ class Installed:
     fault: str = ""
     drains: bool = False  # the daemon that runs goes on until what runs has ended, then it is started anew
     unread: bool = False  # what was written counts only once the service is started anew
+
+    @property
+    def cure(self) -> str:
+        """What helps against the fault; "" where nobody can say."""
+        return cure_of(self.fault)
 
 
 def service_of(place: Place, environ: Mapping[str, str]) -> Service:

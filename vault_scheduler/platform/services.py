@@ -248,6 +248,18 @@ def manager_here() -> Manager | None:
     return Systemd() if shutil.which("systemctl") else None
 
 
+_NO_SESSION = (
+    "systemd knows no session of yours here. Log in as this user itself (`su` and `sudo` are no login), or on a server "
+    "let `sudo loginctl enable-linger USER` begin one, and give the command again. In a container, have `vault-sched "
+    "daemon` started by what starts the container."
+)
+
+
+def cure_of(fault: str) -> str:
+    """What helps against what a manager said; "" where its words have to do."""
+    return _NO_SESSION if "connect to bus" in fault else ""
+
+
 def _call(*argv: str) -> str:
     """What a program printed. Raises ServiceFault with its words if it fails."""
     ended = _run(argv)
