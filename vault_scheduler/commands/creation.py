@@ -233,8 +233,9 @@ Lists the notes that changed in the last day. Change it, or delete it: it is onl
 Tick `run_now` to run it at once.
 
 ```sh
-echo "Changed in the last 24 hours:"
-find . -name '*.md' -not -path '*/.*' -not -path './{system}/*' -mtime -1 | sort | head -n 20 | grep . || echo "nothing"
+notes=$(find . -name '*.md' -not -path '*/.*' -not -path './{system}/*' -mtime -1 | sort)
+echo "Changed in the last 24 hours: $(echo "$notes" | grep -c .)"
+echo "$notes" | head -n 20
 ```
 """
 
