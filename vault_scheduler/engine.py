@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import shutil
 from collections.abc import Callable, Mapping
@@ -182,8 +183,9 @@ class LocalEngine:
         self._attempts[request.run] = attempt
         attempt.ready = self._readiness.take(request)
         if not self._closing and request.gate is None and request.timeout_s > 0:
-            attempt.starting = self._starting(attempt, request)
-            if attempt.ready is not None:
+            with contextlib.suppress(CannotStart, OSError):  # its own task tries once more, and tells
+                attempt.starting = self._starting(attempt, request)
+            if attempt.starting is not None and attempt.ready is not None:
                 attempt.starting.wait(START_S)
         attempt.task = asyncio.create_task(self._run(attempt), name=f"attempt {request.run}")
         attempt.task.add_done_callback(lambda _: attempt.leave_nothing())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
+import threading
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 
 from vault_scheduler.clock import Clock, SystemClock
 from vault_scheduler.engine import AttemptEnded, AttemptStarted, Engine, EngineEvent, LocalEngine
+from vault_scheduler.executors import spawning
 from vault_scheduler.executors.base import (
     Ended,
     Executor,
@@ -183,6 +186,51 @@ def test_folder_that_cannot_be_made_is_a_failure(bench: Bench) -> None:
         return await bench.outcome()
 
     assert asyncio.run(scenario()).reason.startswith("cannot run it: [Errno")
+
+
+def test_start_without_room_for_another_open_file_is_a_failure(bench: Bench) -> None:
+    """It can be retried, says what is short, and nothing of it is left in the engine."""
+
+    async def scenario() -> Result:
+        engine = bench.engine()
+        before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
+        try:
+            await engine.submit(bench.request())
+            result = await bench.outcome()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        assert not engine.running
+        return result
+
+    result = asyncio.run(scenario())
+    assert (result.outcome, result.retryable) == (Outcome.FAILURE, True)
+    assert "Too many open files" in result.reason
+
+
+def test_start_that_finds_no_thread_is_a_failure(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As without open files: the machine is short of something, not the task wrong; no pipe stays open."""
+
+    def refuses(thread: threading.Thread) -> None:
+        if thread.name == "spawn":
+            raise RuntimeError("can't start new thread")
+        starts(thread)
+
+    async def scenario() -> Result:
+        engine = bench.engine()
+        open_before = len(os.listdir("/dev/fd"))  # noqa: PTH208
+        await engine.submit(bench.request())
+        result = await bench.outcome()
+        assert len(os.listdir("/dev/fd")) == open_before  # noqa: PTH208
+        assert not engine.running
+        return result
+
+    starts = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", refuses)
+    monkeypatch.setattr(spawning, "_HANDS", spawning._Hands())
+    result = asyncio.run(scenario())
+    assert (result.outcome, result.retryable) == (Outcome.FAILURE, True)
+    assert result.reason == "cannot start it: can't start new thread"
 
 
 def test_cancel_ends_an_attempt_with_its_reason(bench: Bench) -> None:

@@ -112,15 +112,24 @@ class Spawning:
 
 
 def spawning(make: Callable[[], tuple[Launch, Mapping[str, str]]], mark: Mark, household: Household) -> Spawning:
-    """Begin to start what `make` gives (called in the thread that does it): the process and its environment."""
+    """Begin to start what `make` gives (called in the thread that does it): the process and its environment.
+
+    Raises OSError where no file can be opened, CannotStart where no thread can be had; then nothing was begun.
+    """
     read_end, write_end = os.pipe()
-    household.spawning += 1
 
     def work() -> Popen:
         launch, env = make()
         return _spawn(launch, {**env, **mark.environment()}, write_end)
 
-    return Spawning(_HANDS.do(work), read_end, write_end, mark, household)
+    try:
+        future = _HANDS.do(work)
+    except RuntimeError as error:
+        os.close(read_end)
+        os.close(write_end)
+        raise CannotStart(f"cannot start it: {error}") from error
+    household.spawning += 1
+    return Spawning(future, read_end, write_end, mark, household)
 
 
 def kill_now(popen: Popen, tree: Tree) -> None:
