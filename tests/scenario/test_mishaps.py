@@ -389,6 +389,23 @@ def test_run_whose_end_cannot_be_taken_in(world: World, monkeypatch: pytest.Monk
     assert world.daemon.dispatcher.active() == []
 
 
+def test_run_of_whose_end_nobody_can_hear(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has ended, once, and so have the others; the pass that took it in goes on, and the fault can be seen."""
+    world.command("a", "every: 10m\nretries: 1\nretry_delay: 1m")
+    world.command("b", "every: 10m\nretries: 1\nretry_delay: 1m")
+    world.script = lambda request: Result(outcome=Outcome.FAILURE) if request.attempt == 1 else SUCCESS
+    world.start()
+    world.advance_to("10:05")
+    waits = world.daemon._around.waits
+    with monkeypatch.context() as patch:
+        patch.setattr(world.daemon._around, "waits", breaks_for(waits, lambda run, *_: run.task == "a"))
+        world.advance_to("10:10:30")
+    world.advance_to("10:15")
+    assert world.history("a") == world.history("b") == ["10:10 success"]
+    assert [run.attempts for run in world.runs()] == [2, 2]
+    assert any("internal error: RuntimeError: no such case" in rest for _, _, rest in world.told)
+
+
 def test_run_of_a_former_daemon_that_cannot_be_settled(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The daemon starts, the run ends as a failure, and the others are settled."""
     world.command("a", "every: 10m")

@@ -15,7 +15,10 @@ from vault_scheduler.run import Run, RunState
 
 
 class RunReports:
-    """Passes on what the dispatcher reports."""
+    """Passes on what the dispatcher reports.
+
+    It is in the ledger by then: a fault of ours in hearing of it changes nothing about the run, and holds up no other.
+    """
 
     def __init__(
         self,
@@ -31,12 +34,16 @@ class RunReports:
     ) -> None:
         self._roster, self._guard, self._questions = core.roster, core.guard, core.questions
         self._scribe, self._around, self._tell = core.scribe, core.around, core.tell
-        self._clock = clock
+        self._troubles, self._clock = core.troubles, clock
         self._followers, self._changes, self._endings = followers, changes, endings
         self._last_good, self._status, self._notifier = last_good, status, notifier
 
     def take(self, run: Run, what: str) -> None:
         """Something has happened to a run: it started, was found, withdrawn, waits or has ended."""
+        with self._troubles.within("runs"):
+            self._pass_on(run, what)
+
+    def _pass_on(self, run: Run, what: str) -> None:
         now = self._clock.now()
         self._status.poke()
         if run.state is RunState.ENDED:
@@ -56,13 +63,13 @@ class RunReports:
             self._guard.run_ended(run, now)  # nothing of it is alive until its next attempt
             self._last_good.run_ended(run, now)
             self._around.waits(run)
+        if is_going(run):  # first: what it may write is under suspicion, whoever else cannot hear of it
+            began = self._clock.monotonic() if what == "started" else None
+            self._guard.run_started(run, tracked.task if tracked else None, began)
+            self._last_good.run_started(run, now)
         if what == "started" and run.attempts == 1:
             self._roster.has_started(run)
             self._notifier.attempt_began(run)
         if what == "started":
             self._changes.attempt_began(run, self._clock.monotonic())
-        if is_going(run):
-            began = self._clock.monotonic() if what == "started" else None
-            self._guard.run_started(run, tracked.task if tracked else None, began)
-            self._last_good.run_started(run, now)
         self._tell(what, run.task, "")
