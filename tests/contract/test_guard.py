@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from vault_scheduler.daemon.guard import Guard
+from vault_scheduler.daemon.guard import Guard, Sight
 from vault_scheduler.daemon.named_files import named_files
 from vault_scheduler.ledger.trust import Trust
 from vault_scheduler.notes.note import Document
@@ -61,7 +61,8 @@ class Judge:
         parsed = parse_task(document, f"00_system/tasks/{name}.md", ParseContext())
         assert parsed.task is not None
         source = json.dumps(source_of(document), default=str)
-        held = self.guard.judge(parsed.task, lambda: source, seen_at, written_at, read_at, now)
+        sight = Sight(seen_at=seen_at, written_at=written_at, read_at=read_at, now=now)
+        held = self.guard.judge(parsed.task, lambda: source, sight)
         self.guard.store_pins()
         self.task: Task = parsed.task
         return held

@@ -18,6 +18,7 @@ from vault_scheduler.planning.approvals import (
     Held,
     Rights,
     TrustMode,
+    Verdict,
     pin_hash,
     restricting,
     rights_of,
@@ -48,6 +49,20 @@ class Restricted:
     began: float | None = None
     ended_at: datetime | None = None
     forget_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """When what a note says was first read (`seen_at`), and `read_at` the same in awake seconds.
+
+    A run that began later did not write it. `written_at`: its mtime, which may be long before where nothing tells of
+    changes and the note is found by a sweep, and which an MCP server may have made up. `now` may be later than all.
+    """
+
+    seen_at: datetime
+    written_at: datetime | None = None
+    read_at: float = float("inf")
+    now: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,21 +118,8 @@ class Guard:
 
     # pins
 
-    def judge(
-        self,
-        task: Task,
-        source: Callable[[], str],
-        seen_at: datetime,
-        written_at: datetime | None = None,
-        read_at: float = float("inf"),
-        now: datetime | None = None,
-    ) -> str:
-        """Why this definition is held; "" if it may run. `source` is asked for its JSON where that is to be kept.
-
-        `seen_at`: when what its note says was first read, and `read_at` the same in awake seconds: a run that began
-        later did not write it. `written_at`: its mtime, which may be long before where nothing tells of changes and
-        the note is found by a sweep, and which an MCP server may have made up. `now` may be later than all of them.
-        """
+    def judge(self, task: Task, source: Callable[[], str], sight: Sight) -> str:
+        """Why this definition is held; "" if it may run. `source` is asked for its JSON where that is to be kept."""
         paths = named_files(task, self._vault)
         self._files.pop(task.id, None)
         if paths:  # of few tasks
@@ -127,31 +129,35 @@ class Guard:
             self._holds.pop(task.id, None)
             return ""
         pin, hold = self._known_pin(task.id), self._known_hold(task.id)
+        decision = self._decide(task, definition, pin, hold, sight)
+        if isinstance(decision, Held):
+            if hold is None or hold.hash != definition:
+                self._trust.hold(task.id, definition, sight.seen_at, decision.reason, source())
+            return self._keep_held(task.id, hold.why if hold else decision.reason)
+        if decision.fresh:
+            at = sight.seen_at
+            self._fresh[task.id] = Pin(task=task.id, hash=definition, pinned_at=at, how="seen", source=source())
+        elif hold is not None:
+            self._trust.unhold(task.id)
+        self._holds.pop(task.id, None)
+        return ""
+
+    def _decide(self, task: Task, definition: str, pin: Pin | None, hold: Hold | None, sight: Sight) -> Verdict:
+        self._forget_old(sight.seen_at)
         is_changed = pin is not None and pin.hash != definition
-        self._forget_old(seen_at)
-        decision = verdict(
+        return verdict(
             self._mode,
             task=task,
             definition=definition,
             pinned=pin.hash if pin else None,
             old=self._rebuild(json.loads(pin.source), task.path) if is_changed and pin and pin.source else None,
             held=hold.hash if hold else None,
-            restricting=self._restricting(seen_at, read_at)
-            or self._restricting(written_at or seen_at, read_at)
-            or self._restricting_files(task.id, pin, now or seen_at),
-            at=seen_at,
+            restricting=self._restricting(sight.seen_at, sight.read_at)
+            or self._restricting(sight.written_at or sight.seen_at, sight.read_at)
+            or self._restricting_files(task.id, pin, sight.now or sight.seen_at),
+            at=sight.seen_at,
             pins_known=self._trust.pins_known() if self._stored is None else self._stored.pins_known,
         )
-        if isinstance(decision, Held):
-            if hold is None or hold.hash != definition:
-                self._trust.hold(task.id, definition, seen_at, decision.reason, source())
-            return self._keep_held(task.id, hold.why if hold else decision.reason)
-        if decision.fresh:
-            self._fresh[task.id] = Pin(task=task.id, hash=definition, pinned_at=seen_at, how="seen", source=source())
-        elif hold is not None:
-            self._trust.unhold(task.id)
-        self._holds.pop(task.id, None)
-        return ""
 
     def _known_pin(self, task: str) -> Pin | None:
         is_stored = self._stored is None or task in self._stored.pins

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 
 from vault_scheduler.daemon.conversations import marks_of
-from vault_scheduler.daemon.guard import Guard
+from vault_scheduler.daemon.guard import Guard, Sight
 from vault_scheduler.daemon.named_files import named_files
 from vault_scheduler.daemon.plans import Plans
 from vault_scheduler.daemon.survey import Survey
@@ -257,7 +257,8 @@ class Roster:
         read_at = self._survey.notes.read_at(task.path)
         read_at = monotonic if read_at is None else read_at
         seen_at, written_at = now - timedelta(seconds=monotonic - read_at), self._survey.modified_at(task.path)
-        return self._guard.judge(task, source, seen_at, written_at, read_at, now)
+        sight = Sight(seen_at=seen_at, written_at=written_at, read_at=read_at, now=now)
+        return self._guard.judge(task, source, sight)
 
     def _row_of(
         self,
