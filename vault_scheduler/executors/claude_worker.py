@@ -29,6 +29,7 @@ from vault_scheduler.executors.claude_guard import (
 )
 from vault_scheduler.executors.claude_record import Record, missing_server, words_of_death
 from vault_scheduler.executors.claude_session import Session, our_server
+from vault_scheduler.executors.claude_tools import our_tools
 from vault_scheduler.executors.claude_transcript import claude_folder, cost_so_far, session_file
 from vault_scheduler.text.harmless import plain_line
 
@@ -167,6 +168,7 @@ class Worker:
         import claude_agent_sdk as sdk
 
         session = self.session
+        ours = our_tools(session, record=self.record, save=self.save)
         has_skills = "Skill" not in session.disallowed_tools and Path(session.vault, ".claude/skills").is_dir()
         named = [f"vault:{name}" for name in session.skills] if session.restricted else list(session.skills)
         return sdk.ClaudeAgentOptions(
@@ -182,7 +184,7 @@ class Worker:
             strict_mcp_config=session.restricted,
             add_dirs=[session.vault, *session.add_dirs],
             plugins=[self._skills()] if has_skills and session.restricted else [],
-            mcp_servers={**session.servers, our_server(session.servers): self._our_tools()},  # type: ignore[dict-item]
+            mcp_servers={**session.servers, our_server(session.servers): ours},  # type: ignore[dict-item]
             hooks={"PreToolUse": [self._guard()]},
             max_turns=session.max_turns,
             max_budget_usd=max(0.01, session.max_usd - self.spent),
@@ -241,36 +243,6 @@ class Worker:
 
         # A guard that fails must not let anything pass.
         return sdk.HookMatcher(matcher="|".join([*WRITING_TOOLS, *READING_TOOLS]), hooks=[look], on_failure="block")
-
-    def _our_tools(self) -> sdk.types.McpSdkServerConfig:
-        import claude_agent_sdk as sdk
-
-        record = self.record
-
-        @sdk.tool(
-            "ask_person",
-            "Ask the person who owns this task; the run then ends and waits for the answer.",
-            {"question": str},
-        )
-        async def ask_person(arguments: dict[str, Any]) -> dict[str, Any]:
-            record.ask(str(arguments.get("question", "")).strip())
-            self.save()  # whatever becomes of the session, the question is not lost
-            return _said("The question is noted for the person. Stop now: the answer comes in a later run.")
-
-        @sdk.tool("report_failure", "Say that the task's work could not be done, and why.", {"reason": str})
-        async def report_failure(arguments: dict[str, Any]) -> dict[str, Any]:
-            record.failure = str(arguments.get("reason", "")).strip() or "no reason given"
-            self.save()
-            return _said("Noted: this run counts as failed. Stop now.")
-
-        @sdk.tool("nothing_new", "Say that there is nothing worth telling; the run ends without a result text.", {})
-        async def nothing_new(arguments: dict[str, Any]) -> dict[str, Any]:
-            record.nothing_new = True
-            return _said("Noted. Stop now.")
-
-        return sdk.create_sdk_mcp_server(
-            our_server(self.session.servers), tools=[ask_person, report_failure, nothing_new]
-        )
 
     # --- what the session says ---
 
@@ -368,10 +340,6 @@ class Worker:
             self.record.given_up, self.record.limited, self.record.status = True, True, status
             self.record.limit_until = int(time.time() + delay_s) + 1
             self.record.error = "the API wants to be asked later"
-
-
-def _said(text: str) -> dict[str, Any]:
-    return {"content": [{"type": "text", "text": text}]}
 
 
 def _end_children() -> None:
