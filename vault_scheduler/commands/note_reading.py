@@ -9,13 +9,11 @@ from vault_scheduler.errors import BadValue, NoteUnreadable
 from vault_scheduler.notes.note import Document
 from vault_scheduler.parsing.parsed import ParseContext, Parsed
 from vault_scheduler.parsing.parser import parse_task, task_id
-from vault_scheduler.planning.known import RESTORE_OR_DELETE, internal_problem
+from vault_scheduler.planning.known import internal_problem, nothing_declared
 from vault_scheduler.task import Problem
 
 if TYPE_CHECKING:
     from vault_scheduler.machine.place import Place
-
-_NO_PROPERTIES = "this note was a task, and now it has no properties"
 
 
 def read_note(
@@ -26,7 +24,7 @@ def read_note(
         data = place.vault.read(path)
     except NoteUnreadable as error:
         reason = str(error).removeprefix(f"{path}: ")
-        return {}, _problem(path, reason, error.fix)
+        return {}, Parsed(problems=(Problem(path=path, line=1, key="", message=reason, fix=error.fix),))
     if data is None:  # gone since the sweep
         return {}, Parsed()
     try:
@@ -35,12 +33,8 @@ def read_note(
     except Exception as error:
         return {}, Parsed(problems=(internal_problem(path, error),))
     if path in former and not parsed.is_task_note:
-        return doc.mapping, _problem(path, _NO_PROPERTIES, RESTORE_OR_DELETE)
+        return doc.mapping, Parsed(problems=(nothing_declared(path),))
     return doc.mapping, parsed
-
-
-def _problem(path: str, message: str, fix: str) -> Parsed:
-    return Parsed(problems=(Problem(path=path, line=1, key="", message=message, fix=fix),))
 
 
 def name_of(path: str, mapping: Mapping[str, object], context: ParseContext) -> str:

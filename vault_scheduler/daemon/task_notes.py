@@ -21,7 +21,7 @@ from vault_scheduler.parsing.parser import ParseContext, Parsed, Switches, parse
 from vault_scheduler.parsing.plain import source_text
 from vault_scheduler.parsing.values import local_datetime
 from vault_scheduler.planning.departures import Departure, Departures
-from vault_scheduler.planning.known import RESTORE_OR_DELETE, Edit, Former, Seen, Watched, internal_problem
+from vault_scheduler.planning.known import Edit, Former, Seen, Watched, internal_problem, nothing_declared
 from vault_scheduler.planning.own_times import last_run
 from vault_scheduler.planning.registry import Copy, Registry
 from vault_scheduler.task import Problem, Status, Task
@@ -327,18 +327,9 @@ class TaskNotes:
             return Edit(Parsed(problems=(internal_problem(path, error),)))
 
     def _parse(self, document: Document, path: str) -> Parsed:
-        """A former task that declares nothing any more is a problem, not a removal (rule 3.4)."""
         parsed = parse_task(document, path, self._context())
-        if parsed.is_task_note or not self.was_task(path):
-            return parsed
-        problem = Problem(
-            path=path,
-            line=1,
-            key="",
-            message="this note was a task, and now it has no properties",
-            fix=RESTORE_OR_DELETE,
-        )
-        return Parsed(problems=(problem,))
+        is_lost = not parsed.is_task_note and self.was_task(path)
+        return Parsed(problems=(nothing_declared(path),)) if is_lost else parsed
 
     # notes that go, and come again under another name
 

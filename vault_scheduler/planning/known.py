@@ -9,9 +9,6 @@ from vault_scheduler.errors import internal
 from vault_scheduler.parsing.parsed import Parsed
 from vault_scheduler.task import Problem
 
-RESTORE_OR_DELETE = "`vault-sched restore` brings back what it said; or delete the note."
-"""The cure for a task's note that declares nothing any more."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Former:
@@ -70,3 +67,10 @@ def internal_problem(path: str, error: Exception, doing: str = "reading this not
     """A fault of ours, met in one note."""
     message = f"internal error while {doing}: {internal(error)}; please report it"
     return Problem(path=path, line=1, key="", message=message, fix="")
+
+
+def nothing_declared(path: str) -> Problem:
+    """A task's note that declares nothing any more is a problem, not a removal (rule 3.4)."""
+    message = "this note was a task, and now it has no properties"
+    fix = "`vault-sched restore` brings back what it said; or delete the note."
+    return Problem(path=path, line=1, key="", message=message, fix=fix)
