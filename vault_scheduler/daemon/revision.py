@@ -101,11 +101,11 @@ class Revision:
 
     def _reconsider_touched(self, now: datetime, monotonic: float, may_claim: bool) -> None:
         with self._guard.judging(len(self._touched)):
-            while self._touched:
-                task = next(iter(self._touched))
-                with self._roster.alone(task):
-                    self._reconsider(task, now, monotonic, may_claim)
-                self._touched.discard(task)
+            while self._touched:  # by turns: the first of a set that shrinks is looked for from its begin each time
+                for task in tuple(self._touched):
+                    with self._roster.alone(task):
+                        self._reconsider(task, now, monotonic, may_claim)
+                    self._touched.discard(task)
         self._touched = set()  # the table of one that held thousands stays as large as it was
 
     def _keep_copies(self) -> None:
