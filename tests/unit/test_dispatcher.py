@@ -6,7 +6,7 @@ import asyncio
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from vault_scheduler.daemon.claude_runs import ClaudeRuns
+from vault_scheduler.daemon.claude_runs import ALLOWANCE, ClaudeRuns
 from vault_scheduler.daemon.conversations import Questions
 from vault_scheduler.daemon.dispatcher import DIED, Dispatcher
 from vault_scheduler.daemon.outcomes import deliveries_for
@@ -31,7 +31,7 @@ from vault_scheduler.ledger.store import TRANSIENT, Batch, Unstarted
 from vault_scheduler.notes.note import Document
 from vault_scheduler.parsing.parser import ParseContext, parse_task
 from vault_scheduler.planning.standing import State
-from vault_scheduler.run import Outcome, Result, Run, RunState, TriggerKind
+from vault_scheduler.run import Cause, Outcome, Result, Run, RunState, TriggerKind
 from vault_scheduler.settings import Settings, resolve
 from vault_scheduler.task import Task
 from vault_scheduler.testing import FakeClock, FakeEngine
@@ -246,6 +246,22 @@ async def test_an_end_counts_and_is_told_once_it_is_on_the_disk(stage: Stage) ->
         assert stage.reports == [(run.id, "started")]
     assert stage.reports == [(run.id, "started"), (run.id, "ended")]
     assert (await stage.ledger(run)).outcome is Outcome.SUCCESS
+
+
+@staged
+async def test_what_an_end_tells_of_the_plan_is_not_lost_with_a_transaction(stage: Stage) -> None:
+    """The limit that a session met is in the ledger once its end is: the next daemon waits for it, too."""
+    stage.show(a_task("", CLAUDE))
+    run = await stage.started()
+    until = FIRE + timedelta(hours=3)
+    limited = Result(outcome=Outcome.FAILURE, reason="limit", cause=Cause.QUOTA, quota_until=until, retryable=False)
+    stage.engine.finish(run.id, limited)
+    event = stage.events.popleft()
+    assert isinstance(event, AttemptEnded)
+    for disk in (no_commits(stage.store), nullcontext()):
+        with disk, suppress(LedgerUnavailable), stage.dispatcher.outcomes.together():
+            await stage.dispatcher.outcomes.attempt_ended(event)
+    assert until.isoformat() in (await stage.store.get_meta(ALLOWANCE) or "")
 
 
 @staged

@@ -123,10 +123,9 @@ class ClaudeRuns:
             return
         await self.sessions.used(run, snapshot, result, now)
         self._learn_login(run, result, now)
-        known = self._allowance.after(result, now)
-        if known != self._allowance:
-            self._allowance = known
-            await self._store.set_meta(ALLOWANCE, json.dumps(_plain(known)))
+        self._allowance = self._allowance.after(result, now)
+        # Each time: nobody knows whether the transaction came to its end in which the last news was written.
+        await self._store.set_meta(ALLOWANCE, json.dumps(_plain(self._allowance)))
 
     def _learn_login(self, run: Run, result: Result, now: datetime) -> None:
         """What was refused is what the attempt began with: somebody may have logged in since."""
