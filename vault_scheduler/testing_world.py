@@ -319,6 +319,14 @@ class World:
         self.clock.suspend(seconds)
         self.settle()
 
+    def have_served(self) -> None:
+        """One daemon that wrote what it writes into new notes, one that found nothing more to do; none runs now."""
+        self.start()
+        self.advance(60)
+        self.restart(after_s=3600)
+        self.advance(60)
+        self.stop()
+
     def down_until(self, local: str) -> None:
         """Stop the daemon and start it at a local time."""
         self.stop()

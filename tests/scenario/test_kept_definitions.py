@@ -33,12 +33,7 @@ def _rows(world: World) -> Iterator[sqlite3.Connection]:
 
 
 def _serve(world: World) -> None:
-    """A daemon that wrote what it writes into new notes, and one that found nothing more to do."""
-    world.start()
-    world.advance(60)
-    world.restart(after_s=3600)
-    world.advance(60)
-    world.stop()
+    world.have_served()
     world.clock.advance(60)
 
 

@@ -32,12 +32,7 @@ def later(make_world: Callable[..., World]) -> Iterator[World]:
 
 
 def _serve(world: World) -> None:
-    """A daemon that wrote what it writes into new notes, and one that found nothing more to do."""
-    world.start()
-    world.advance(60)
-    world.restart(after_s=3600)
-    world.advance(60)
-    world.stop()
+    world.have_served()
     world.clock.advance(60)
 
 

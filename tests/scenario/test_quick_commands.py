@@ -27,11 +27,7 @@ def served(make_world: Callable[..., World], tmp_path: Path) -> World:
     world = make_world(now=datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1))
     world.command("workdays", 'cron: "0 7 * * 1-5"')
     world.command("leap", 'cron: ["0 0 29 2 *", "30 6 1 * *"]')
-    world.start()
-    world.advance(60)
-    world.restart(after_s=3600)
-    world.advance(60)
-    world.stop()
+    world.have_served()
     (tmp_path / "config" / "vault-sched").mkdir(parents=True)
     (tmp_path / "config" / "vault-sched" / "config.toml").write_text('host = "here"\n')
     state = tmp_path / "xdg" / "vault-sched"

@@ -249,6 +249,21 @@ async def test_an_end_counts_and_is_told_once_it_is_on_the_disk(stage: Stage) ->
 
 
 @staged
+async def test_an_order_to_end_is_not_lost_with_a_transaction(stage: Stage) -> None:
+    """An attempt that fails before it hears of the order is not made again, also if the disk took its end late."""
+    stage.show(a_task("retries: 1"))
+    run = await stage.started()
+    await stage.dispatcher.outcomes.cancel(run.id, "stopped", FIRE)
+    event = stage.events.pop()
+    assert isinstance(event, AttemptEnded)
+    event = replace(event, result=BAD)
+    for disk in (no_commits(stage.store), nullcontext()):
+        with disk, suppress(LedgerUnavailable), stage.dispatcher.outcomes.together():
+            await stage.dispatcher.outcomes.attempt_ended(event)
+    assert (await stage.ledger(run)).state is RunState.ENDED
+
+
+@staged
 async def test_what_an_end_tells_of_the_plan_is_not_lost_with_a_transaction(stage: Stage) -> None:
     """The limit that a session met is in the ledger once its end is: the next daemon waits for it, too."""
     stage.show(a_task("", CLAUDE))
