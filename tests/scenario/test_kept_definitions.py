@@ -244,12 +244,15 @@ def test_what_the_daemon_wrote_itself_is_kept_as_it_stands(later: World) -> None
     assert kept.stamp == f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino}"
 
 
-def test_a_note_that_has_gone_is_forgotten(later: World) -> None:
-    """Whether or not a daemon saw it go."""
+@pytest.mark.parametrize("is_lost", [False, True], ids=["", "the ledger too"])
+def test_a_note_that_has_gone_is_forgotten(later: World, is_lost: bool) -> None:
+    """Whether or not a daemon saw it go, and whether or not anything else remembers it."""
     later.command("a", NEVER)
     later.command("b", NEVER.replace("29", "28"))
     _serve(later)
     assert len(_kept(later)) == 2
     later.path("b").unlink()
+    if is_lost:
+        (later.state_folder / "ledger.db").unlink()
     _serve(later)
     assert list(_kept(later)) == ["00_system/tasks/a.md"]
