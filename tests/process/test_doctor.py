@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.process.conftest import World
+from tests.process.full_vault import a_run
 from tests.process.test_cli import HELLO, Shell, shell
+from tests.process.test_service import STUB
+from vault_scheduler.commands import machine_health, vault_health
+from vault_scheduler.ledger.store import Batch, Claim
+from vault_scheduler.platform.lock import VaultLock
 
 __all__ = ["shell"]
 
@@ -215,3 +222,66 @@ def test_nobody_to_be_told_is_pointed_out(shell: Shell) -> None:
     assert "notify_to" not in shell.here("check").out
     (shell.vault / "00_system" / "scheduler.md").write_text("---\nnotify_to: desk\n---\n")
     assert "scheduler.md:2: warning: notify_to: this machine has no notifier `desk`" in shell.here("check", code=1).out
+
+
+def test_a_daemon_that_hangs_is_told_from_one_that_works(shell: Shell) -> None:
+    """It holds the lock and makes no pass; the cure is to restart it."""
+    shell.write("hello", HELLO)
+    now = datetime.now(UTC)
+    with VaultLock(shell.state / "lock", since=now):
+        assert "made no pass at all" in findings(shell)["daemon"][0]["text"]
+        shell.ledger(lambda store: store.set_meta("last pass", (now - timedelta(minutes=5)).isoformat()))
+        (hangs,) = findings(shell)["daemon"]
+        assert (hangs["grade"], hangs["cure"].startswith("Restart it: it hangs")) == ("fault", True)
+        shell.ledger(lambda store: store.set_meta("last pass", now.isoformat()))
+        assert grades(findings(shell, code=0)["daemon"]) == ["fine"]
+
+
+def test_a_clock_that_was_ahead_is_pointed_out(shell: Shell) -> None:
+    """The ledger knows a run of a time to come: by the clock of now, or of then."""
+    shell.write("hello", HELLO)
+    ahead = a_run("hello", datetime.now(UTC) + timedelta(hours=1))
+    shell.ledger(lambda store: store.save(Batch(claims=(Claim(run=ahead),))))
+    (clock,) = findings(shell)["clock"]
+    assert (clock["grade"], f"{ahead.claimed_at:%Y-%m-%d %H:%M}" in clock["text"]) == ("warning", True)
+
+
+def test_changes_that_nobody_tells_of_are_pointed_out(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A watcher that hears nothing of a file that is written, and a limit of watches that is too small here."""
+    limit = shell.folder / "max_user_watches"
+    limit.write_text("3\n")
+    monkeypatch.setattr(vault_health, "INOTIFY", limit)
+    monkeypatch.setattr(vault_health, "PROBE", "gone/probe.tmp")  # which cannot be written
+    monkeypatch.setattr(vault_health, "HEARD_WITHIN_S", 0.1)
+    deaf, few = findings(shell)["watching"]
+    assert (deaf["grade"], "no word of a change" in deaf["text"]) == ("warning", True)
+    assert (few["grade"], "fs.inotify.max_user_watches=" in few["cure"]) == ("warning", True)
+
+
+def test_a_full_disk_is_a_fault(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the vault and of the state folder, each with its place."""
+    monkeypatch.setattr(machine_health, "LITTLE_ROOM", 10**18)
+    vault, state, _ = findings(shell)["disk"]
+    assert (vault["grade"], state["grade"]) == ("fault", "fault")
+    assert str(shell.vault) in vault["text"]
+    assert "the state folder lies" in state["text"]
+
+
+def test_an_interpreter_that_is_not_there_is_a_fault(shell: Shell) -> None:
+    """Python tasks would fail with it, each at its time."""
+    configure(shell, 'python = "/nonexistent/python3"\n')
+    assert findings(shell)["python"][0]["text"] == "there is no interpreter /nonexistent/python3"
+
+
+def test_a_service_that_does_not_run_is_a_fault(shell: Shell) -> None:
+    """Installed, and its manager says that it is not active; with the cure."""
+    programs = shell.folder / "bin"
+    programs.mkdir()
+    (programs / "systemctl").write_text(STUB)
+    (programs / "systemctl").chmod(0o755)
+    shell.env["PATH"] = f"{programs}:{os.environ['PATH']}"
+    shell.here("service", "install")
+    (stopped,) = findings(shell)["service"]
+    assert (stopped["grade"], "`vault-sched service install`" in stopped["cure"]) == ("fault", True)
+    (shell.folder / "active").write_text("active\n")
+    assert findings(shell)["service"][0]["text"] == "systemd keeps it running"
