@@ -225,7 +225,9 @@ class Task:
         return any(tool.split("(")[0].strip() in SHELL_TOOLS for tool in self.action.allowed_tools)
 
 
+_ALWAYS_ALIKE = json.JSONEncoder(sort_keys=True, ensure_ascii=True, default=str)
+
+
 def fingerprint(value: Any) -> str:
     """A stable hash of plain data (JSON, keys sorted): 16 hex digits."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(_ALWAYS_ALIKE.encode(value).encode()).hexdigest()[:16]

@@ -62,7 +62,7 @@ class Judge:
         assert parsed.task is not None
         source = json.dumps(source_of(document), default=str)
         sight = Sight(seen_at=seen_at, written_at=written_at, read_at=read_at, now=now)
-        held = self.guard.judge(parsed.task, lambda: source, sight)
+        held = self.guard.judge(parsed.task, lambda: source, lambda: sight)
         self.guard.store_pins()
         self.task: Task = parsed.task
         return held

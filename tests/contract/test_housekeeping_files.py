@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from dataclasses import replace
 from datetime import timedelta
@@ -74,6 +75,32 @@ async def test_what_is_old_goes_and_what_is_going_on_stays(tmp_path: Path) -> No
     assert len(await store.history(limit=5000)) == 2  # the one that is going on, and the task's newest
     trust.close()
     await store.close()
+
+
+async def test_a_start_does_not_wait_for_old_rows(tmp_path: Path) -> None:
+    """A daemon looks through ledger and approvals when its start is over: with its second look at the vault."""
+    (tmp_path / "vault" / "00_system" / "tasks").mkdir(parents=True)
+    clock, vault, machine = FakeClock(), Vault(tmp_path / "vault"), Machine(host="here")
+    place = Place(
+        vault=vault, machine=machine, state=tmp_path / "state", clock=clock, machine_timezone="UTC", settings=None
+    )
+    store = await SqliteStore.open(place.ledger_path, version="0.1", owner="me")
+    trust = Trust.open(place.approvals_path, version="0.1")
+    long_ago = clock.now().date() - timedelta(days=500)
+    trust.add_spend("r", 1, "a", long_ago, 2.0)
+    house = Housekeeping(place, store, trust, lambda *_: None)
+    await house.begin()
+    daily = asyncio.create_task(house.daily())
+    spent = []
+    for _ in range(2):
+        house.look()
+        for _ in range(9):
+            await asyncio.sleep(0)
+        spent.append(trust.spent(long_ago).total)
+    daily.cancel()
+    trust.close()
+    await store.close()
+    assert spent == [2.0, 0.0]
 
 
 def test_a_short_year_leaves_nothing_that_grows() -> None:

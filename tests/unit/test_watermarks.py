@@ -8,6 +8,7 @@ import pytest
 
 from vault_scheduler.daemon.watermarks import first_watermark, watermark_after
 from vault_scheduler.ledger.rows import TaskRow
+from vault_scheduler.planning.named_times import floor_of
 from vault_scheduler.planning.standing import Standing, State
 from vault_scheduler.task import CommandAction, Policies, Task, TaskType
 from vault_scheduler.triggers.schedule import IntervalTrigger, OnceTrigger, Schedule
@@ -100,6 +101,6 @@ def test_watermark_of_a_new_task(
     schedule: Schedule, stands: Standing, written: datetime, last_run: datetime | None, expected: datetime
 ) -> None:
     """It begins now, but for a one-shot, which counts from its own past."""
-    policies = Policies(max_late=2 * HOUR)
-    found = first_watermark(task(schedule), policies, stands, now=NOW, written_at=written, last_run=last_run)
+    floor = floor_of(Policies(max_late=2 * HOUR), now=NOW, written_at=written)
+    found = first_watermark(task(schedule), lambda: floor, stands, now=NOW, last_run=last_run)
     assert found == expected

@@ -24,6 +24,7 @@ from vault_scheduler.machine.place import Place
 from vault_scheduler.planning.chains import judge
 from vault_scheduler.planning.forecast import forecast
 from vault_scheduler.planning.foreseen import Expected, Forecast, Foreseen, Underway
+from vault_scheduler.planning.named_times import floor_of
 from vault_scheduler.planning.planner import Candidate, is_going, retry_delay
 from vault_scheduler.planning.registry import Entry
 from vault_scheduler.planning.standing import vault_off
@@ -137,13 +138,11 @@ def _expected(place: Place, item: Item, row: TaskRow | None, duration: Duration,
     """The task with its watermark as the daemon would set it now."""
     task = item.task
     assert task is not None
-    stands, policies = item.standing, resolve(task, place.settings_in_force)
+    stands = item.standing
     if row is not None:
         watermark = watermark_after(row, task, stands, now)
     else:
-        written = place.vault.stamp(item.path)
-        written_at = datetime.fromtimestamp(written.mtime_ns / 1e9, UTC) if written else now
-        watermark = first_watermark(task, policies, stands, now=now, written_at=written_at, last_run=None)
+        watermark = first_watermark(task, lambda: _floor(place, item, task, now), stands, now=now, last_run=None)
     return Expected(
         task=task,
         takes=duration.takes,
@@ -151,6 +150,12 @@ def _expected(place: Place, item: Item, row: TaskRow | None, duration: Duration,
         held=stands.reason if stands.state.blocks else "",
         started=row.started if row else 0,
     )
+
+
+def _floor(place: Place, item: Item, task: Task, now: datetime) -> datetime:
+    written = place.vault.stamp(item.path)
+    written_at = datetime.fromtimestamp(written.mtime_ns / 1e9, UTC) if written else now
+    return floor_of(resolve(task, place.settings_in_force), now=now, written_at=written_at)
 
 
 def _followers(place: Place, view: View) -> Callable[[str], Sequence[str]]:

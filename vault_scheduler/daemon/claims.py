@@ -132,7 +132,7 @@ class Claims:
         """Claim a fire time that is a moment away; False: that is left to its time, as all is that is not plain."""
         row, task, stands = self._roster.row(task_id), tracked.task, tracked.standing
         is_plain = stands.armed and stands.until is None and task.max_runs is None and not self.is_busy(task_id)
-        if not is_plain or self._roster.has_late(task_id) or not self._survey.settled(task.path):
+        if not is_plain or self._roster.late_times.late(task_id) or not self._survey.settled(task.path):
             return False
         plan = plan_fire_times(
             task.schedule,
@@ -190,7 +190,7 @@ class Claims:
 
     def _fire_late(self, task_id: str, tracked: Tracked, now: datetime, *, overlapping: bool) -> None:
         """Claim what the note named too late; what of it does not start has rows of its own, as no watermark tells."""
-        found = self._roster.take_late(task_id)
+        found = self._roster.late_times.take(task_id)
         if not found.late:
             return
         before = found.late[0] - timedelta(seconds=1)
@@ -283,8 +283,10 @@ class Claims:
         """Once the notes are known: tasks with `on_start`, but not in a crash loop (rule 1.7)."""
         for task_id in self._roster:
             tracked = self._roster.get(task_id)
+            if tracked is None or not tracked.task.on_start:
+                continue
             with self._roster.alone(task_id):
-                if tracked is not None and self._starts_with_daemon(tracked, now):
+                if self._starts_with_daemon(tracked, now):
                     await self._claim_start(task_id, tracked, start_id, now)
 
     async def _claim_start(self, task_id: str, tracked: Tracked, start_id: str, now: datetime) -> None:
@@ -296,7 +298,7 @@ class Claims:
 
     def _starts_with_daemon(self, tracked: Tracked, now: datetime) -> bool:
         task = tracked.task
-        return task.on_start and tracked.fires and task.schedule.covers(now) and self.room(tracked) != 0
+        return tracked.fires and task.schedule.covers(now) and self.room(tracked) != 0
 
     def _claim_reaction(
         self,

@@ -118,8 +118,11 @@ class Guard:
 
     # pins
 
-    def judge(self, task: Task, source: Callable[[], str], sight: Sight) -> str:
-        """Why this definition is held; "" if it may run. `source` is asked for its JSON where that is to be kept."""
+    def judge(self, task: Task, source: Callable[[], str], sighted: Callable[[], Sight]) -> str:
+        """Why this definition is held; "" if it may run. `source` is asked for its JSON where that is to be kept.
+
+        `sighted` is asked where the definition is not pinned already, as that of most tasks is.
+        """
         paths = named_files(task, self._vault)
         self._files.pop(task.id, None)
         if paths:  # of few tasks
@@ -129,6 +132,7 @@ class Guard:
             self._holds.pop(task.id, None)
             return ""
         pin, hold = self._known_pin(task.id), self._known_hold(task.id)
+        sight = sighted()
         decision = self._decide(task, definition, pin, hold, sight)
         if isinstance(decision, Held):
             if hold is None or hold.hash != definition:

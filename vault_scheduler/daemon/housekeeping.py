@@ -83,16 +83,21 @@ class Housekeeping:
         self._asked.set()
 
     async def daily(self) -> None:
-        """Once a day, until cancelled."""
+        """Once a day, until cancelled. After `begin` the rest is done when a start is over: with the second look."""
         clock = self._place.clock
+        if self._begun:
+            await self._next_look()
         while True:
-            await self._asked.wait()
-            self._asked.clear()
+            await self._next_look()
             if self._last is None or not timedelta(0) <= clock.now() - self._last < EVERY:
                 await self.once()
 
+    async def _next_look(self) -> None:
+        await self._asked.wait()
+        self._asked.clear()
+
     async def begin(self) -> None:
-        """What a former daemon left in the way; the rest when the first look at the vault is over, by `daily`."""
+        """What a former daemon left in the way; the rest is done by `daily`."""
         now = self._place.clock.now()
         self._begun = await self._do(now, self._tidy_vault, self._tidy_files)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
+from typing import Any
 
+from vault_scheduler.errors import VaultSchedError
 from vault_scheduler.ledger.definitions import Definitions, definition_of, definition_of_settings
-from vault_scheduler.ledger.kept import Definition, stamp_text
+from vault_scheduler.ledger.kept import Definition, are_known_after, stamp_text
 from vault_scheduler.settings import Settings
 from vault_scheduler.task import Task
 from vault_scheduler.vault.sweep import Stamp
@@ -33,11 +36,12 @@ class _Learned:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a former process read in a note; see `Definition`."""
+    """What a former process read in a note; see `Definition`. `mapping`: the properties in its `source`."""
 
     task: Task
     digest: str
     source: str
+    mapping: Mapping[str, Any]
 
 
 class Keeping:
@@ -62,13 +66,15 @@ class Keeping:
         found = self._file.take(path) if self._file is not None else None
         if found is None or not found.holds(stamp, self.context):
             return None
-        task = found.task()
-        if task is None:
-            return None
+        try:
+            source, times = json.loads(found.source), found.fires.plain if found.fires is not None else None
+            known = Known(found.made(source, times), found.digest, found.source, source["mapping"])
+        except (ValueError, TypeError, LookupError, AttributeError, VaultSchedError):
+            return None  # it cannot be understood
         self._known.add(path)
-        if not found.next_after(now)[0]:
+        if times is None or not are_known_after(times, now):
             self.fired(path)
-        return Known(task, found.digest, found.source)
+        return known
 
     def forget_former(self) -> None:
         """All notes have been seen; what is kept of others goes."""

@@ -167,13 +167,13 @@ class Revision:
         if tracked is None:
             self._guard.lost(task_id)
             return
-        if passed := self._roster.passed(task_id):
+        if passed := self._roster.late_times.passed(task_id):
             zone = ZoneInfo(tracked.task.timezone)
             which = ", ".join(moment.astimezone(zone).strftime("%Y-%m-%dT%H:%M") for moment in passed)
             self._around.has_passed(task_id, tracked.task.path, which)
         if tracked.task.run_now and not self._only_requests:
             self._claims.run_now(task_id, tracked, now)
-        if not self._only_requests:
+        if tracked.task.answer and not self._only_requests:
             self._answers.take(task_id, tracked, now)
             self._around.has_answer(task_id, tracked.task.path, self._answers.why_not(task_id, tracked, now))
         self._endings.schedule_look(task_id, now)

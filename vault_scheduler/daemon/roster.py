@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from vault_scheduler.daemon.conversations import marks_of
 from vault_scheduler.daemon.guard import Guard, Sight
+from vault_scheduler.daemon.late_times import LateTimes
 from vault_scheduler.daemon.named_files import named_files
 from vault_scheduler.daemon.plans import Plans
 from vault_scheduler.daemon.survey import Survey
@@ -19,7 +20,7 @@ from vault_scheduler.daemon.watermarks import first_watermark, is_set_going, wat
 from vault_scheduler.ledger.rows import ARMED_SINCE, FOLLOWS_SINCE, TaskRow, mark_of
 from vault_scheduler.planning.chains import Chains
 from vault_scheduler.planning.known import internal_problem
-from vault_scheduler.planning.named_times import NamedLate, named_late
+from vault_scheduler.planning.named_times import floor_of
 from vault_scheduler.planning.planner import Agenda
 from vault_scheduler.planning.standing import Standing, State, standing, switched_off, vault_off
 from vault_scheduler.run import Run, counts_as_run
@@ -75,7 +76,7 @@ class Roster:
         self._settled = {task: row.watermark for task, row in rows.items() if row.fires}
         self._undoubted = dict(self._settled)  # watermarks before the clock may have gone wrong
         self._tracked: dict[str, Tracked] = {}
-        self._named_late: dict[str, NamedLate] = {}
+        self.late_times = LateTimes(survey)
         self.aside: dict[str, Problem] = {}  # tasks that a fault of ours keeps from being planned
         self._ledger_lost = ledger_lost  # only the notes remember what has run
         self._ran_until = ran_until  # a damaged ledger knew of all that was due until then
@@ -227,9 +228,10 @@ class Roster:
         task, fresh = entry.task, self._survey.notes.fresh_source(entry.path)
         held = self._guard.held(task_id)
         if entry.invalid_since is None:
-            held = self._judged(task, lambda: fresh or self._source_of(task_id, plans), now, monotonic)
+            source = lambda: fresh or self._source_of(task_id, plans)  # noqa: E731
+            held = self._guard.judge(task, source, lambda: self._sight(task, now, monotonic))
         stands = self._stand(task, held, entry.invalid_since, now)
-        self._notice_named(row, task, stands, plans, now)
+        self._notice_late(row, task, stands, plans, now)
         new_row = self._row_of(task, row, stands, fresh, entry.invalid_since, now)
         if row is not None and stands.fires and not row.fires:
             plans.meta[ARMED_SINCE + task_id] = now.isoformat()
@@ -252,13 +254,12 @@ class Roster:
         """The JSON of the last good definition that has been taken from the note."""
         return plans.sources.get(task_id) or self._stored_source(task_id)
 
-    def _judged(self, task: Task, source: Callable[[], str], now: datetime, monotonic: float) -> str:
-        """Why the definition, as it is now, is held; "" if it may run."""
+    def _sight(self, task: Task, now: datetime, monotonic: float) -> Sight:
+        """When the definition, as it is now, appeared."""
         read_at = self._survey.notes.read_at(task.path)
         read_at = monotonic if read_at is None else read_at
         seen_at, written_at = now - timedelta(seconds=monotonic - read_at), self._survey.modified_at(task.path)
-        sight = Sight(seen_at=seen_at, written_at=written_at, read_at=read_at, now=now)
-        return self._guard.judge(task, source, sight)
+        return Sight(seen_at=seen_at, written_at=written_at, read_at=read_at, now=now)
 
     def _row_of(
         self,
@@ -291,35 +292,24 @@ class Roster:
 
     def _first_watermark(self, task: Task, stands: Standing, now: datetime) -> datetime:
         remembers = self._ledger_lost or task.schedule.is_one_shot
-        return first_watermark(
-            task,
-            resolve(task, self._settings),
-            stands,
-            now=now,
-            written_at=self._survey.modified_at(task.path) or now,
-            last_run=self._has_run_until(task, now) if remembers else None,
-        )
+        last_run = self._has_run_until(task, now) if remembers else None
+        return first_watermark(task, lambda: self._floor(task, now), stands, now=now, last_run=last_run)
 
-    def _notice_named(self, row: TaskRow | None, task: Task, stands: Standing, plans: Plans, now: datetime) -> None:
+    def _floor(self, task: Task, now: datetime) -> datetime:
+        written_at = self._survey.modified_at(task.path) or now
+        return floor_of(resolve(task, self._settings), now=now, written_at=written_at)
+
+    def _notice_late(self, row: TaskRow | None, task: Task, stands: Standing, plans: Plans, now: datetime) -> None:
         """Instants of `at` that a note brought late; to create or edit a task fires nothing else (rule 1.4)."""
         if row is not None and row.fingerprint == task.trigger_fingerprint:
             return
-        self._named_late.pop(task.id, None)
-        before = self._definition_of(row, plans) if row is not None else None
-        if not stands.armed or (row is not None and before is None):
+        self.late_times.forget(task.id)
+        if not stands.armed:
             return
-        found = named_late(
-            task,
-            resolve(task, self._settings),
-            before,
-            now=now,
-            written_at=self._survey.modified_at(task.path) or now,
-            last_run=self._has_run_until(task, now) if row is None else None,
-        )
-        if row is None and task.schedule.is_one_shot:
-            found = replace(found, late=())  # its first watermark lies before them
-        if found != NamedLate():
-            self._named_late[task.id] = found
+        if row is None:
+            self.late_times.of_new(task, now, lambda: self._has_run_until(task, now))
+        else:
+            self.late_times.of_edited(task, lambda: self._definition_of(row, plans), now)
 
     def _definition_of(self, row: TaskRow, plans: Plans) -> Task | None:
         """What the task was when last seen; None if nobody can tell, so that nothing of it counts as new."""
@@ -327,21 +317,6 @@ class Roster:
             return self._survey.notes.rebuilt(self._source_of(row.task, plans), row.path)
         except (ValueError, KeyError, TypeError):  # carried over from a damaged ledger
             return None
-
-    def passed(self, task_id: str) -> tuple[datetime, ...]:
-        """The instants of its `at` that will never run: a problem."""
-        return self._named_late.get(task_id, NamedLate()).passed
-
-    def has_late(self, task_id: str) -> bool:
-        """Whether its note brought instants late that nobody has planned yet."""
-        return bool(self._named_late.get(task_id, NamedLate()).late)
-
-    def take_late(self, task_id: str) -> NamedLate:
-        """What its note brought late, once: whoever asks plans it."""
-        found = self._named_late.get(task_id, NamedLate())
-        if found.late:
-            self._named_late[task_id] = replace(found, late=())
-        return found
 
     def _has_run_until(self, task: Task, now: datetime) -> datetime | None:
         """What the ledger would say of a task that it does not know: nothing may run a second time."""
@@ -366,8 +341,7 @@ class Roster:
             self._rows[new] = replace(self._rows.pop(old), task=new, path=path)
         if old in self._settled:
             self._settled[new] = self._settled.pop(old)
-        if old in self._named_late:
-            self._named_late[new] = self._named_late.pop(old)
+        self.late_times.rename(old, new)
         self._tracked.pop(old, None)
         self.agenda.put(old, None)
 
@@ -380,7 +354,7 @@ class Roster:
         if until is not None and until >= now:
             moments.append(until + _SECOND)  # to tell that it is done
         fire_time = task.schedule.next_after(row.watermark) if tracked.fires and not spent else None
-        late = self._named_late.get(task_id, NamedLate()).late
+        late = self.late_times.late(task_id)
         moments += late[:1]
         if fire_time is not None:
             moments.append(fire_time)

@@ -28,6 +28,7 @@ from vault_scheduler.task import Problem, Status, Task
 
 TOLD = (*OURS, "status", "status_reason")
 """The keys whose values are known of every note."""
+_ENCODER = json.JSONEncoder(default=str)
 
 
 class TaskNotes:
@@ -221,7 +222,7 @@ class TaskNotes:
             watched.last_run = found.last_run
         waits = edited or watched.edit is not None
         written_at = reading.written_at if edited else watched.edit.written_at if watched.edit else None
-        watched.edit = replace(found, written_at=written_at)
+        watched.edit = replace(found, written_at=written_at) if written_at is not None else found
         self._edited.add(path)
         if not waits:
             self._register(path, now, seen)
@@ -382,12 +383,11 @@ def _recalled(kept: Known, former: Former | None) -> Edit:
     """What a former process read in the note; mostly what the ledger holds already, and then it is not held here."""
     task, source = kept.task, kept.source
     switches = Switches(status=task.status, paused_until=task.paused_until, run_now=task.run_now)
-    mapping = json.loads(source)["mapping"]
     fresh = "" if former is not None and former.source_mark == mark_of(source) else source
-    return Edit(Parsed(task=task, switches=switches), fresh, told_of(mapping), mapping.get("last_run"))
+    return Edit(Parsed(task=task, switches=switches), fresh, told_of(kept.mapping), kept.mapping.get("last_run"))
 
 
 def told_of(mapping: Mapping[str, Any]) -> str:
     """What a note tells of its runs and how it stands, as JSON: all that is asked of it between two readings."""
     told = {key: mapping[key] for key in TOLD if mapping.get(key) not in (None, "")}
-    return json.dumps(told, default=str) if told else ""
+    return _ENCODER.encode(told) if told else ""

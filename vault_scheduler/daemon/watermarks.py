@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from vault_scheduler.ledger.rows import TaskRow
-from vault_scheduler.planning.named_times import floor_of
 from vault_scheduler.planning.standing import Standing
-from vault_scheduler.task import Policies, Task
+from vault_scheduler.task import Task
 
 SET_BACK = timedelta(days=1)
 """A watermark that lies further ahead was set by a wrong clock, and holds nothing back. One that lies nearer does: what
@@ -52,12 +52,13 @@ def _waited_for_pause(row: TaskRow, stands: Standing) -> bool:
 
 
 def first_watermark(
-    task: Task, policies: Policies, stands: Standing, *, now: datetime, written_at: datetime, last_run: datetime | None
+    task: Task, floor: Callable[[], datetime], stands: Standing, *, now: datetime, last_run: datetime | None
 ) -> datetime:
     """Where the watermark of a task begins that the ledger does not know (rules 1.4 and 3.2): now.
 
     Except for `at`, which counts from its own past: a phone's note arrives late, and `max_late` judges it. What was
-    past already when the note was written, and is too late now, is a mistake of its author, not a missed run.
+    past already when the note was written, and is too late now, is a mistake of its author, not a missed run: see
+    `floor_of`, which is asked for where that matters.
     `last_run`, as the note tells it, is what has run when the ledger was lost.
     """
     if stands.resumes is not None:
@@ -66,7 +67,5 @@ def first_watermark(
         return now
     if not task.schedule.is_one_shot:
         return min(last_run or now, now)
-    floor = floor_of(policies, now=now, written_at=written_at)
-    floor = max(floor, last_run) if last_run else floor
-    first = task.schedule.next_after(floor)
+    first = task.schedule.next_after(max(floor(), last_run) if last_run else floor())
     return first - _SECOND if first is not None and first <= now else now

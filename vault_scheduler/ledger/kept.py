@@ -19,6 +19,7 @@ import json
 import sqlite3
 import sys
 import zlib
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -63,13 +64,25 @@ class Fires:
         """A checksum of all of it, and of the definition that it belongs to."""
         return _checksum(path, str(definition), self.zone, self.times)
 
+    @property
+    def plain(self) -> list[list[int]]:
+        """The times of all triggers."""
+        found: list[list[int]] = json.loads(self.times)
+        return found
+
     def next_after(self, moment: datetime) -> tuple[bool, datetime | None]:
         """Whether the first fire time after a moment is known, and when it is; None: there is none."""
         at = micros(moment)
-        found = [_next(times, at) for times in json.loads(self.times)]
+        found = [_next(times, at) for times in self.plain]
         if None in found:
             return False, None
         return True, min((of_micros(fire) for fire in found if fire is not None), default=None)
+
+
+def are_known_after(plain: list[list[int]], moment: datetime) -> bool:
+    """Whether the first fire time of each of these triggers after a moment is known."""
+    at = micros(moment)
+    return all(len(times) == 3 or times[0] <= at < times[1] for times in plain)
 
 
 def _next(times: list[int], at: int) -> int | None:
@@ -103,13 +116,16 @@ class Definition:
 
     def task(self) -> Task | None:
         """The task; None if the row cannot be understood. It knows the fire times that are kept."""
-        from vault_scheduler.parsing.plain import task_of  # and all that it takes: only for who makes tasks
-
         try:
-            times = json.loads(self.fires.times) if self.fires is not None else None
-            return task_of(json.loads(self.said), self.path, json.loads(self.source), times)
+            return self.made(json.loads(self.source), self.fires.plain if self.fires is not None else None)
         except (ValueError, TypeError, LookupError, AttributeError, VaultSchedError):
             return None
+
+    def made(self, source: Mapping[str, Any], times: list[list[int]] | None) -> Task:
+        """The task, of what `source` and `fires` say. Raises as bad data does."""
+        from vault_scheduler.parsing.plain import task_of  # and all that it takes: only for who makes tasks
+
+        return task_of(json.loads(self.said), self.path, source, times)
 
     def settings(self) -> Settings | None:
         """What the settings note says; None if the row cannot be understood, or is a task's."""
@@ -141,7 +157,7 @@ class Definition:
 
 def stamp_text(stamp: Stamp) -> str:
     """A stamp as one text."""
-    return f"{stamp.size} {stamp.mtime_ns} {stamp.ctime_ns} {stamp.inode}"
+    return str(stamp)
 
 
 def micros(moment: datetime) -> int:
@@ -181,7 +197,7 @@ def _rows(path: Path, sql: str, *values: str) -> list[tuple[Any, ...]]:
 def definition_of_row(row: tuple[Any, ...]) -> Definition | None:
     """The row, if it is whole; with its fire times, if they are and the data of its zone are the same."""
     *values, proof, zone, times, fires_proof = row
-    if not all(isinstance(value, str) for value in values):
+    if {*map(type, values)} != {str}:
         return None
     path, stamp, digest, context, said, source = values
     fires = _fires(path, proof, zone, times, fires_proof)

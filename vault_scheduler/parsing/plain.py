@@ -53,6 +53,7 @@ _USUAL: Final[dict[str, Any]] = {
 } | {"action": _NO_COMMAND}
 _SETTINGS: Final = tuple(found.name for found in fields(Settings))
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_ALWAYS_ALIKE: Final = json.JSONEncoder(sort_keys=True, default=str)
 
 
 def plain_of(task: Task) -> Plain | None:
@@ -89,7 +90,7 @@ def task_of(plain: Plain, path: str, source: Mapping[str, Any], times: Sequence[
         if isinstance(trigger, CronTrigger):
             trigger.remember(*(_EPOCH + timedelta(microseconds=value) for value in known))
     mapping = source["mapping"]
-    values = {ALIASES.get(written, written): value for written, value in mapping.items() if not is_unset(value)}
+    values = mapping if ALIASES.keys().isdisjoint(mapping) else _by_right_names(mapping)
     more = {name: _untagged(value) for name, value in others.items()}
     more.setdefault("action", _NO_COMMAND)
     return Task(
@@ -104,6 +105,10 @@ def task_of(plain: Plain, path: str, source: Mapping[str, Any], times: Sequence[
         declared={sys.intern(name): values[name] for name in declared},
         **more,
     )
+
+
+def _by_right_names(mapping: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {ALIASES.get(written, written): value for written, value in mapping.items() if not is_unset(value)}
 
 
 def triggers_of(plain: Plain) -> tuple[ZoneInfo, tuple[Trigger, ...]]:
@@ -126,7 +131,7 @@ def settings_of(plain: Plain) -> Settings:
 
 def source_text(source: Mapping[str, Any]) -> str:
     """What `source_of` gave as text, always the same for the same."""
-    return json.dumps(source, sort_keys=True, default=str)
+    return _ALWAYS_ALIKE.encode(source)
 
 
 def normal_body(body: str) -> str:
@@ -175,10 +180,10 @@ def _tagged(value: Any) -> Any:
 
 
 def _untagged(value: Any) -> Any:
+    if not isinstance(value, (dict, list)):
+        return value
     if isinstance(value, list):
         return [_untagged(item) for item in value]
-    if not isinstance(value, dict):
-        return value
     ((tag, held),) = value.items()
     if tag == "enum":
         return _ENUMS[held[0]](held[1])
@@ -187,7 +192,7 @@ def _untagged(value: Any) -> Any:
     if tag == "time":
         return time.fromisoformat(held)
     if tag == "tuple":
-        return tuple(_untagged(item) for item in held)
+        return tuple([_untagged(item) for item in held])
     if tag == "mapping":
         return {name: _untagged(item) for name, item in held.items()}
     if tag == "action":

@@ -41,7 +41,7 @@ def named_late(
     None: a new task, and what its note says has run until `last_run` is settled. With another zone all local times
     are other instants: that names nothing.
     """
-    if not _names_instants(task) or (before is not None and before.timezone != task.timezone):
+    if not names_instants(task) or (before is not None and before.timezone != task.timezone):
         return NamedLate()
     known = instants_of(before) if before is not None else frozenset()
     floor = floor_of(policies, now=now, written_at=written_at)
@@ -53,7 +53,8 @@ def named_late(
     )
 
 
-def _names_instants(task: Task) -> bool:
+def names_instants(task: Task) -> bool:
+    """Whether it has an `at`."""
     return any(isinstance(trigger, OnceTrigger) for trigger in task.schedule.triggers)
 
 

@@ -8,10 +8,14 @@ TEMPLATES = frozenset({"templates", "template", "_templates", "_template"})
 CONFLICTS = re.compile(r"\.sync-conflict-\d{8}-\d{6}|\([^()]*conflicted copy[^()]*\)", re.IGNORECASE)
 LEFT_BY_EDITORS = re.compile(r"^[~#]|~$|\.(?:tmp|temp|bak|backup|orig|old|swp|part)$", re.IGNORECASE)
 CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
+PLAIN = re.compile(r"(?!_?(?i:template))[A-Za-z0-9 _-]+\.md")
+"""Most names of notes: none of what is looked for below can be in them."""
 
 
 def reason_to_skip(name: str, is_file: bool) -> str | None:
     """Why a file or folder of this name is never scheduled, or None. `name` is one part of a path."""
+    if is_file and PLAIN.fullmatch(name):
+        return None
     if name.startswith("."):
         return "its name starts with a dot"
     stem = name[:-3] if is_file else name

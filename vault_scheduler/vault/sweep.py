@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 import struct
@@ -51,6 +50,11 @@ class Stamp(bytes):
         """When anything of the file was changed."""
         *_, seconds, rest, _ = _PARTS.unpack(self)
         return int(seconds * _SECOND_NS + rest)
+
+    def __str__(self) -> str:
+        """The four numbers, as text."""
+        size, mtime, mtime_rest, ctime, ctime_rest, inode = _PARTS.unpack(self)
+        return f"{size} {mtime * _SECOND_NS + mtime_rest} {ctime * _SECOND_NS + ctime_rest} {inode}"
 
     @property
     def inode(self) -> int:
@@ -118,8 +122,10 @@ class Sweeper:
             elif entry.is_symlink():
                 self._link(entry, path)
             elif name[-3:].lower() == ".md" and self._wanted(path, name, is_file=True):
-                with contextlib.suppress(FileNotFoundError):  # removed since it was listed
+                try:
                     self._note(path, name, entry.stat(follow_symlinks=False))
+                except FileNotFoundError:  # removed since it was listed
+                    continue
         return folders
 
     def _wanted(self, path: str, name: str, *, is_file: bool) -> bool:
