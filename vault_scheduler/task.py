@@ -230,4 +230,9 @@ _ALWAYS_ALIKE = json.JSONEncoder(sort_keys=True, ensure_ascii=True, default=str)
 
 def fingerprint(value: Any) -> str:
     """A stable hash of plain data (JSON, keys sorted): 16 hex digits."""
-    return hashlib.sha256(_ALWAYS_ALIKE.encode(value).encode()).hexdigest()[:16]
+    return text_hash(_ALWAYS_ALIKE.encode(value))
+
+
+def text_hash(text: str) -> str:
+    """A stable hash of a text: 16 hex digits."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -106,6 +106,18 @@ def test_a_note_that_was_changed_just_now_is_not_kept(world: World) -> None:
     assert _kept(world) == {}
 
 
+def test_a_note_that_was_young_when_it_was_read_is_kept_later(make_world: Callable[..., World]) -> None:
+    """A daemon that goes on reads it once more when it has been left alone; it need not start anew for that."""
+    world = make_world(now=datetime.now(UTC).replace(microsecond=0))
+    note = world.command("a", f"{NEVER}\nnext_run: 2028-02-29T00:00:00")  # nobody needs to write into it
+    before = note.read_bytes()
+    world.start()
+    assert _kept(world) == {}
+    world.advance(90)
+    assert note.read_bytes() == before
+    assert len(_kept(world)) == 1
+
+
 def _garble(world: World) -> None:
     world.definitions_path.write_bytes(b"garbage" * 1000)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +10,7 @@ from typing import Any
 
 from vault_scheduler.errors import VaultSchedError
 from vault_scheduler.ledger.definitions import Definitions, definition_of, definition_of_settings
-from vault_scheduler.ledger.kept import Definition, are_known_after, stamp_text
+from vault_scheduler.ledger.kept import Definition, are_known_after, decoded, stamp_text
 from vault_scheduler.settings import Settings
 from vault_scheduler.task import Task
 from vault_scheduler.vault.sweep import Stamp
@@ -67,7 +66,7 @@ class Keeping:
         if found is None or not found.holds(stamp, self.context):
             return None
         try:
-            source, times = json.loads(found.source), found.fires.plain if found.fires is not None else None
+            source, times = decoded(found.source), found.fires.plain if found.fires is not None else None
             known = Known(found.made(source, times), found.digest, found.source, source["mapping"])
         except (ValueError, TypeError, LookupError, AttributeError, VaultSchedError):
             return None  # it cannot be understood
@@ -83,13 +82,18 @@ class Keeping:
             self._file.end_taking()
         self._known = set()
 
-    def proven(self, path: str, digest: str, stamp: Stamp, now: datetime) -> None:
-        """A file with this stamp has these bytes. If it was changed only just now, another one may have both times."""
-        changed_s = max(stamp.mtime_ns, stamp.ctime_ns) / 1e9
-        if self._file is not None and now.timestamp() - changed_s > STILL_S:
-            found = (digest, stamp_text(stamp))
-            if found != self._settings:  # which is read with each sweep
-                self._proven[path] = found
+    def proven(self, path: str, digest: str, stamp: Stamp, now: datetime) -> bool:
+        """A file with this stamp has these bytes; False if that is to be said again later, after another reading.
+
+        If it was changed only just now, another one may have both times.
+        """
+        if self._file is None:
+            return True
+        found = (digest, stamp_text(stamp))
+        is_still = now.timestamp() - stamp.changed_ns / 1e9 > STILL_S
+        if is_still and found != self._settings:  # which is read with each sweep
+            self._proven[path] = found
+        return is_still
 
     def learned(self, path: str, digest: str, task: Task, source: str) -> None:
         """These bytes declare this task, without any problem."""

@@ -20,7 +20,7 @@ from vault_scheduler.planning.registry import Registry
 from vault_scheduler.run import Run
 from vault_scheduler.task import Task, fingerprint
 
-MOST_AT_ONCE = 1000
+MOST_AT_ONCE = 250
 """A vault's first start brings thousands of notes, and no run waits for a safety net."""
 
 _REMEMBERED = timedelta(hours=2)

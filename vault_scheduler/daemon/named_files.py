@@ -19,12 +19,16 @@ def named_files(task: Task, vault: Vault) -> list[str]:
     if isinstance(action, PythonAction) and ":" in (action.call or ""):
         module = (action.call or "").partition(":")[0]
         files.append(f"{vault.system_folder}/scripts/{module.replace('.', '/')}.py")
-    cwd = str(task.options.get("cwd") or "")
-    words = [*_words(action.command if isinstance(action, CommandAction) else None), *_asked_words(task.gate)]
+    words = _words(action.command) if isinstance(action, CommandAction) else []
+    if task.gate is not None:
+        words = [*words, *_asked_words(task.gate)]
     words = [word for word in words if not word.startswith("-") and ("." in word or "/" in word)]
     if isinstance(action, ClaudeAction) and action.mcp_config:
         files.append(action.mcp_config)
         words += [word for word in _server_words(action.mcp_config, vault) if "." in word or "/" in word]
+    if not words:
+        return files  # as with most tasks
+    cwd = str(task.options.get("cwd") or "")
     inside = (_inside(vault.root, cwd, word) for word in words)
     return [*files, *(path for path in inside if path)][:20]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import chain
+from itertools import chain, islice
 
 from vault_scheduler.daemon.keeping import STILL_S, Keeping, Known
 from vault_scheduler.platform.replace import digest
@@ -23,6 +23,9 @@ LARGE_BYTES = 256 * 1024
 """Of files larger than this one is read in a look: reading it may take a good part of a second."""
 
 
+YOUNG_AT_ONCE = 250
+"""So many files that were young when they were read are read again with a sweep: only then can what they say be kept.
+"""
 UNTOLD_S = 0.5
 """A change is told of after so long at most: the watcher waits until nothing more comes for a moment."""
 
@@ -60,6 +63,7 @@ class Readings:
         self._again: set[str] = set()  # to be judged anew although the bytes are the same
         self._stamps: dict[str, Stamp] = {}
         self._ours: dict[str, str] = {}
+        self._young: dict[str, None] = {}  # read when they had been changed just now, in order
         self.next_sweep = 0.0
 
     def __contains__(self, path: str) -> bool:
@@ -96,6 +100,9 @@ class Readings:
         """Compare the folder with what is known of it, and with what the ledger knew; the next time in 30 s."""
         self.next_sweep = monotonic + SWEEP_S
         self.compare(former)
+        for path in list(islice(self._young, YOUNG_AT_ONCE)):
+            del self._young[path]
+            self._look_at.setdefault(path, 0.0)
 
     def compare(self, former: Iterable[str] = ()) -> None:
         """Compare the folder with what is known of it: what differs is to be read."""
@@ -170,8 +177,8 @@ class Readings:
             raise
         data, stamp = found or (None, None)
         current = digest(data) if data is not None else ""
-        if stamp is not None:
-            self._keeping.proven(path, current, stamp, now)
+        if stamp is not None and not self._keeping.proven(path, current, stamp, now):
+            self._young[path] = None
         is_unread = path not in self._digests and was_task
         if current == (self._digest(path) or "") and not is_unread:
             self._sightings.forget(path)
@@ -252,5 +259,5 @@ def _mtime(stamp: Stamp | None) -> datetime | None:
 
 
 def _age_s(stamp: Stamp | None, now: datetime) -> float:
-    """Seconds since a file was changed, by the later of its times: programs can set back only the one."""
-    return max(0.0, now.timestamp() - max(stamp.mtime_ns, stamp.ctime_ns) / 1e9) if stamp else 0.0
+    """Seconds since a file was changed."""
+    return max(0.0, now.timestamp() - stamp.changed_ns / 1e9) if stamp else 0.0

@@ -22,7 +22,7 @@ from vault_scheduler.planning.chains import Chains
 from vault_scheduler.planning.known import internal_problem
 from vault_scheduler.planning.named_times import floor_of
 from vault_scheduler.planning.planner import Agenda
-from vault_scheduler.planning.standing import Standing, State, standing, switched_off, vault_off
+from vault_scheduler.planning.standing import ARMED, Standing, State, standing, switched_off, vault_off
 from vault_scheduler.run import Run, counts_as_run
 from vault_scheduler.settings import Settings, resolve
 from vault_scheduler.task import Policies, Problem, Status, Task
@@ -374,7 +374,8 @@ class Roster:
 
     def _stand(self, task: Task, held: str, invalid_since: datetime | None, now: datetime) -> Standing:
         stands = standing(task, self._settings, host=self._host, now=now, held=held, invalid_since=invalid_since)
-        return _shared(self.chains.stand(task.id, stands, now))
+        stands = self.chains.stand(task.id, stands, now)
+        return stands if stands is ARMED else _shared(stands)
 
     def _lose(self, task_id: str, row: TaskRow | None, plans: Plans) -> None:
         self.aside.pop(task_id, None)

@@ -101,7 +101,9 @@ class TaskNotes:
         """The text that a key of TOLD has in the note as last believed; None if it has none."""
         watched = self._watched.get(path)
         told = (watched.edit.told if watched.edit else watched.told) if watched else ""
-        value = json.loads(told).get(key) if f'"{key}"' in told else None
+        if not told or f'"{key}"' not in told:
+            return None
+        value = json.loads(told).get(key)
         return str(value) if value is not None and value != "" else None
 
     def rebuilt(self, source: str, path: str) -> Task | None:
@@ -177,7 +179,8 @@ class TaskNotes:
 
     def _counts_at(self, path: str) -> float:
         """The awake second from which an edit counts."""
-        return self._watched[path].changed_at + (0.0 if self._is_asked(path) else self._settings.quiet_s)
+        is_asked = bool(self._asked) and self._is_asked(path)
+        return self._watched[path].changed_at + (0.0 if is_asked else self._settings.quiet_s)
 
     def take(self, believed: Iterable[tuple[str, Reading]], now: datetime, monotonic: float, seen: Seen) -> None:
         """These notes are like this now, or gone; edits wait until they have been left alone."""
@@ -389,5 +392,5 @@ def _recalled(kept: Known, former: Former | None) -> Edit:
 
 def told_of(mapping: Mapping[str, Any]) -> str:
     """What a note tells of its runs and how it stands, as JSON: all that is asked of it between two readings."""
-    told = {key: mapping[key] for key in TOLD if mapping.get(key) not in (None, "")}
+    told = {key: mapping[key] for key in TOLD if key in mapping and mapping[key] not in (None, "")}
     return _ENCODER.encode(told) if told else ""

@@ -84,8 +84,8 @@ class GoodNotes:
 
     def marks(self) -> dict[str, int]:
         """By task, what its newest good text is known by: see `GoodNote.mark`."""
-        rows = self._file.each(f"SELECT {_PLAIN} FROM kept WHERE NOT replaced ORDER BY kept_at, rowid")
-        return {sys.intern(row["task"]): _note(row).mark for row in rows}
+        sql = "SELECT task, definition, switches, path FROM kept WHERE NOT replaced ORDER BY kept_at, rowid"
+        return {sys.intern(task): mark_of(*rest) for task, *rest in self._file.each(sql)}
 
     def newest(self) -> dict[str, GoodNote]:
         """The newest good text of each task, without its bytes."""

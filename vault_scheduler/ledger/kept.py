@@ -39,6 +39,7 @@ _PACKAGE = Path(__file__).parents[1]
 _READERS = ("parsing", "notes", "triggers", "text")
 """The packages of ours that decide what a note means, besides task.py and settings.py."""
 _LIBRARIES = ("pyyaml-", "python_frontmatter-", "croniter-")
+_DECODER = json.JSONDecoder()
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _BUSY_TIMEOUT_S = 5.0
@@ -67,7 +68,7 @@ class Fires:
     @property
     def plain(self) -> list[list[int]]:
         """The times of all triggers."""
-        found: list[list[int]] = json.loads(self.times)
+        found: list[list[int]] = decoded(self.times)
         return found
 
     def next_after(self, moment: datetime) -> tuple[bool, datetime | None]:
@@ -117,7 +118,7 @@ class Definition:
     def task(self) -> Task | None:
         """The task; None if the row cannot be understood. It knows the fire times that are kept."""
         try:
-            return self.made(json.loads(self.source), self.fires.plain if self.fires is not None else None)
+            return self.made(decoded(self.source), self.fires.plain if self.fires is not None else None)
         except (ValueError, TypeError, LookupError, AttributeError, VaultSchedError):
             return None
 
@@ -125,7 +126,7 @@ class Definition:
         """The task, of what `source` and `fires` say. Raises as bad data does."""
         from vault_scheduler.parsing.plain import task_of  # and all that it takes: only for who makes tasks
 
-        return task_of(json.loads(self.said), self.path, source, times)
+        return task_of(decoded(self.said), self.path, source, times)
 
     def settings(self) -> Settings | None:
         """What the settings note says; None if the row cannot be understood, or is a task's."""
@@ -158,6 +159,11 @@ class Definition:
 def stamp_text(stamp: Stamp) -> str:
     """A stamp as one text."""
     return str(stamp)
+
+
+def decoded(text: str) -> Any:
+    """A text of ours as data, as `json.loads` would give it, without its look for blanks around. Raises ValueError."""
+    return _DECODER.raw_decode(text)[0]
 
 
 def micros(moment: datetime) -> int:

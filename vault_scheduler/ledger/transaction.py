@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -58,13 +59,23 @@ class Transaction:
 
     def insert(self, table: str, row: Mapping[str, object], on_conflict: str = "") -> int:
         """Insert one row; the number of rows inserted or changed."""
-        marks = ", ".join("?" * len(row))
-        return self.run(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks}) {on_conflict}", *row.values())
+        return self.run(_insertion(table, tuple(row), on_conflict), *row.values())
 
     def upsert(self, table: str, key: str, row: Mapping[str, object], keep: str = "") -> int:
         """Insert one row, or replace the values of the one with the same key; of that, the column `keep` stays."""
-        changes = ", ".join(f"{name} = excluded.{name}" for name in row if name not in (key, keep))
-        return self.insert(table, row, f"ON CONFLICT({key}) DO UPDATE SET {changes}")
+        return self.insert(table, row, _replacing(tuple(row), key, keep))
+
+
+@lru_cache(maxsize=64)
+def _insertion(table: str, columns: tuple[str, ...], on_conflict: str) -> str:
+    marks = ", ".join("?" * len(columns))
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks}) {on_conflict}"
+
+
+@lru_cache(maxsize=64)
+def _replacing(columns: tuple[str, ...], key: str, keep: str) -> str:
+    changes = ", ".join(f"{name} = excluded.{name}" for name in columns if name not in (key, keep))
+    return f"ON CONFLICT({key}) DO UPDATE SET {changes}"
 
 
 @contextmanager

@@ -140,8 +140,9 @@ class Trust:
     def pin_all(self, pins: Sequence[Pin]) -> None:
         """As `pin`, for many at once: a vault's first start costs one write, not thousands."""
         with self._file.write(durable=True) as change:
+            has_holds = change.one("SELECT 1 FROM holds LIMIT 1") is not None
             for pin in pins:
-                _write_pin(change, pin)
+                _write_pin(change, pin, has_holds=has_holds)
 
     def hold(self, task: str, definition: str, at: datetime, why: str, source: str = "") -> None:
         """Hold a definition; a task that is held already stays so for the same reason, since the same moment."""
@@ -214,10 +215,11 @@ class Trust:
             change.run("DELETE FROM spend WHERE day < ?", (today - keep).isoformat())
 
 
-def _write_pin(change: Transaction, pin: Pin) -> None:
+def _write_pin(change: Transaction, pin: Pin, *, has_holds: bool = True) -> None:
     row = {"task": pin.task, "hash": pin.hash, "pinned_at": epoch(pin.pinned_at), "how": pin.how, "source": pin.source}
     change.upsert("pins", "task", row)
-    change.run("DELETE FROM holds WHERE task = ?", pin.task)
+    if has_holds:
+        change.run("DELETE FROM holds WHERE task = ?", pin.task)
 
 
 def _pin(row: sqlite3.Row) -> Pin:

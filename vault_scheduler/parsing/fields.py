@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache
 from typing import Any, TypeVar
 
 from vault_scheduler.errors import BadValue
@@ -181,10 +180,12 @@ def _is_damaged(value: object) -> bool:
 
 def key_lines(doc: Document) -> Callable[[str], int]:
     """The line in the file of each key of a note without a fault; looked up once, when the first problem is found."""
+    found: dict[str, int] = {}
 
-    @cache
-    def lines() -> dict[str, int]:
-        spans = compose_mapping(doc.block_text)
-        return {name: entry.line + 2 for name, entry in spans.entries.items()} if spans else {}
+    def line_of(key: str) -> int:
+        if not found:
+            spans = compose_mapping(doc.block_text)
+            found.update({name: entry.line + 2 for name, entry in spans.entries.items()} if spans else {})
+        return found.get(key, 1)
 
-    return lambda key: lines().get(key, 1)
+    return line_of

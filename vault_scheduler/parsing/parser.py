@@ -79,7 +79,7 @@ def source_of(doc: Document) -> dict[str, Any]:
     Only keys of ours are in it. Only for a note without a fault.
     """
     mapping = doc.mapping
-    ours = {name: mapping[name] for name in (*KEYS, *ALIASES) if name in mapping}
+    ours = {name: value for name, value in mapping.items() if name in KEYS or name in ALIASES}
     return {"mapping": ours, "body": doc.definition_body}
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from vault_scheduler.task import AfterOutcome, ClaudeAction, Permissions, Task, fingerprint
+from vault_scheduler.task import AfterOutcome, ClaudeAction, Permissions, Task, fingerprint, text_hash
 
 AFTERMATH = timedelta(seconds=5)
 """A note may be seen this long after the run that wrote it has ended."""
@@ -80,6 +80,8 @@ def restricting(runs: Iterable[tuple[Rights | None, datetime | None]], now: date
 
 def pin_hash(definition: str, files: Mapping[str, bytes]) -> str:
     """What is pinned: the task's definition together with the files that it names."""
+    if not files and definition.isalnum() and definition.isascii():
+        return text_hash(f'["{definition}", {{}}]')  # what `fingerprint` makes of it, for most tasks
     return fingerprint([definition, {name: data.hex() for name, data in files.items()}])
 
 

@@ -51,6 +51,10 @@ class Standing:
         return self.armed or self.state.blocks
 
 
+ARMED = Standing(state=State.ARMED)
+"""As most tasks stand: one for all of them."""
+
+
 def standing(
     task: Task,
     settings: Settings,
@@ -61,6 +65,8 @@ def standing(
     invalid_since: datetime | None = None,
 ) -> Standing:
     """How `task` stands at `now` on machine `host` (rule 3.1)."""
+    if _is_plainly_armed(task, settings, host) and not held and invalid_since is None:
+        return ARMED
     owner = task.host or settings.host
     if owner and owner != host:
         return Standing(state=State.OTHER_HOST, reason=f"runs on {owner}")
@@ -80,6 +86,13 @@ def standing(
     if held:
         return Standing(state=State.HELD, reason=held, since=since)
     return Standing(state=State.ARMED, since=since)
+
+
+def _is_plainly_armed(task: Task, settings: Settings, host: str) -> bool:
+    """Whether task and vault are active, here, and were never paused for a while: as most are."""
+    is_active = task.status is Status.ACTIVE and settings.status is Status.ACTIVE
+    is_paused = task.paused_until is not None or settings.paused_until is not None
+    return is_active and not is_paused and (task.host or settings.host or host) == host
 
 
 def switched_off(task: Task, settings: Settings) -> Standing | None:

@@ -75,13 +75,13 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def read_regular(path: Path, limit: int) -> Content:
+def read_regular(path: Path | str, limit: int) -> Content:
     """Read a regular file of at most `limit` bytes; never waits for a FIFO, a device or a cloud download.
 
     Raises FileNotFoundError, NoteTooBig, or NoteUnreadable with the reason.
     """
     try:
-        if HAS_FLAGS and getattr(path.stat(), "st_flags", 0) & NOT_DOWNLOADED:
+        if HAS_FLAGS and getattr(Path(path).stat(), "st_flags", 0) & NOT_DOWNLOADED:
             raise NoteUnreadable(str(path), "it has not been downloaded to this machine yet")
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
         try:
@@ -94,14 +94,14 @@ def read_regular(path: Path, limit: int) -> Content:
         raise _unreadable(path, error) from error
 
 
-def _unreadable(path: Path, error: OSError) -> NoteUnreadable:
+def _unreadable(path: Path | str, error: OSError) -> NoteUnreadable:
     """The advice for what is no fault of the note's own must not be to remove it."""
     reason = (error.strerror or type(error).__name__).lower()
     cure = _CURES.get(error.errno or 0)
     return NoteUnreadable(str(path), reason, cure) if cure else NoteUnreadable(str(path), reason)
 
 
-def _read_open(fd: int, path: Path, limit: int) -> Content:
+def _read_open(fd: int, path: Path | str, limit: int) -> Content:
     found = os.fstat(fd)
     if not stat.S_ISREG(found.st_mode):
         raise NoteUnreadable(str(path), "it is not a regular file")

@@ -294,6 +294,8 @@ class Schedule:
 
     def next_after(self, moment: datetime) -> datetime | None:
         """The first fire time strictly after `moment` (aware) and within the bounds, in UTC."""
+        if len(self.triggers) == 1 and self.start is None and self.until is None:
+            return self.triggers[0].next_after(moment)
         moment = self._from(moment)
         found = [instant for trigger in self.triggers if (instant := trigger.next_after(moment))]
         first = min(found, default=None)

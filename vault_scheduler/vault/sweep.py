@@ -17,6 +17,8 @@ LEAVES_THE_VAULT = "it is a link that leaves the vault"
 
 
 _PARTS = struct.Struct("<QqIqIQ")
+_TIME = struct.Struct("<qI")
+_MTIME_AT, _CTIME_AT = 8, 8 + _TIME.size
 _SECOND_NS = 10**9
 
 
@@ -42,14 +44,19 @@ class Stamp(bytes):
     @property
     def mtime_ns(self) -> int:
         """When the contents were changed, or what a program said of that."""
-        _, seconds, rest, *_ = _PARTS.unpack(self)
+        seconds, rest = _TIME.unpack_from(self, _MTIME_AT)
         return int(seconds * _SECOND_NS + rest)
 
     @property
     def ctime_ns(self) -> int:
         """When anything of the file was changed."""
-        *_, seconds, rest, _ = _PARTS.unpack(self)
+        seconds, rest = _TIME.unpack_from(self, _CTIME_AT)
         return int(seconds * _SECOND_NS + rest)
+
+    @property
+    def changed_ns(self) -> int:
+        """The later of its times: programs can set back only the one."""
+        return max(self.mtime_ns, self.ctime_ns)
 
     def __str__(self) -> str:
         """The four numbers, as text."""
