@@ -139,7 +139,7 @@ class Definition:
 
     @property
     def plain(self) -> list[Any]:
-        """A task as `plain_of` gave it: id, type, zone, definition, fingerprint, keys, triggers, others.
+        """A task as `plain_of` gave it: id, type, zone, definition, fingerprint, properties, triggers, others.
 
         `others` has what is not as usual (status, host, after, options…), by the names that `Task` gives it.
         """

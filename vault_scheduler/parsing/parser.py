@@ -10,6 +10,7 @@ from typing import Any
 from vault_scheduler.errors import BadValue
 from vault_scheduler.notes.note import Document
 from vault_scheduler.parsing.action_fields import command_line, read_action
+from vault_scheduler.parsing.declared import Declared
 from vault_scheduler.parsing.evidence_fields import read_expected
 from vault_scheduler.parsing.fields import Fields, key_lines
 from vault_scheduler.parsing.fixes import fix
@@ -174,7 +175,7 @@ class _TaskReader:
                 body=self._body,
                 definition=fingerprint({"declared": _plain(declared), "body": self._body}),
                 trigger_fingerprint=when.fingerprint,
-                declared=declared,
+                declared=Declared.of(declared),
             )
         return Parsed(task=task, problems=fields.sorted_problems(), switches=switches)
 

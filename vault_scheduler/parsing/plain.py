@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from datetime import UTC, datetime, time, timedelta
@@ -11,8 +10,7 @@ from enum import Enum
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from vault_scheduler.parsing.keys import ALIASES
-from vault_scheduler.parsing.values import is_unset
+from vault_scheduler.parsing.declared import Declared
 from vault_scheduler.settings import Settings
 from vault_scheduler.task import (
     Action,
@@ -73,7 +71,7 @@ def plain_of(task: Task) -> Plain | None:
         task.timezone,
         task.definition,
         task.trigger_fingerprint,
-        list(task.declared),
+        task.declared.text if isinstance(task.declared, Declared) else json.dumps(dict(task.declared)),
         triggers,
         others,
     ]
@@ -89,8 +87,6 @@ def task_of(plain: Plain, path: str, source: Mapping[str, Any], times: Sequence[
     for trigger, known in zip(triggers, times or (), strict=False):
         if isinstance(trigger, CronTrigger):
             trigger.remember(*(_EPOCH + timedelta(microseconds=value) for value in known))
-    mapping = source["mapping"]
-    values = mapping if ALIASES.keys().isdisjoint(mapping) else _by_right_names(mapping)
     more = {name: _untagged(value) for name, value in others.items()}
     more.setdefault("action", _NO_COMMAND)
     return Task(
@@ -102,13 +98,9 @@ def task_of(plain: Plain, path: str, source: Mapping[str, Any], times: Sequence[
         body=normal_body(source["body"]),
         definition=definition,
         trigger_fingerprint=trigger_fingerprint,
-        declared={sys.intern(name): values[name] for name in declared},
+        declared=Declared(declared),
         **more,
     )
-
-
-def _by_right_names(mapping: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {ALIASES.get(written, written): value for written, value in mapping.items() if not is_unset(value)}
 
 
 def triggers_of(plain: Plain) -> tuple[ZoneInfo, tuple[Trigger, ...]]:
