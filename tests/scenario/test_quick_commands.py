@@ -22,11 +22,21 @@ LOADED = "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=s
 
 
 @pytest.fixture
-def served(make_world: Callable[..., World], tmp_path: Path) -> World:
-    """A vault whose notes a daemon has read and kept; it was there in an hour, for files change in the present."""
-    world = make_world(now=datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1))
-    world.command("workdays", 'cron: "0 7 * * 1-5"')
-    world.command("leap", 'cron: ["0 0 29 2 *", "30 6 1 * *"]')
+def later(make_world: Callable[..., World]) -> World:
+    """A world an hour from now, for files change in the present."""
+    return make_world(now=datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1))
+
+
+@pytest.fixture
+def served(later: World, tmp_path: Path) -> World:
+    """A vault whose notes a daemon has read and kept."""
+    later.command("workdays", 'cron: "0 7 * * 1-5"')
+    later.command("leap", 'cron: ["0 0 29 2 *", "30 6 1 * *"]')
+    return serve(later, tmp_path)
+
+
+def serve(world: World, tmp_path: Path) -> World:
+    """Have a daemon read and keep its notes, and commands find what it kept."""
     world.have_served()
     (tmp_path / "config" / "vault-sched").mkdir(parents=True)
     (tmp_path / "config" / "vault-sched" / "config.toml").write_text('host = "here"\n')
@@ -73,3 +83,15 @@ def test_what_a_daemon_has_read_is_told_without_reading_it(
     again, loaded = ask(served, tmp_path, *arguments)
     assert loaded >= READING
     assert again == answer
+
+
+def test_names_that_this_machine_does_not_know_are_told_of_notes_that_are_not_read(
+    later: World, tmp_path: Path
+) -> None:
+    """The daemon has no say in them, so that it kept these notes as good ones."""
+    later.command("told", "every: 1h\nnotify_to: nobody")
+    later.command("paid", "every: 1h\nsecrets: [NO_SUCH_KEY]")
+    answer, _ = ask(serve(later, tmp_path), tmp_path, "check")
+    assert "told.md:5: warning: notify_to: " in answer
+    assert "paid.md:5: " in answer
+    assert "NO_SUCH_KEY" in answer
