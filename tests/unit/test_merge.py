@@ -23,6 +23,18 @@ CASES = {
     "one removed what the other changed: text beats its removal": (b"a\nb\nc\n", b"a\nc\n", b"a\nB\nc\n", b"a\nB\nc\n"),
     "insertion inside a removed block": (b"a\nb\nc\nd\n", b"a\nb\nx\nc\nd\n", b"a\nd\n", None),
     "line ends are kept": (b"a\r\nb\r\n", b"a\r\nb\r\n1\r\n", b"A\r\nb\r\n", b"A\r\nb\r\n1\r\n"),
+    "items that both have are one: in lines that one replaced": (
+        b"- a ^r-1\nt\n",
+        b"- a ^r-1\n- b ^r-2\n- c ^r-3\nu\n",
+        b"- a ^r-1\nt\n- b ^r-2\n- c ^r-3\n- d ^r-4\n",
+        b"- a ^r-1\nu\n- b ^r-2\n- c ^r-3\n- d ^r-4\n",
+    ),
+    "items that both have are one: among other lines at the same place": (
+        b"- a ^r-1\n",
+        b"- a ^r-1\n- b ^r-2\ntyped\n",
+        b"- a ^r-1\n- b ^r-2\n- c ^r-3\n",
+        b"- a ^r-1\n- b ^r-2\n- c ^r-3\ntyped\n",
+    ),
     "other separators are no line ends": (b"a\x85b\nc", b"a\x85b\nC", b"a\x85b\nc\nd", b"a\x85b\nC\nd"),
 }
 

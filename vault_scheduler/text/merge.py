@@ -5,11 +5,14 @@ Used only when two programs wrote one note within moments; whatever cannot be me
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 
+_ITEM = re.compile(rb"- .* \^(?P<id>[A-Za-z0-9-]+)[ \t]*\r?")
+"""A line of a list with a block id, which no other line of a note has."""
 MOST_PAIRS = 1_000_000  # of equal lines (blank ones, mostly); above that, common lines are no anchors, for speed
 
 
@@ -29,13 +32,14 @@ class _Hunk:
 def merge(base: bytes, one: bytes, other: bytes) -> bytes | None:
     """`other` with the changes that lead from `base` to `one`; None if both changed the same lines differently.
 
-    Lines that both inserted at the same place are all kept, those of `other` first.
+    Lines that both inserted at the same place are all kept, those of `other` first. Of items with the same block id
+    that both inserted, wherever, the one of `other` is.
     """
     if base in (one, other) or one == other:
         return one if base == other else other
     base_lines = base.split(b"\n")  # not splitlines(): only \n ends a line here, and a missing last one stays missing
     ours, theirs = _hunks(base_lines, one.split(b"\n")), _hunks(base_lines, other.split(b"\n"))
-    hunks = _combine(ours, theirs)
+    hunks = _combine(_without_items_of(theirs, ours), theirs)
     return None if hunks is None else b"\n".join(_apply(base_lines, hunks))
 
 
@@ -71,6 +75,17 @@ def _common(one: Sequence[bytes], other: Sequence[bytes]) -> int:
     """How many lines are equal from the start."""
     limit = min(len(one), len(other))
     return next((i for i in range(limit) if one[i] != other[i]), limit)
+
+
+def _without_items_of(theirs: list[_Hunk], ours: list[_Hunk]) -> list[_Hunk]:
+    """What we wrote and somebody has copied into a text of his is one item, however far the two have grown apart."""
+    known = {item["id"] for hunk in theirs for line in hunk.lines if (item := _ITEM.fullmatch(line))}
+    return [replace(hunk, lines=tuple(line for line in hunk.lines if not _is_item_of(known, line))) for hunk in ours]
+
+
+def _is_item_of(ids: Collection[bytes], line: bytes) -> bool:
+    item = _ITEM.fullmatch(line)
+    return item is not None and item["id"] in ids
 
 
 def _combine(ours: list[_Hunk], theirs: list[_Hunk]) -> list[_Hunk] | None:
