@@ -89,8 +89,8 @@ def test_names_that_this_machine_does_not_know_are_told_of_notes_that_are_not_re
     later: World, tmp_path: Path
 ) -> None:
     """The daemon has no say in them, so that it kept these notes as good ones."""
-    later.command("told", "every: 1h\nnotify_to: nobody")
-    later.command("paid", "every: 1h\nsecrets: [NO_SUCH_KEY]")
+    later.command("told", 'cron: "0 0 29 2 *"\nnotify_to: nobody')
+    later.command("paid", 'cron: "0 0 28 2 *"\nsecrets: [NO_SUCH_KEY]')
     answer, _ = ask(serve(later, tmp_path), tmp_path, "check")
     assert "told.md:5: warning: notify_to: " in answer
     assert "paid.md:5: " in answer
