@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from vault_scheduler.ledger.kept import Fires, micros
 from vault_scheduler.notes.note import Document
 from vault_scheduler.parsing.parser import ParseContext, parse_task, source_of
-from vault_scheduler.parsing.plain import plain_of, source_text, task_of
-from vault_scheduler.task import Task
+from vault_scheduler.parsing.plain import PlainTask, plain_of, source_text, task_of
+from vault_scheduler.task import Status, Task
 
 PATH = "00_system/tasks/folder/Ärger.md"
 COMMAND = "type: command\ncommand: echo hello\n"
@@ -74,3 +77,46 @@ def test_what_comes_back_is_the_task_that_was_read(text: str) -> None:
 def test_what_time_may_change_is_read_each_time(text: str) -> None:
     """Instants made of local times rest on the time zones' rules, and a function may be gone tomorrow."""
     assert plain_of(_read(text, ParseContext())[1]) is None
+
+
+NOW = datetime(2026, 11, 22, 6, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+def _quick(text: str, times: list[list[int]]) -> tuple[Task, PlainTask]:
+    """The task as it was read, and as it is made of what is kept."""
+    document, task = _read(text, ParseContext(default_timezone="America/New_York", settings_timezone="Europe/Berlin"))
+    plain = json.loads(json.dumps(plain_of(task)))
+    return task, PlainTask.of(plain, PATH, source_text(source_of(document)), Fires("", json.dumps(times)))
+
+
+@pytest.mark.parametrize("text", KEPT.values(), ids=KEPT)
+def test_a_property_that_is_made_when_asked_for_is_the_one_that_was_read(text: str) -> None:
+    """Asked for one by one, all at once by `replace`, and of its schedule what it rests on."""
+    task, quick = _quick(text, [])
+    for name in [found.name for found in fields(Task) if found.name != "schedule"]:
+        assert getattr(quick, name) == getattr(task, name), name
+        assert type(getattr(quick, name)) is type(getattr(task, name)), name
+    assert quick.schedule.triggers == task.schedule.triggers
+    assert list(quick.schedule.zones) == list(task.schedule.zones)
+    assert (quick.reacts, quick.asks_for_shell) == (task.reacts, task.asks_for_shell)
+    paused = replace(_quick(text, [])[1], status=Status.PAUSED)
+    assert (paused.status, paused.action, paused.body) == (Status.PAUSED, task.action, task.body)
+    assert not hasattr(quick, "nothing")
+
+
+def test_a_schedule_goes_by_the_fire_times_that_are_kept_of_it() -> None:
+    """As long as they are the next ones: here by what a forger has put there; behind them it reckons."""
+    forged = NOW + timedelta(minutes=17)
+    task, quick = _quick(COMMAND + 'cron: "0 * * * *"', [[micros(NOW - HOUR), micros(forged)]])
+    assert quick.schedule.next_after(NOW) == forged
+    assert quick.schedule.next_after(forged) == task.schedule.next_after(forged) == NOW + HOUR
+
+
+def test_a_schedule_with_other_bounds_reckons_within_them() -> None:
+    """What is left of it after a pause begins later than what is kept."""
+    task, quick = _quick(COMMAND + 'cron: "0 * * * *"', [[micros(NOW), micros(NOW + HOUR)]])
+    resumed = replace(quick.schedule, start=NOW + 5 * HOUR)
+    assert resumed.next_after(NOW) == NOW + 5 * HOUR
+    assert resumed.triggers == task.schedule.triggers
+    assert list(resumed.zones) == list(task.schedule.zones)

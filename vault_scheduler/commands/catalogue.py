@@ -39,7 +39,7 @@ class Item:
     task: Task | None
     problems: tuple[Problem, ...]
     standing: Standing
-    mapping: Mapping[str, object] = field(default_factory=dict)  # the frontmatter as read
+    mapping: Mapping[str, object] = field(default_factory=dict)  # the frontmatter as read, of an invalid note
     next_run: datetime | None = None  # UTC; None while nothing would start
     waiting: Waiting | None = None  # for approval
 
@@ -136,9 +136,9 @@ def read_catalogue(
             registry.put(path, _paused(parsed.task, paused), parsed.problems, now)
             entry = registry.entry(path)
             is_refused = task is not None and entry is not None and entry.task is None
-            mappings[path] = kept.mapping(path) if is_refused else task.declared if task else mapping
+            mappings[path] = kept.mapping(path) if is_refused else mapping
     chain_faults = _chain_faults(place, registry)
-    items = [_item(place, kept.context, entry, mappings[entry.path], chain_faults, holds) for entry in registry]
+    items = [_item(place, kept.context, entry, mappings[entry.path], chain_faults, holds, now) for entry in registry]
     return Catalogue(
         items=tuple(sorted(items, key=lambda item: item.path)),
         general=(*settings_problems(place), *_unreadable(sweep.unreadable)),
@@ -154,10 +154,11 @@ def _item(
     mapping: Mapping[str, object],
     chain_faults: Mapping[str, tuple[Fault, ...]],
     holds: Holds | None,
+    now: datetime,
 ) -> Item:
     """How one note stands. A fault of ours in judging it is a problem of this note alone, as for the daemon."""
     try:
-        return _judged(place, entry, _name(entry.task, entry.path, mapping, context), mapping, chain_faults, holds)
+        return _judged(place, entry, _name(entry.task, entry.path, mapping, context), mapping, chain_faults, holds, now)
     except Exception as error:
         return Item(
             name=entry.task.id if entry.task else _below(entry.path, context),
@@ -176,8 +177,8 @@ def _judged(
     mapping: Mapping[str, object],
     chain_faults: Mapping[str, tuple[Fault, ...]],
     holds: Holds | None,
+    now: datetime,
 ) -> Item:
-    now = place.clock.now()
     faults = chain_faults.get(name, ()) if entry.task is not None else ()
     stands, waiting = _stand(place, entry.task, now, holds)
     stands = _with_fault(stands, faults[0], now) if faults else stands

@@ -115,13 +115,16 @@ def vault_outlook(
     named: Sequence[tuple[str, Fires]], zone: ZoneInfo, after: datetime, until: datetime | None, limit: int
 ) -> VaultOutlook:
     """The same for many, with their names; and when each of the others fires first."""
-    found = upcoming(named, after, until, limit + 1)
+    asked = ((fires.next_after(after), name) for name, fires in named)
+    firsts = sorted((at, name) for at, name in asked if at is not None and (until is None or at <= until))
+    # What fires among the first so many, does so for the first time among them.
+    soon = {name for _, name in firsts[: limit + 1]}
+    found = upcoming([(name, fires) for name, fires in named if name in soon], after, until, limit + 1)
     moments = [moment for moment, _ in found[:limit]]
     met = _changes_met(named, zone, after, moments, more=len(found) > limit)
     told = {name for _, name in found[:limit]}
-    firsts = [(name, next(fire_times(fires, after, until), None)) for name, fires in named if name not in told]
-    later = sorted((moment, name) for name, moment in firsts if moment is not None)
-    return VaultOutlook(zone=zone, fires=tuple(found[:limit]), changes=met, later=tuple(later))
+    later = tuple(first for first in firsts if first[1] not in told)
+    return VaultOutlook(zone=zone, fires=tuple(found[:limit]), changes=met, later=later)
 
 
 def of_cron(expression: str, zone: str, after: datetime, until: datetime | None, limit: int) -> Outlook:
@@ -177,8 +180,10 @@ def _worth_telling(changes: Sequence[ClockChange], moments: Sequence[datetime]) 
         yield from (change for change in between if change.consequences or (moved and change is between[-1]))
 
 
-def _zones(fires: Fires) -> list[ZoneInfo]:
-    return [trigger.zone for trigger in _triggers(fires) if isinstance(trigger, CronTrigger)]
+def _zones(fires: Fires) -> Sequence[ZoneInfo]:
+    if isinstance(fires, Schedule):
+        return fires.zones
+    return [fires.zone] if isinstance(fires, CronTrigger) else []
 
 
 def _triggers(fires: Fires) -> Sequence[Fires]:

@@ -145,7 +145,7 @@ def _obsidian(place: Place) -> Iterator[Finding]:
 def _daily_notes(place: Place, catalogue: Catalogue) -> Iterator[Finding]:
     """Where the user's own daily notes are, if anything is to be written into them."""
     in_log = place.settings_in_force.daily_log_in == DAILY_NOTE
-    outputs = (str(item.mapping.get("output") or "") for item in catalogue.items)
+    outputs = (str((item.task.declared if item.task else item.mapping).get("output") or "") for item in catalogue.items)
     if not in_log and not any(output.startswith(f"{DAILY_NOTE}#") for output in outputs):
         return
     try:

@@ -23,6 +23,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,11 +74,13 @@ class Fires:
 
     def next_after(self, moment: datetime) -> tuple[bool, datetime | None]:
         """Whether the first fire time after a moment is known, and when it is; None: there is none."""
-        at = micros(moment)
-        found = [_next(times, at) for times in self.plain]
-        if None in found:
-            return False, None
-        return True, min((of_micros(fire) for fire in found if fire is not None), default=None)
+        at, fires = micros(moment), list[int]()
+        for times in self.plain:
+            fire = _next(times, at)
+            if fire is None:
+                return False, None
+            fires.append(fire)
+        return True, of_micros(min(fires)) if fires else None
 
 
 def are_known_after(plain: list[list[int]], moment: datetime) -> bool:
@@ -127,6 +130,17 @@ class Definition:
         from vault_scheduler.parsing.plain import task_of  # and all that it takes: only for who makes tasks
 
         return task_of(decoded(self.said), self.path, source, times)
+
+    def quick_task(self) -> Task | None:
+        """As `task`, for who looks at few of its properties: each is made when it is asked for."""
+        from vault_scheduler.parsing.plain import PlainTask
+
+        if self.fires is None:  # nor is it known whether its zone is there
+            return self.task()
+        try:
+            return PlainTask.of(decoded(self.said), self.path, self.source, self.fires)
+        except (ValueError, TypeError, LookupError, AttributeError, VaultSchedError):
+            return None
 
     def settings(self) -> Settings | None:
         """What the settings note says; None if the row cannot be understood, or is a task's."""
@@ -202,13 +216,13 @@ def _rows(path: Path, sql: str, *values: str) -> list[tuple[Any, ...]]:
 
 def definition_of_row(row: tuple[Any, ...]) -> Definition | None:
     """The row, if it is whole; with its fire times, if they are and the data of its zone are the same."""
-    *values, proof, zone, times, fires_proof = row
-    if {*map(type, values)} != {str}:
+    path, stamp, digest, context, said, source, proof, zone, times, fires_proof = row
+    try:
+        if _checksum(path, stamp, digest, context, said, source) != proof:
+            return None
+    except TypeError:  # there is something else than text in it
         return None
-    path, stamp, digest, context, said, source = values
-    fires = _fires(path, proof, zone, times, fires_proof)
-    found = Definition(path, stamp, digest, context, said, source, fires)
-    return found if found.proof == proof else None
+    return Definition(path, stamp, digest, context, said, source, _fires(path, proof, zone, times, fires_proof))
 
 
 def _fires(path: str, definition: object, zone: object, times: object, proof: object) -> Fires | None:
@@ -222,8 +236,12 @@ def _checksum(*parts: str) -> int:
     return zlib.crc32("\0".join(parts).encode("utf-8", "surrogatepass"))
 
 
+@cache
 def reading_mark() -> str:
-    """Differs whenever this program might read a note otherwise: another version, other files, another Python."""
+    """Differs whenever this program might read a note otherwise: another version, other files, another Python.
+
+    As it was when this was first asked: what is put into its place later is not what runs here.
+    """
     files = [_PACKAGE / "task.py", _PACKAGE / "settings.py"]
     files += [path for name in _READERS for path in sorted((_PACKAGE / name).glob("*.py"))]
     # Not by their change time: installers share a file between environments by links, which change it.

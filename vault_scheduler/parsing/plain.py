@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from datetime import UTC, datetime, time, timedelta
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from zoneinfo import ZoneInfo
 
 from vault_scheduler.parsing.declared import Declared
@@ -50,6 +50,8 @@ _USUAL: Final[dict[str, Any]] = {
     found.name: {} if found.default is MISSING else found.default for found in fields(Task) if found.name not in _APART
 } | {"action": _NO_COMMAND}
 _SETTINGS: Final = tuple(found.name for found in fields(Settings))
+_CRON: Final = 2
+"""So many parts has an expression; an interval has another number of them."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ALWAYS_ALIKE: Final = json.JSONEncoder(sort_keys=True, default=str)
 
@@ -82,25 +84,136 @@ def task_of(plain: Plain, path: str, source: Mapping[str, Any], times: Sequence[
 
     `times`: of each trigger [since, fire], as `CronTrigger.remember` takes them, in microseconds since 1970.
     """
-    name, kind, _, definition, trigger_fingerprint, declared, _, others = plain
-    zone, triggers = triggers_of(plain)
-    for trigger, known in zip(triggers, times or (), strict=False):
-        if isinstance(trigger, CronTrigger):
-            trigger.remember(*(_EPOCH + timedelta(microseconds=value) for value in known))
+    name, kind, zone, definition, trigger_fingerprint, declared, _, others = plain
     more = {name: _untagged(value) for name, value in others.items()}
     more.setdefault("action", _NO_COMMAND)
     return Task(
         id=name,
         path=path,
         type=_TYPES[kind],
-        schedule=Schedule(triggers=triggers),
-        timezone=zone.key,
+        schedule=Schedule(triggers=_remembering(plain, times or ())),
+        timezone=zone,
         body=normal_body(source["body"]),
         definition=definition,
         trigger_fingerprint=trigger_fingerprint,
         declared=Declared(declared),
         **more,
     )
+
+
+def _remembering(plain: Plain, times: Sequence[Sequence[int]]) -> tuple[Trigger, ...]:
+    """The triggers of a task; they know the fire times that are kept."""
+    _, triggers = triggers_of(plain)
+    for trigger, known in zip(triggers, times, strict=False):
+        if isinstance(trigger, CronTrigger):
+            since, fire = known
+            trigger.remember(_EPOCH + timedelta(microseconds=since), _EPOCH + timedelta(microseconds=fire))
+    return triggers
+
+
+class KeptFires(Protocol):
+    """What is known of the fire times of a task that is plain data."""
+
+    @property
+    def plain(self) -> list[list[int]]:
+        """As `task_of` takes them."""
+
+    def next_after(self, moment: datetime) -> tuple[bool, datetime | None]:
+        """Whether the first fire time after a moment is known, and when it is; None: there is none."""
+
+
+class PlainSchedule(Schedule):
+    """A schedule whose triggers are made when more is asked than the fire time that is known."""
+
+    __slots__ = ("_fires", "_plain")
+
+    _plain: Plain
+    _fires: KeptFires | None  # None once its bounds were replaced
+
+    @classmethod
+    def of(cls, plain: Plain, fires: KeptFires) -> PlainSchedule:
+        """Of a task that is plain data."""
+        schedule = cls.__new__(cls)
+        for name, value in (("_plain", plain), ("_fires", fires), ("start", None), ("until", None)):
+            object.__setattr__(schedule, name, value)
+        return schedule
+
+    def __getattr__(self, name: str) -> Any:
+        """What was not made yet."""
+        if name == "_fires":
+            return None
+        if name != "triggers" or self._fires is None:
+            raise AttributeError(name)
+        triggers = _remembering(self._plain, self._fires.plain)
+        object.__setattr__(self, name, triggers)
+        return triggers
+
+    @property
+    def zones(self) -> Sequence[ZoneInfo]:
+        """As any schedule; the triggers of a task share its zone."""
+        if self._fires is None:
+            return super().zones
+        return [load_zone(self._plain[2])] if any(len(trigger) == _CRON for trigger in self._plain[6]) else []
+
+    def next_after(self, moment: datetime) -> datetime | None:
+        """As any schedule."""
+        is_known, fire = self._fires.next_after(moment) if self._fires is not None else (False, None)
+        return fire if is_known else super().next_after(moment)
+
+
+class PlainTask(Task):
+    """A task as `task_of` makes it, but each property when it is asked for: of most tasks nobody asks for most.
+
+    Only of plain data that this version made, of a zone that is there: what is wrong with them would be seen late.
+    """
+
+    __slots__ = ("_fires", "_plain", "_source")
+
+    _plain: Plain
+    _source: str  # JSON
+    _fires: KeptFires
+
+    @classmethod
+    def of(cls, plain: Plain, path: str, source: str, fires: KeptFires) -> PlainTask:
+        """As `task_of`; `source` is JSON. Raises as bad data does."""
+        task, (name, _, zone, definition, _, _, _, others) = cls.__new__(cls), plain
+        put = object.__setattr__
+        put(task, "_plain", plain)
+        put(task, "_source", source)
+        put(task, "_fires", fires)
+        put(task, "id", name)
+        put(task, "path", path)
+        put(task, "timezone", zone)
+        put(task, "definition", definition)
+        for name in _FIRST_ASKED:  # what tells how it stands
+            if name not in others:
+                put(task, name, _USUAL[name])
+        return task
+
+    def __getattr__(self, name: str) -> Any:
+        """A property that was not asked for yet."""
+        if name not in _FIELDS:
+            raise AttributeError(name)
+        value = self._made(name)
+        object.__setattr__(self, name, value)
+        return value
+
+    def _made(self, name: str) -> Any:
+        others = self._plain[7]
+        if name in others:
+            return _untagged(others[name])
+        return _USUAL[name] if name in _USUAL else _MAKERS[name](self)
+
+
+_FIRST_ASKED: Final = ("status", "paused_until", "after", "host")
+_FIELDS: Final = frozenset(found.name for found in fields(Task))
+_MAKERS: Final[dict[str, Callable[[PlainTask], Any]]] = {
+    "type": lambda task: _TYPES[task._plain[1]],
+    "schedule": lambda task: PlainSchedule.of(task._plain, task._fires),
+    "trigger_fingerprint": lambda task: task._plain[4],
+    "body": lambda task: normal_body(json.loads(task._source)["body"]),
+    "declared": lambda task: Declared(task._plain[5]),
+}
 
 
 def triggers_of(plain: Plain) -> tuple[ZoneInfo, tuple[Trigger, ...]]:
@@ -140,7 +253,7 @@ def _plain_trigger(trigger: Trigger, zone: ZoneInfo) -> list[Any] | None:
 
 
 def _trigger(plain: list[Any], zone: ZoneInfo) -> Trigger:
-    if len(plain) == 2:
+    if len(plain) == _CRON:
         return understood_trigger(plain[0], zone, plain[1])
     return IntervalTrigger(timedelta(*plain), interval_anchor(zone))
 

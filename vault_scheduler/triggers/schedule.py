@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import InitVar, dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -287,6 +287,11 @@ class Schedule:
     def is_one_shot(self) -> bool:
         """Whether it consists of `at` alone."""
         return bool(self.triggers) and all(isinstance(trigger, OnceTrigger) for trigger in self.triggers)
+
+    @property
+    def zones(self) -> Sequence[ZoneInfo]:
+        """The zones whose clocks it goes by, each once."""
+        return [*dict.fromkeys(trigger.zone for trigger in self.triggers if isinstance(trigger, CronTrigger))]
 
     def covers(self, moment: datetime) -> bool:
         """Whether an instant lies within the bounds."""
