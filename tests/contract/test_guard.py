@@ -164,6 +164,14 @@ def test_only_runs_that_were_there_are_suspected(bench: Judge, seen_after_s: int
     assert bool(bench.judge("evil", SHELL, NOW + seen_after_s * SECOND)) is held
 
 
+@pytest.mark.parametrize(("read_at", "held"), [(4.9, False), (5.0, True), (5.1, True)])
+def test_what_came_first_is_known_whatever_the_clock_says(bench: Judge, read_at: float, held: bool) -> None:
+    """A note that was read when the run began may be its doing, and so is a later one; the clock went back a day."""
+    assert bench.judge("writer", CLAUDE, NOW) == ""
+    bench.guard.run_started(a_run(), bench.task, 5.0)
+    assert bool(bench.judge("evil", SHELL, NOW - timedelta(days=1), None, read_at)) is held
+
+
 def test_a_note_that_is_found_late_is_judged_by_when_it_was_written(bench: Judge) -> None:
     """Where nothing tells of changes a sweep finds them, long after the run that made them."""
     bench.judge("writer", CLAUDE, NOW - 100 * SECOND)

@@ -379,8 +379,9 @@ def test_a_write_in_the_last_moment_is_put_back(note: Path, tmp_path: Path, monk
 
 
 @pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("goes_on", [b"theirs\nmore of it\n", b"theirs, typed on\n"], ids=["a line", "the same line"])
 def test_a_text_that_was_put_back_is_no_copy_when_the_note_went_on(
-    note: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    note: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, goes_on: bytes
 ) -> None:
     """It is kept for some seconds; that our next write changed a line of it, and its writer another, loses nothing."""
     needs_exchange(tmp_path)
@@ -389,10 +390,10 @@ def test_a_text_that_was_put_back_is_no_copy_when_the_note_went_on(
         done = replace_file(
             note, lambda data: data.replace(b"type: command\n", b"last_run: 1\n"), limit=LIMIT, kept=kept
         )
-    note.write_bytes(note.read_bytes().replace(b"theirs\n", b"theirs\nmore of it\n"))
+    note.write_bytes(note.read_bytes().replace(b"theirs\n", goes_on))
     assert len(beside(note)) == 2
     settle_all([done, *kept])
-    assert note.read_bytes() == b"---\nlast_run: 1\n---\nbody\ntheirs\nmore of it\n"
+    assert note.read_bytes() == b"---\nlast_run: 1\n---\nbody\n" + goes_on
     assert beside(note) == set()
 
 
