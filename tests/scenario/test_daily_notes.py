@@ -255,6 +255,22 @@ def test_the_day_is_that_of_the_fire_time_in_the_vaults_zone(make_world: MakeWor
     assert "Late." in (world.root / "2026-11-20.md").read_text()
 
 
+def test_lines_that_are_gathered_are_written_when_the_daemon_stops(make_world: MakeWorld) -> None:
+    """Those of runs would wait in the ledger; a line about a problem is told nowhere else."""
+    world = make_world(settings=SETTINGS)
+    log = world.root / "00_system" / "logs" / "2026-11-20.md"
+    log.parent.mkdir()
+    log.write_text("# Friday\n\n" + "- 09:00 Something that happened in the morning.\n" * 10_000)
+    world.command("a", "every: 1h")
+    world.start()
+    world.advance(60)
+    world.request("run", "a")
+    world.daemon.scribe.log("p-1", "something is wrong", "10:01")
+    world.call(world.daemon.end())
+    assert world.log().count(" ✅ ") == 1
+    assert "something is wrong ^p-1" in world.log()
+
+
 def test_a_large_log_gathers_the_lines_of_a_moment(make_world: MakeWorld) -> None:
     """A log of half a megabyte is written anew about twice a second at most, however many runs end; no line is lost."""
     world = make_world(settings=SETTINGS + "max_parallel: 30\n")

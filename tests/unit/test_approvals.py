@@ -28,6 +28,7 @@ from vault_scheduler.task import (
     PythonAction,
     Task,
     TaskType,
+    fingerprint,
 )
 from vault_scheduler.triggers.schedule import IntervalTrigger, OnceTrigger, Schedule
 
@@ -239,3 +240,9 @@ def test_a_changed_script_changes_the_pin() -> None:
     hashes = [pin_hash("d", {}), pin_hash("d", {"a.py": b"1"}), pin_hash("d", {"a.py": b"2"}), pin_hash("e", {})]
     assert len(set(hashes)) == 4
     assert pin_hash("d", {"a": b"1", "b": b"2"}) == pin_hash("d", {"b": b"2", "a": b"1"})
+
+
+def test_a_pin_without_files_is_what_it_was() -> None:
+    """Approvals that were given stay: it is the fingerprint of the definition and of no files."""
+    assert pin_hash("0123abcd", {}) == fingerprint(["0123abcd", {}])
+    assert pin_hash('"quoted"', {}) == fingerprint(['"quoted"', {}])
