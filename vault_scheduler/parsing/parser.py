@@ -37,6 +37,7 @@ __all__ = [
     "task_id",
 ]
 
+_TYPES = tuple(str(kind) for kind in TaskType)
 _TYPE_HINTS = {
     "shell": "command",
     "bash": "command",
@@ -192,8 +193,7 @@ class _TaskReader:
             verb = "Write" if fields.stands_empty("type") else "Add"
             fields.error("type", "is missing", f"{verb} `type: {self._likely_type()}` (command, python or claude)")
             return None
-        known = [str(kind) for kind in TaskType]
-        named = fields.read("type", partial(word, words=known, hints=_TYPE_HINTS))
+        named = fields.read("type", partial(word, words=_TYPES, hints=_TYPE_HINTS))
         return TaskType(named) if named else None
 
     def _likely_type(self) -> TaskType:

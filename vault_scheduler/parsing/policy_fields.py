@@ -98,8 +98,7 @@ def warn_of_missing_secrets(fields: Fields, options: Mapping[str, Any], known: C
 
 def read_status(fields: Fields, statuses: Iterable[Status]) -> Status | None:
     """`status`, missing means active; `enabled: false` means paused. None if that cannot be read."""
-    known = [str(status) for status in statuses]
-    status = fields.read("status", lambda value, key: Status(word(value, key, known, _STATUS_HINTS)))
+    status = fields.read("status", lambda value, key: Status(word(value, key, map(str, statuses), _STATUS_HINTS)))
     if status is None and fields.has("status"):
         return None
     enabled = fields.read("enabled", boolean)

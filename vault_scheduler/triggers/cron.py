@@ -10,6 +10,7 @@ import binascii
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from vault_scheduler.errors import BadExpression
 
@@ -91,7 +92,9 @@ def parse_cron(expression: str, hash_id: str = "") -> CronExpression:
     parts = _resolve_alias(text).split()
     if len(parts) != len(FIELDS):
         raise _wrong_count(parts)
-    columns = [_column(field, part.lower(), hash_id) for field, part in zip(FIELDS, parts, strict=True)]
+    columns = [
+        _column_of(index, part.lower(), hash_id if "h" in part.lower() else "") for index, part in enumerate(parts)
+    ]
     minute, hour, day, _, weekday = columns
     _refuse_mixed_days(day, weekday)
     return CronExpression(
@@ -178,6 +181,12 @@ def _refuse_mixed_days(day: _Column, weekday: _Column) -> None:
             f"{weekday.special.upper()} in day of week does not go with a day of month",
             "Write `*` as day of month, or two expressions as a list",
         )
+
+
+@lru_cache(maxsize=1024)
+def _column_of(index: int, text: str, hash_id: str) -> _Column:
+    """Thousands of expressions are made of a few dozen columns."""
+    return _column(FIELDS[index], text, hash_id)
 
 
 def _column(field: _Field, text: str, hash_id: str) -> _Column:

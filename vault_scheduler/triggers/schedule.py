@@ -210,7 +210,7 @@ def _understood(expression: str, hash_id: str) -> tuple[CronExpression, WallCloc
     """Many tasks share an expression, and all of those share its hits."""
     cron = parse_cron(expression, hash_id)
     hits = wall_clock_of(cron)
-    if hits.next_after(PROBE) is None:
+    if not hits.hits_ever:
         raise BadExpression("it names a date that no year has, so it would never fire", "Check day and month")
     return cron, hits
 

@@ -17,6 +17,7 @@ from vault_scheduler.triggers.days import day_stepper
 DAY = timedelta(days=1)
 SECOND = timedelta(seconds=1)
 EVERY_DAY = ["*", "*", "*"]
+PROBE = datetime(1999, 12, 31)  # noqa: DTZ001 - naive local time; any moment would do
 
 
 @lru_cache(maxsize=4096)
@@ -52,6 +53,11 @@ class WallClock:
             return None
         self._known = (day, True)
         return day + timedelta(minutes=self._times[0])
+
+    @property
+    def hits_ever(self) -> bool:
+        """Whether any day from the year 2000 on matches."""
+        return self._next_day(PROBE) is not None
 
     def count(self, after: datetime, upto: datetime, budget: int) -> tuple[int, int]:
         """How many hits lie in after < t <= upto (naive), and what is left of the budget.
