@@ -169,13 +169,7 @@ class Readings:
             return Reading(
                 data=b"", digest=kept.digest, since=monotonic, is_new=True, is_ours=False, is_same=False, kept=kept
             )
-        try:
-            found = self._vault.read_stamped(path)
-        except Exception:  # one that nobody expected is tried again too
-            self._again.add(path)
-            self._stamps.pop(path, None)
-            raise
-        data, stamp = found or (None, None)
+        data, stamp = self._read(path)
         current = digest(data) if data is not None else ""
         if stamp is not None and not self._keeping.proven(path, current, stamp, now):
             self._young[path] = None
@@ -192,6 +186,14 @@ class Readings:
                 return None
             since = verdict.since
         return self._take(path, data, current, since, stamp, _age_s(stamp, now))
+
+    def _read(self, path: str) -> tuple[bytes | None, Stamp | None]:
+        try:
+            return self._vault.read_stamped(path) or (None, None)
+        except Exception:  # one that nobody expected is tried again too
+            self._again.add(path)
+            self._stamps.pop(path, None)
+            raise
 
     def _kept(self, path: str, now: datetime) -> Known | None:
         """What a former process read, if nobody has changed the file since."""
