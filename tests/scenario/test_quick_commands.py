@@ -95,3 +95,11 @@ def test_names_that_this_machine_does_not_know_are_told_of_notes_that_are_not_re
     assert "told.md:5: warning: notify_to: " in answer
     assert "paid.md:5: " in answer
     assert "NO_SUCH_KEY" in answer
+
+
+def test_what_is_wrong_with_the_settings_note_is_told_however_often_it_was_read(later: World, tmp_path: Path) -> None:
+    """A note with a problem is not kept, though its settings are in force."""
+    later.write_settings("status: active\nhost: here\ntimezone: Europe/Berlin\nmax_paralel: 3", age_s=3600)
+    later.command("a", 'cron: "0 0 29 2 *"')
+    answer, _ = ask(serve(later, tmp_path), tmp_path, "check")
+    assert "scheduler.md:5: warning: max_paralel: " in answer
