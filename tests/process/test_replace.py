@@ -25,6 +25,7 @@ from vault_scheduler.platform.exchange import NoExchange
 from vault_scheduler.platform.late_writes import Settled, Settlement, restore_leftover, settle
 from vault_scheduler.platform.replace import Replaced, read_regular, replace_file
 from vault_scheduler.platform.temp_files import LeftoverKind, clean, create_file, leftovers
+from vault_scheduler.telling.daily_log import put_lines
 
 LIMIT = 1 << 20
 NOTE = b"---\ntype: command\n---\nbody\n"
@@ -503,6 +504,26 @@ def test_a_late_write_is_merged_with_a_newer_text(note: Path) -> None:
 
 
 @pytest.mark.usefixtures("way")
+def test_lines_that_were_put_back_while_a_save_was_stalled_stand_there_once(note: Path) -> None:
+    """An editor has written half of a log for so long that the rest counted as lost; then it writes that, too."""
+    lines = {f"r-{number}": f"- a run of minute {number} ^r-{number}" for number in range(6)}
+    whole = put_lines(b"# Log\n\n", {block: lines[block] for block in ("r-1", "r-2", "r-3")}) + b"typed\n"
+    note.write_bytes(whole)
+    half = whole.index(b"minute 2")
+    with note.open("r+b", buffering=0) as editor:
+        editor.truncate()
+        editor.write(whole[:half])
+        os.utime(note, (0, 0))
+        done = replace_file(note, lambda data: put_lines(data, {"r-4": lines["r-4"]}), limit=LIMIT)
+        back = {block: lines[block] for block in ("r-2", "r-3", "r-5")}
+        replace_file(note, lambda data: put_lines(data, back), limit=LIMIT, last=done)
+        editor.write(whole[half:])
+    assert finish(done).state is Settled.MERGED
+    text = note.read_bytes()
+    assert [text.count(f"^r-{number}\n".encode()) for number in range(1, 6)] == [1, 1, 1, 1, 1], text
+    assert b"typed\n" in text
+
+
 def test_a_late_write_that_contradicts_becomes_a_conflict_copy(note: Path) -> None:
     """Nobody guesses whose line counts: the late text is a note of its own, and the note stays."""
     with note.open("r+b", buffering=0) as editor:
