@@ -136,8 +136,7 @@ class Endings:
 
     async def close_spent(self, now: datetime) -> None:
         """A task with nothing left to fire is done; one that never had anything to fire is a mistake."""
-        while self._spent:
-            task_id = next(iter(self._spent))
+        for task_id in tuple(self._spent):
             tracked = self._roster.get(task_id)
             if tracked is not None and tracked.standing.armed and not self._dispatcher.of_task(task_id):
                 with self._roster.alone(task_id):

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
+from itertools import islice
 from typing import Protocol
 
 from vault_scheduler.daemon.deliveries import RETRY_AFTER, Deliveries, Due
@@ -92,14 +93,14 @@ class NoteWriter:
         if self._registered and monotonic < self._properties_at + 1.0:
             self._queue.again_at(self._properties_at + 1.0)
             return
-        wrong = looks = 0
-        while self._registered and wrong < PROPERTIES_A_SECOND and looks < LOOKS_A_PASS:
-            task = next(iter(self._registered))
+        wrong = 0
+        for task in tuple(islice(self._registered, LOOKS_A_PASS)):
             if await self._is_wrong(task):
                 self._wanted.setdefault(task, {})
                 wrong += 1
-            looks += 1
-            del self._registered[task]
+            self._registered.pop(task, None)
+            if wrong == PROPERTIES_A_SECOND:
+                break
         if wrong:
             self._properties_at = monotonic
         if self._registered:
