@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
+from threading import Event
 
 import pytest
 
+from vault_scheduler.machine import live_env
+from vault_scheduler.machine.config import read_env
 from vault_scheduler.machine.live_env import LiveSecrets
 
 
@@ -53,3 +57,25 @@ def test_a_file_that_is_not_valid_changes_nothing_and_is_pointed_out_once(env: P
     assert len(told) == 1
     assert "five-secret" not in told[0]
     assert "stay in force" in told[0]
+
+
+def test_who_asks_while_somebody_reads_it_is_told_what_it_says_now(env: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run is given its login in one thread while another looks up what to mask in its output."""
+    secrets = LiveSecrets(env, {}, lambda _: None)
+    write(env, "TOKEN=one-secret\n")
+    is_read, may_go_on = Event(), Event()
+
+    def slowly(path: Path) -> dict[str, str]:
+        is_read.set()
+        assert may_go_on.wait(20)
+        return read_env(path)
+
+    monkeypatch.setattr(live_env, "read_env", slowly)
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(secrets.ever)
+        assert is_read.wait(20)
+        second = threads.submit(dict, secrets)
+        wait([second], 0.1)
+        may_go_on.set()
+        assert first.result(20) == ["one-secret"]
+        assert second.result(20) == {"TOKEN": "one-secret"}

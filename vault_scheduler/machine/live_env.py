@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from threading import RLock
 
 from vault_scheduler.errors import ConfigInvalid
 from vault_scheduler.machine.config import read_env
@@ -12,12 +13,14 @@ from vault_scheduler.machine.config import read_env
 class LiveSecrets(Mapping[str, str]):
     """Reads the file again whenever it has changed. One that cannot be read, or is not valid, changes nothing.
 
-    `complain` is told what is wrong with it, once for each change.
+    `complain` is told what is wrong with it, once for each change. Asked by several threads: what an attempt is given,
+    and what is masked in its output, are looked up at the same time.
     """
 
     def __init__(self, path: Path, now: Mapping[str, str], complain: Callable[[str], None]) -> None:
         self._path = path
         self._complain = complain
+        self._looking = RLock()
         self._mark = self.mark()
         self._values = dict(now)
         self._ever = set(self._values.values())
@@ -36,15 +39,16 @@ class LiveSecrets(Mapping[str, str]):
         return sorted(self._ever)
 
     def _look(self) -> dict[str, str]:
-        mark = self.mark()
-        if mark != self._mark:
-            self._mark = mark
-            try:
-                self._values = read_env(self._path)
-            except ConfigInvalid as error:
-                self._complain(f"{error}. The values from before stay in force")
-            self._ever |= set(self._values.values())
-        return self._values
+        with self._looking:
+            mark = self.mark()
+            if mark != self._mark:
+                self._mark = mark
+                try:
+                    self._values = read_env(self._path)
+                except ConfigInvalid as error:
+                    self._complain(f"{error}. The values from before stay in force")
+                self._ever |= set(self._values.values())
+            return self._values
 
     def __getitem__(self, name: str) -> str:
         return self._look()[name]
