@@ -282,7 +282,7 @@ class Roster:
             source_mark=mark_of(fresh) if fresh or row is None else row.source_mark,
             seen_definition=task.definition,
             started=0 if row is None or task.status is Status.DONE else row.started,
-            answered=row.answered if row is not None and row.answered in marks_of(task.answer) else "",
+            answered=row.answered if row is not None and row.answered and row.answered in marks_of(task.answer) else "",
         )
 
     def _watermark(self, row: TaskRow | None, task: Task, stands: Standing, now: datetime) -> datetime:

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 
 from vault_scheduler.planning.twins import Twins
 from vault_scheduler.task import Problem, Status, Task
@@ -255,6 +256,7 @@ def _links(task: Task) -> tuple[object, ...]:
     return task.id, task.after, task.host
 
 
+@lru_cache(maxsize=16)  # asked more than once about one note
 def _base(path: str) -> str:
     """The path that file managers and sync programs would have made this one from; "" if it is no copy's name."""
     if path.isascii() and path[-4] not in "0123456789)yY":  # most names, at the cost of one look

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+
+_NOBODY: frozenset[str] = frozenset()
+
 
 class Twins:
     """Paths by a base path and a definition.
@@ -36,7 +40,9 @@ class Twins:
         elif known == path:
             del self._paths[key]
 
-    def of(self, base: str, definition: str) -> set[str]:
+    def of(self, base: str, definition: str) -> Set[str]:
         """The notes that say this."""
         known = self._paths.get(hash((base, definition)))
-        return {known} if isinstance(known, str) else set(known or ())
+        if known is None:
+            return _NOBODY
+        return {known} if isinstance(known, str) else set(known)
