@@ -92,6 +92,10 @@ class Roster:
         """The task, if it is one now."""
         return self._tracked.get(task)
 
+    def all(self) -> list[Tracked]:
+        """All that are tasks now."""
+        return list(self._tracked.values())
+
     def row(self, task: str) -> TaskRow:
         """What the ledger remembers of it."""
         return self._rows[task]
@@ -349,12 +353,15 @@ class Roster:
         """Put the task on the agenda; False if nothing is left for it to fire."""
         tracked, row = self._tracked[task_id], self._rows[task_id]
         task, spent = tracked.task, tracked.is_used_up(row)
+        fire_time = task.schedule.next_after(row.watermark) if tracked.fires and not spent else None
+        late = self.late_times.late(task_id)
+        if not (late or task.reacts or tracked.standing.until):  # as with most tasks
+            self.agenda.put(task_id, fire_time)
+            return fire_time is not None or not tracked.standing.armed
         until = task.schedule.until if task.reacts else None
         moments = [tracked.standing.until] if tracked.standing.until else []
         if until is not None and until >= now:
             moments.append(until + _SECOND)  # to tell that it is done
-        fire_time = task.schedule.next_after(row.watermark) if tracked.fires and not spent else None
-        late = self.late_times.late(task_id)
         moments += late[:1]
         if fire_time is not None:
             moments.append(fire_time)

@@ -112,7 +112,7 @@ class StatusWriter:
             now=now,
             zone=ZoneInfo(self._survey.timezone),
             host=self._host,
-            tasks=sum(1 for _ in self._roster),
+            tasks=len(self._roster.all()),
             stopped=stopped,
             draining=self.draining,
             vault_is_off=vault_off(settings, now),
@@ -131,21 +131,18 @@ class StatusWriter:
             cap_today=settings.vault_max_usd_day,
         )
 
-    def _tracked(self) -> Iterator[Tracked]:
-        return (tracked for task in self._roster if (tracked := self._roster.get(task)) is not None)
-
     def _armed(self) -> list[Tracked]:
         """The armed tasks that are looked at soonest."""
         soonest = map(self._roster.get, self._roster.agenda.soonest(LOOKED_AT))
         return [tracked for tracked in soonest if tracked is not None and tracked.standing.armed]
 
     def _held(self) -> Iterator[Ask]:
-        for tracked in self._tracked():
+        for tracked in self._roster.all():
             if tracked.standing.state is State.HELD:
                 yield Ask(path=tracked.task.path, text=tracked.standing.reason)
 
     def _questions(self) -> Iterator[Ask]:
-        for tracked in self._tracked():
+        for tracked in self._roster.all():
             question = self._survey.notes.value(tracked.task.path, "question")
             if question:
                 yield Ask(path=tracked.task.path, text=question)

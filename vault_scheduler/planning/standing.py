@@ -30,6 +30,9 @@ class State(StrEnum):
         return self in (State.INVALID, State.HELD)
 
 
+_FIRE = frozenset(state for state in State if state is State.ARMED or state.blocks)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """How a task stands now, why, and when that changes by itself."""
@@ -48,7 +51,7 @@ class Standing:
     @property
     def fires(self) -> bool:
         """Whether its fire times are due at all: to start, or to end `blocked`."""
-        return self.armed or self.state.blocks
+        return self.state in _FIRE
 
 
 ARMED = Standing(state=State.ARMED)
