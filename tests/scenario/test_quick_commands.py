@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -103,3 +105,12 @@ def test_what_is_wrong_with_the_settings_note_is_told_however_often_it_was_read(
     later.command("a", 'cron: "0 0 29 2 *"')
     answer, _ = ask(serve(later, tmp_path), tmp_path, "check")
     assert "scheduler.md:5: warning: max_paralel: " in answer
+
+
+def test_a_note_is_told_of_also_where_its_fire_times_are_not_kept(served: World, tmp_path: Path) -> None:
+    """They are reckoned: what is not known costs time, and changes no answer."""
+    answer, _ = ask(served, tmp_path, "next")
+    with closing(sqlite3.connect(served.definitions_path)) as db, db:
+        db.execute("DELETE FROM fires")
+    assert ask(served, tmp_path, "next")[0] == answer
+    assert "workdays" in answer

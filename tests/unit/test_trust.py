@@ -60,6 +60,9 @@ def test_pinning_or_undoing_ends_a_hold(trust: Trust) -> None:
     trust.pin("a", "h", T)
     assert trust.holds() == {}
     trust.hold("a", "h2", T, "why")
+    trust.pin_all([Pin(task=task, hash="h", pinned_at=T, how="seen") for task in ("a", "b")])
+    assert trust.holds() == {}
+    trust.hold("a", "h2", T, "why")
     trust.unhold("a")
     assert trust.holds() == {}
 
