@@ -112,3 +112,26 @@ def test_a_short_year_leaves_nothing_that_grows() -> None:
     assert sizes["pins"] == sizes["tasks"]
     assert sizes["output bytes"] <= 20 * 10**6
     assert 0 < sizes["set aside"] < 35
+
+
+async def test_what_is_done_before_the_first_look_is_done_again_a_day_later(tmp_path: Path) -> None:
+    """The rest of the first time leaves it out, and nothing after that does."""
+    (tmp_path / "vault" / "00_system" / "tasks").mkdir(parents=True)
+    vault, clock = Vault(tmp_path / "vault"), Waitless()
+    machine, state = Machine(host="here"), tmp_path / "state"
+    place = Place(vault=vault, machine=machine, state=state, clock=clock, machine_timezone="UTC", settings=None)
+    store = await SqliteStore.open(place.ledger_path, version="0.1", owner="me")
+    trust = Trust.open(place.approvals_path, version="0.1")
+    house = Housekeeping(place, store, trust, lambda *_: None)
+    old = place.runs_folder / "r-old" / "output-1.txt"
+    moment = (clock.now() - timedelta(days=40)).timestamp()
+    left = []
+    for tidy in (house.begin, house.once, house.once):
+        old.parent.mkdir(parents=True, exist_ok=True)
+        old.write_text("x")
+        os.utime(old, (moment, moment))
+        await tidy()
+        left.append(old.exists())
+    assert left == [False, True, False]
+    await store.close()
+    trust.close()
