@@ -600,6 +600,15 @@ def test_forecast_of_a_vault_without_tasks_says_what_to_do(shell: Shell) -> None
     assert "vault-sched create" in shell.here("forecast").out
 
 
+def test_a_task_of_another_host_is_told_as_running_there(shell: Shell) -> None:
+    """It is armed there, and cannot be run here: nobody is sent to do so."""
+    shell.write("theirs", HELLO.replace("cron:", "host: server\ncron:"))
+    told = shell.here("show", "theirs").out
+    assert "Next (on server):" in told
+    assert "No runs here: it runs on server." in told
+    assert "runs on server" in shell("run", "theirs", code=1).err
+
+
 # --- check -------------------------------------------------------------------------------------------------
 
 
@@ -615,6 +624,18 @@ def test_check_names_file_line_key_and_cure(shell: Shell) -> None:
     found = shell.json("check", code=1)
     assert [set(problem) for problem in found] == [{"path", "line", "key", "severity", "message", "fix"}] * 2
     assert [problem["severity"] for problem in found] == ["warning", "error"]
+
+
+def test_check_counts_what_does_not_run_apart_from_warnings(shell: Shell) -> None:
+    """`status` and `doctor` speak of the former alone."""
+    shell.write("hello", HELLO)
+    assert shell.here("check").err == "1 task, no problems\n"
+    shell.write("odd", HELLO.replace("command:", "timout: 5m\ncommand:").replace("hello", "odd"))
+    assert shell.here("check", code=1).err == "1 warning in 2 tasks\n"
+    shell.write("broken", HELLO.replace("type: command", "type: comand").replace("hello", "broken"))
+    assert shell.here("check", code=1).err == "1 problem, 1 warning in 3 tasks\n"
+    shell.write("worse", HELLO.replace("type: command", "type: comand").replace("hello", "worse"))
+    assert shell.here("check", code=1).err == "2 problems, 1 warning in 4 tasks\n"
 
 
 def test_check_of_paths_looks_at_these_alone(shell: Shell) -> None:

@@ -51,6 +51,14 @@ def test_vault_that_is_served_is_healthy(world: World) -> None:
     assert "→ `vault-sched service install`" in stopped.stdout
 
 
+def test_a_time_that_has_passed_is_a_problem_as_for_status(shell: Shell) -> None:
+    """It takes the ledger to know that nothing has run then."""
+    shell.write("late", "---\ntype: command\ncommand: x\nat: 2020-01-01T09:00\n---\n")
+    assert [problem["key"] for problem in shell.json("status", code=1)["problems"]] == ["at"]
+    told = [finding["text"] for finding in findings(shell)["tasks"]]
+    assert told == ["1 task, 1 problem: what is wrong does not run"]
+
+
 def test_problems_of_notes_and_sync_are_found(shell: Shell) -> None:
     """Broken notes, conflict copies and programs that are not there are told with what to do."""
     shell.write("bad", '---\ntype: command\ncommand: x\ncron: "99 * * * *"\n---\n')

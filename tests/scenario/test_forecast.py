@@ -190,6 +190,17 @@ def test_days_on_which_nothing_else_runs(world: World) -> None:
     assert days[0].startswith("Fri 20 Nov – Mon 23 Nov, each day")
 
 
+def test_what_runs_every_hour_and_a_half_is_one_line(world: World) -> None:
+    """Though there are hours in which it does not start; what runs a few times far apart is told time by time."""
+    world.command("often", "every: 90m")
+    world.command("seldom", "every: 3h")
+    world.start()
+    world.stop()
+    lines = page(world, timedelta(hours=5)).splitlines()
+    assert [line.split("often")[1].strip() for line in lines if "  often  " in line] == ["4 × every 1h30m"]
+    assert len([line for line in lines if "  seldom  " in line]) == 2
+
+
 WEEKEND = """\
 Sat 2026-10-24 00:00 – Mon 2026-10-26 12:00 · Europe/Berlin
 No daemon serves this vault: this is what `vault-sched daemon` would run.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -12,12 +13,14 @@ from vault_scheduler.commands.creation import Draft
 from vault_scheduler.commands.done_lines import ran_line, refused_line
 from vault_scheduler.commands.moments import iso, length, long_local, read_moment, read_until, relative
 from vault_scheduler.commands.styled import cut
+from vault_scheduler.commands.task_words import run_cells
 from vault_scheduler.errors import BadValue
 from vault_scheduler.notes.note import Document
-from vault_scheduler.run import Outcome
+from vault_scheduler.run import Outcome, Run, RunState, TriggerKind
 from vault_scheduler.text.width import width_of
 
 BERLIN = ZoneInfo("Europe/Berlin")
+WAITING = RunState.WAITING
 NOW = datetime(2026, 11, 22, 6, 0, tzinfo=UTC)
 
 
@@ -156,6 +159,16 @@ def test_a_run_is_told_with_its_outcome_and_reason() -> None:
     assert "--follow" in ran_line("a", "r-1", None, "")
     waits = ran_line("a", "r-1", None, "waits for quota until 2026-11-22 12:00")
     assert waits == "a waits for quota until 2026-11-22 12:00: r-1. A daemon goes on with it then"
+
+
+def test_a_run_that_waits_is_told_with_what_it_waits_for() -> None:
+    """Its sign is not that of a run that goes on."""
+    run = Run(
+        id="r-1", key="k", task="a", path="a.md", trigger=TriggerKind.AT, fire_time=NOW, claimed_at=NOW, state=WAITING
+    )
+    assert run_cells(replace(run, waiting_for="group")) == ("", "waits for group")
+    assert run_cells(run) == ("", "waits")
+    assert run_cells(replace(run, state=RunState.RUNNING)) == ("▶", "running")
 
 
 def test_a_run_that_the_vault_refused_is_told_with_the_way_out() -> None:

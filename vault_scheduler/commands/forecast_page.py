@@ -198,11 +198,23 @@ def _alike(runs: Iterable[Foreseen]) -> Iterator[list[Foreseen]]:
 def _rows(alike: Sequence[Foreseen], found: Prospect) -> Iterator[tuple[datetime, Row]]:
     """One row for what runs hour after hour; one for the whole day where that would be many."""
     stretches: list[list[Foreseen]] = []
+    period = _short_period(found.tasks.get(alike[0].task))
+
+    def goes_on(last: datetime, now: datetime) -> bool:
+        return _hour(now, found) - _hour(last, found) <= HOUR or now - last <= period
+
     for run in alike:
-        goes_on = stretches and _hour(run.fire_time, found) - _hour(stretches[-1][-1].fire_time, found) <= HOUR
-        stretches[-1].append(run) if goes_on else stretches.append([run])
+        is_next = stretches and goes_on(stretches[-1][-1].fire_time, run.fire_time)
+        stretches[-1].append(run) if is_next else stretches.append([run])
     for runs in stretches if len(stretches) <= _STRETCHES_TOLD else [alike]:
         yield runs[0].fire_time, _row(runs, found)
+
+
+def _short_period(task: Task | None) -> timedelta:
+    """Of a task that fires every two hours or oftener: it goes on though it leaves hours out; else zero."""
+    triggers = task.schedule.triggers if task else ()
+    period = triggers[0].period if len(triggers) == 1 and isinstance(triggers[0], IntervalTrigger) else timedelta(0)
+    return period if period <= 2 * HOUR else timedelta(0)
 
 
 def _row(runs: Sequence[Foreseen], found: Prospect) -> Row:

@@ -33,5 +33,7 @@ def check_sum(checked: Checked) -> str:
     count = plural(checked.notes, "task")
     if not checked.problems:
         return styled(f"{count}, no problems", Style.GOOD)
-    worst = Style.BAD if any(problem.is_error for problem in checked.problems) else Style.CARE
-    return styled(f"{plural(len(checked.problems), 'problem')} in {count}", worst)
+    errors = sum(problem.is_error for problem in checked.problems)
+    counts = ((errors, "problem"), (len(checked.problems) - errors, "warning"))
+    told = ", ".join(plural(number, what) for number, what in counts if number)
+    return styled(f"{told} in {count}", Style.BAD if errors else Style.CARE)

@@ -25,6 +25,7 @@ from vault_scheduler.commands.task_words import (
     vault_pause,
 )
 from vault_scheduler.parsing.values import spelled
+from vault_scheduler.planning.standing import State
 from vault_scheduler.task import Overlap, Policies
 from vault_scheduler.text.harmless import plain_line
 
@@ -78,7 +79,7 @@ def _last(line: Listed, now: datetime, zone: ZoneInfo) -> tuple[str, str]:
 
 def task_page(shown: Shown, place: Place, now: datetime, width: int | None) -> list[str]:
     """`show`."""
-    item, zone = shown.item, ZoneInfo(place.timezone)
+    item, zone, host = shown.item, ZoneInfo(place.timezone), _other_host(shown, place)
     lines = [joined([styled(item.name, Style.TITLE), f" · {item.path}"]), ""]
     state = state_words(item)
     if item.standing.resumes:
@@ -86,10 +87,10 @@ def task_page(shown: Shown, place: Place, now: datetime, width: int | None) -> l
     lines += facts([("state", in_state(item, state)), *_definition(shown, place)], width=width)
     if item.problems:
         lines += ["", *map(problem_line, item.problems)]
-    ahead = _ahead(shown, zone, now) if shown.ahead is not None else []
+    ahead = _ahead(shown, zone, now, host) if shown.ahead is not None else []
     if ahead:
         lines += ["", *ahead]
-    lines += ["", *_past(shown, zone, now, width)]
+    lines += ["", *_past(shown, zone, now, width, host)]
     return lines
 
 
@@ -140,20 +141,30 @@ def _limits(policies: Policies) -> str:
     return ", ".join(parts)
 
 
-def _ahead(shown: Shown, zone: ZoneInfo, now: datetime) -> list[str]:
+def _ahead(shown: Shown, zone: ZoneInfo, now: datetime, host: str) -> list[str]:
     assert shown.ahead is not None
     if not shown.ahead.fire_times:
         return ["Nothing is left to fire."] if not (shown.item.task and shown.item.task.reacts) else []
     off = not shown.item.standing.armed and not shown.item.standing.resumes
-    title = "Next (if it were armed):" if off else "Next:"
+    title = f"Next (on {host}):" if host else "Next (if it were armed):" if off else "Next:"
     return [styled(title, Style.TITLE), *outlook_lines(shown.ahead, now, shown=zone, own=shown.ahead.zone)]
 
 
-def _past(shown: Shown, zone: ZoneInfo, now: datetime, width: int | None) -> list[str]:
+def _other_host(shown: Shown, place: Place) -> str:
+    """The machine that runs the task, if it is not this one."""
+    task = shown.item.task
+    if task is None or shown.item.standing.state is not State.OTHER_HOST:
+        return ""
+    return task.host or place.settings_in_force.host or ""
+
+
+def _past(shown: Shown, zone: ZoneInfo, now: datetime, width: int | None, host: str) -> list[str]:
     active = [joined(["  ", going(shown.active, now, zone), " ", shown.active.id])] if shown.active else []
     if not shown.runs and not active:
         if shown.item.task is None:
             return ["No runs yet."]
+        if host:
+            return [f"No runs here: it runs on {host}."]
         return [f"No runs yet. `vault-sched run {shown.item.name}` runs it once."]
     from vault_scheduler.telling.summary import when_words
 

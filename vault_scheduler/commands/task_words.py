@@ -63,10 +63,13 @@ def going(run: Run, now: datetime, zone: ZoneInfo) -> str:
 
 def run_cells(run: Run) -> tuple[str, str]:
     """Sign and facts of a run: the sign alone is coloured where it went well, all of it where it did not."""
+    from vault_scheduler.run import RunState
     from vault_scheduler.telling.summary import SIGNS, facts_of
 
-    if not run.outcome:
+    if not run.outcome and run.state in (RunState.STARTING, RunState.RUNNING):
         return styled("▶", Style.GOING), styled(run.state.value, Style.GOING)
+    if not run.outcome:
+        return "", styled(f"waits for {run.waiting_for}" if run.waiting_for else "waits", Style.GOING)
     facts, sign = " · ".join(facts_of(run, line=plain_line)), of_outcome(run.outcome, SIGNS[run.outcome])
     return sign, facts if run.outcome == "success" else of_outcome(run.outcome, facts)
 

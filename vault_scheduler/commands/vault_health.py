@@ -109,7 +109,9 @@ def _tasks(place: Place, catalogue: Catalogue) -> Iterator[Finding]:
     count = len(catalogue.items)
     if errors:
         what = "1 problem" if len(errors) == 1 else f"{len(errors)} problems"
-        yield fault("tasks", f"{count} tasks, {what}: what is wrong does not run", "`vault-sched check` names them")
+        yield fault(
+            "tasks", f"{plural(count, 'task')}, {what}: what is wrong does not run", "`vault-sched check` names them"
+        )
     else:
         warned = len(catalogue.problems)
         and_more = f"; {plural(warned, 'warning')}, which `vault-sched check` names" if warned else ""
