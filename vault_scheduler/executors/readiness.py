@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 
 from vault_scheduler.clock import Clock
 from vault_scheduler.executors.base import (
@@ -52,13 +53,28 @@ class NotLaunched(Exception):
         super().__init__(result.reason)
 
 
+@dataclass(slots=True)
+class _Desk:
+    """Who fills an attempt's folder: one thread at a time."""
+
+    at_work: Lock = field(default_factory=Lock)
+    is_taken: bool = False  # the attempt was submitted: who prepares it and has not begun leaves the folder alone
+
+
 @dataclass(frozen=True, slots=True)
 class _Prepared:
     """What is being got ready for an attempt, since which second awake, and the folder that it fills."""
 
-    task: asyncio.Task[Ready]
+    task: asyncio.Task[Ready | None]
     at: float
     folder: Path
+    desk: _Desk
+
+    def ready(self) -> Ready | None:
+        """What there is, if it is complete; whatever hindered it is found again."""
+        if not self.task.done() or self.task.cancelled() or self.task.exception() is not None:
+            return None
+        return self.task.result()
 
 
 class Readiness:
@@ -74,6 +90,7 @@ class Readiness:
         self._executors, self._machine = executors, machine
         self._clock, self._folder = clock, folder
         self._prepared: dict[str, _Prepared] = {}
+        self._late: dict[str, _Desk] = {}  # of those that were not complete when their attempts were submitted
 
     def make(self, request: RunRequest, passed: RunRequest, more: Mapping[str, str] | None = None) -> Ready:
         """What to launch, with its files in place and what it is measured by.
@@ -81,6 +98,13 @@ class Readiness:
         `passed` is the request as its gate let it pass, `more` what is in the environment besides. Blocks. Raises
         NotLaunched, CannotStart, OSError.
         """
+        late = self._late.pop(request.run, None)
+        if late is None:
+            return self._make(request, passed, more)
+        with late.at_work:  # what was prepared is not written over what is submitted
+            return self._make(request, passed, more)
+
+    def _make(self, request: RunRequest, passed: RunRequest, more: Mapping[str, str] | None) -> Ready:
         executor, folder = self._executors.get(request.type), self._folder(request)
         if executor is None:
             raise CannotStart(f"tasks of type {request.type} cannot be run here", retryable=False)
@@ -96,8 +120,13 @@ class Readiness:
         """Get an attempt ready that may be submitted in a moment; what is submitted then counts, and not this."""
         await self._drop_late()
         if request.gate is None and request.expect_file == "" and request.type in PREPARED_TYPES:
-            ready = asyncio.create_task(asyncio.to_thread(self.make, request, request))
-            self._prepared[request.run] = _Prepared(ready, self._clock.monotonic(), self._folder(request))
+            desk = _Desk()
+            task = asyncio.create_task(asyncio.to_thread(self._prepare, request, desk))
+            self._prepared[request.run] = _Prepared(task, self._clock.monotonic(), self._folder(request), desk)
+
+    def _prepare(self, request: RunRequest, desk: _Desk) -> Ready | None:
+        with desk.at_work:
+            return None if desk.is_taken else self._make(request, request, None)
 
     async def _drop_late(self) -> None:
         """What was prepared and not submitted leaves no files behind.
@@ -109,9 +138,12 @@ class Readiness:
             await asyncio.to_thread(shutil.rmtree, self._prepared.pop(run).folder, ignore_errors=True)
 
     def take(self, request: RunRequest) -> Ready | None:
-        """What was prepared for exactly this request, if it is ready; whatever hindered it is found again."""
+        """What was prepared for exactly this request, if it is ready."""
         found = self._prepared.pop(request.run, None)
-        if found is None or not found.task.done() or found.task.cancelled() or found.task.exception() is not None:
+        if found is None:
             return None
-        ready = found.task.result()
-        return ready if ready.request == request else None
+        found.desk.is_taken = True
+        if not found.task.done():
+            self._late[request.run] = found.desk
+        ready = found.ready()
+        return ready if ready is not None and ready.request == request else None
