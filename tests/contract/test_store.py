@@ -777,15 +777,6 @@ async def test_counts_tell_how_fire_times_ended(store: Store) -> None:
 # tasks
 
 
-async def test_a_forgotten_task_keeps_its_history(store: Store) -> None:
-    """A deleted note's row goes, its runs stay."""
-    await store.save(Batch(tasks=(a_row(),)))
-    await ended(store, a_run(), Outcome.SUCCESS)
-    await store.forget_task("briefing")
-    assert await store.task_rows() == {}
-    assert len(await store.runs_of("briefing")) == 1
-
-
 async def test_a_renamed_task_keeps_row_history_and_pending_deliveries(store: Store) -> None:
     """Everything goes on under the new id and path; no fire time can be claimed a second time."""
     await store.save(Batch(tasks=(a_row(latched=True),)))

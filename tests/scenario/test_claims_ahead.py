@@ -15,6 +15,7 @@ from vault_scheduler.testing_world import SETTINGS, World
 
 HOURLY = "every: 1h"
 SHORTLY_S = 0.05
+COMMAND = b"---\ntype: command\ncommand: [echo, '%d']\nevery: 1h\nlog: none\n---\n"
 
 
 @pytest.fixture
@@ -207,3 +208,31 @@ def test_each_policy_fires_on_time(world: World, keys: str) -> None:
     world.advance(3 * 3600)
     assert len(world.runs()) == 3
     assert all(run.started_at == run.fire_time for run in world.runs())
+
+
+def test_a_crowd_is_claimed_before_its_moment(world: World) -> None:
+    """What many are due at is claimed as much earlier as it takes, and still starts then, each of them once."""
+    for number in range(300):
+        world.put(f"t{number:03}", COMMAND % number)
+    world.start()
+    world.advance_to("10:59")
+    world.advance(60 - 0.12)
+    assert {run.state for run in world.runs()} == {RunState.CLAIMED}
+    assert len(world.runs()) == 300
+    assert not world.engine.submitted
+    world.advance(60)
+    assert [run.outcome for run in world.runs()] == ["success"] * 300
+    assert all(run.started_at is not None and run.started_at >= run.fire_time for run in world.runs())
+
+
+def test_a_crowd_that_is_paused_after_it_was_claimed_does_not_start(world: World) -> None:
+    """Claimed earlier than others, judged no less."""
+    for number in range(300):
+        world.put(f"t{number:03}", COMMAND % number)
+    world.start()
+    world.advance_to("10:59")
+    world.advance(60 - 0.12)
+    world.write_settings(SETTINGS.replace("active", "paused"))
+    world.advance(60)
+    assert not world.engine.submitted
+    assert {(run.outcome, run.reason) for run in world.runs()} == {("skipped", "vault paused")}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from vault_scheduler.daemon.active_runs import ActiveRuns
 from vault_scheduler.run import Run, RunState, TriggerKind
 
@@ -57,3 +59,42 @@ def test_tasks_with_several_runs_are_known() -> None:
     runs.pop("r3")
     assert runs.crowded == set()
     assert [run.id for run in runs.unjudged()] == ["r1", "r2"]
+
+
+def change_all_and_fail(runs: ActiveRuns) -> None:
+    runs["r1"] = replace(runs["r1"], state=RunState.STARTING)
+    runs["r1"] = replace(runs["r1"], state=RunState.RUNNING)
+    runs.pop("r2")
+    runs["r3"] = a_run("r3", "b")
+    raise KeyError
+
+
+def test_what_came_to_nothing_leaves_the_runs_as_they_were() -> None:
+    """Changed, gone or new meanwhile: after an error each is in the place that it had."""
+    runs = ActiveRuns()
+    runs["r1"], runs["r2"] = a_run("r1", "a"), a_run("r2", "b")
+    before = dict(runs)
+    with pytest.raises(KeyError), runs.kept():
+        change_all_and_fail(runs)
+    assert dict(runs) == before
+    assert ([run.id for run in runs.in_line()], runs.going()) == (["r1", "r2"], [])
+    assert [run.id for run in runs.of_task("b")] == ["r2"]
+
+
+def test_what_went_well_stays() -> None:
+    """Also if something that comes later does not."""
+    runs = ActiveRuns()
+    with runs.kept():
+        runs["r1"] = a_run("r1", "a")
+    with pytest.raises(KeyError), runs.kept():
+        raise KeyError
+    assert list(runs) == ["r1"]
+
+
+def test_a_line_is_of_runs_that_wait_for_others() -> None:
+    """Who waits for a time of its own holds nobody up."""
+    runs = ActiveRuns()
+    runs["r1"] = replace(a_run("r1", "a"), state=RunState.WAITING, waiting_for="retry", not_before=T)
+    assert not runs.has_line
+    runs["r2"] = a_run("r2", "b")
+    assert runs.has_line

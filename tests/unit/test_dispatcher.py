@@ -89,7 +89,7 @@ class Stage:
     def show(self, task: Task | None, state: State = State.ARMED, **changes: Any) -> None:
         policies = resolve(task or a_task(), Settings())
         values: dict[str, Any] = {"settled": True, "present": True, "reason": state.value, **changes}
-        self.view = View(task=task, state=state, policies=policies, **values)
+        self.view = View(task=task, state=state, policies=lambda: policies, **values)
 
     def restart(self) -> None:
         """A new daemon with the same ledger."""
@@ -120,7 +120,7 @@ class Stage:
         assert self.view.task is not None
         at = max(fire_time, self.clock.now())
         claim, snapshots = self.dispatcher.new_claim(
-            self.view.task, self.view.policies, kind, fire_time.isoformat(), fire_time, at
+            self.view.task, self.view.policies(), kind, fire_time.isoformat(), fire_time, at
         )
         claimed = await self.store.save(Batch(claims=(claim,), snapshots=snapshots))
         self.dispatcher.take_over(claimed.values())

@@ -7,7 +7,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from vault_scheduler.planning.early import has_come, is_early, is_taken_back, refusal
+from vault_scheduler.planning.early import (
+    LEAD,
+    LONGEST_LEAD,
+    MOST_AHEAD,
+    has_come,
+    is_early,
+    is_taken_back,
+    lead,
+    refusal,
+)
 from vault_scheduler.planning.planner import STILL_RUNNING, STILL_WAITS
 from vault_scheduler.run import Run, RunState, TriggerKind
 from vault_scheduler.task import Overlap
@@ -59,3 +68,11 @@ def test_a_claim_is_early_until_its_time_has_come(
 def test_overlap_is_judged_at_the_fire_time(overlap: Overlap, others: list[Run], reason: str) -> None:
     """A run that came between the claim and the fire time is overlapped as one that was there before."""
     assert refusal(overlap, others) == reason
+
+
+def test_the_more_are_due_at_one_moment_the_earlier_they_are_claimed() -> None:
+    """A few at the usual lead; however many, never earlier than the longest."""
+    assert lead(0) == lead(200) == LEAD
+    assert lead(1000) == timedelta(milliseconds=500)
+    assert lead(MOST_AHEAD - 1) < LONGEST_LEAD
+    assert lead(MOST_AHEAD) == lead(10 * MOST_AHEAD) == LONGEST_LEAD

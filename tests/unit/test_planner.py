@@ -283,6 +283,17 @@ def test_agenda_knows_the_latest_word_of_each_task() -> None:
     assert agenda.moment_of("a") == LATER
 
 
+def test_an_agenda_counts_who_is_due_first() -> None:
+    """Those of the earliest moment and no others, as far as it is asked to."""
+    agenda = Agenda()
+    assert agenda.crowd(10) == 0
+    for number in range(40):
+        agenda.put(f"t{number}", NOW + timedelta(seconds=number % 4))
+    assert (agenda.crowd(100), agenda.crowd(3)) == (10, 3)
+    agenda.take_due(NOW)
+    assert agenda.crowd(100) == 10
+
+
 def test_an_agenda_does_not_grow_with_changes_of_mind() -> None:
     """A note that is edited thousands of times leaves no trail of moments that count no more."""
     agenda = Agenda()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import UserDict
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 
 from vault_scheduler.planning.planner import is_going
@@ -22,9 +23,11 @@ class ActiveRuns(UserDict[str, Run]):
         self._timed: dict[str, None] = {}  # those that wait for a time or for an edit to settle
         self.crowded: set[str] = set()  # tasks that have several
         self.fresh: dict[str, None] = {}  # those that nobody has judged yet; whoever does takes them out
+        self._before: dict[str, Run | None] | None = None  # of those that change while they may have to be `kept`
 
     def __setitem__(self, run_id: str, run: Run) -> None:
         before = self.data.get(run_id)
+        self._remember(run_id)
         if before is not None:
             self._step_out(before)
             if before.task != run.task:
@@ -39,18 +42,36 @@ class ActiveRuns(UserDict[str, Run]):
             self.fresh[run_id] = None
 
     def __delitem__(self, run_id: str) -> None:
+        self._remember(run_id)
         self._step_out(self.data[run_id])
         self._leave(self.data[run_id])
         self.fresh.pop(run_id, None)
         super().__delitem__(run_id)
 
-    def restore(self, before: Mapping[str, Run]) -> None:
-        """They are as they were before: what was to happen to them has not."""
-        for run_id in [run_id for run_id in self.data if run_id not in before]:
-            del self[run_id]
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """If this ends with an error they are as they were: what was to happen to them has not."""
+        before: dict[str, Run | None] = {}
+        self._before = before
+        try:
+            yield
+        except BaseException:
+            self._before = None
+            self._restore(before)
+            raise
+        finally:
+            self._before = None
+
+    def _remember(self, run_id: str) -> None:
+        if self._before is not None:
+            self._before.setdefault(run_id, self.data.get(run_id))
+
+    def _restore(self, before: Mapping[str, Run | None]) -> None:
         for run_id, run in before.items():
-            if self.data.get(run_id) is not run:
+            if run is not None and self.data.get(run_id) is not run:
                 self[run_id] = run
+            elif run is None:
+                self.pop(run_id, None)
 
     def of_task(self, task: str) -> list[Run]:
         """The runs of one task."""
@@ -59,6 +80,11 @@ class ActiveRuns(UserDict[str, Run]):
     def going(self) -> list[Run]:
         """The runs that occupy a slot."""
         return [self.data[run_id] for run_id in self._going]
+
+    @property
+    def has_line(self) -> bool:
+        """Whether any waits for something else than its time."""
+        return len(self._line) > len(self._timed)
 
     def in_line(self) -> Iterator[Run]:
         """The others, whose turn comes first first; nobody may start or end one meanwhile."""

@@ -91,6 +91,7 @@ def _outfit(
         status_note=not only_requests,
         grace_s=GRACE_S,
         eve=EVE,
+        gathers=True,
     )
 
 

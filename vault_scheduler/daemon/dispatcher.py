@@ -54,6 +54,11 @@ class Dispatcher:
         """Those that occupy a slot."""
         return self._life.active.going()
 
+    @property
+    def crowded(self) -> int:
+        """How many are going while others wait; 0 if none does."""
+        return len(self.going()) if self._life.active.has_line else 0
+
     def early(self, now: datetime) -> list[Run]:
         """Those that were claimed ahead of their fire times, which have not come."""
         return [run for run in self._life.active.unjudged() if is_early(run, now)]
@@ -94,6 +99,7 @@ class Dispatcher:
         """A claim for `task` and the snapshot that it refers to; the caller saves both in one batch."""
         snapshot = snapshot_of(task, policies)
         digest = fingerprint(snapshot)
+        self._life.snapshots.made(digest, task, policies)
         key = fire_key(task.id, fire_time) if kind is TriggerKind.AT else run_key(task.id, kind, detail)
         run = Run(
             id=run_id(key, fire_time),

@@ -149,9 +149,10 @@ class LogWriter:
             return NotWritten(path=path, deliveries=tuple(delivery for delivery, _ in runs), error=error)
         for block_id in others:
             self._lines.pop(block_id, None)
-        for _, run in runs:
-            detail = places.get(run.id, "")
-            await self._store.mark_delivered(run.id, DAILY_LOG, moment.now, detail=detail, count=run.count)
+        with self._store.together(durable=False):
+            for _, run in runs:
+                detail = places.get(run.id, "")
+                await self._store.mark_delivered(run.id, DAILY_LOG, moment.now, detail=detail, count=run.count)
         return None
 
     def _note_of(self, day: date, moment: _Moment) -> str:

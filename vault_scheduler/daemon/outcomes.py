@@ -74,13 +74,12 @@ class Outcomes:
 
         If it does not come to that, the runs are in memory as they were. Nothing may be waited for meanwhile.
         """
-        active, cancelling = dict(self._life.active.data), set(self._cancelling)
+        cancelling = set(self._cancelling)
         with self._life.report.held():
             try:
-                with self._life.store.together():
+                with self._life.active.kept(), self._life.store.together():
                     yield
             except BaseException:
-                self._life.active.restore(active)
                 self._cancelling = cancelling
                 raise
 

@@ -46,6 +46,7 @@ class Outfit:
     draining: Draining | None = None  # of who serves for long
     start_tasks: bool = True  # `on_start` and `on_change` count
     eve: timedelta = timedelta(0)  # so long before its time a start begins, and the engine waits for the time
+    gathers: bool = False  # what the engine tells within some milliseconds is dealt with in one pass
     only_requests: bool = False  # a command runs one task: what else is due is the daemon's
     status_note: bool = False  # whether one is kept
     grace_s: float = 10.0  # from TERM to KILL

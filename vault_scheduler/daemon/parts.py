@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from vault_scheduler.daemon.answers import Answers
 from vault_scheduler.daemon.changes import Changes
 from vault_scheduler.daemon.claims import Claims
+from vault_scheduler.daemon.claims_ahead import ClaimsAhead
 from vault_scheduler.daemon.claude_runs import ClaudeRuns
 from vault_scheduler.daemon.conversations import Questions
 from vault_scheduler.daemon.core import Core
@@ -63,6 +64,7 @@ class Parts:
         self.around.also_wrote = self.changes.wrote
         self.inbox = Inbox(self.core, self.claims)
         self.endings = Endings(self.core)
+        self.ahead = ClaimsAhead(self.core, self.claims, self.endings, on=outfit.start_tasks)
         self.last_good = self._last_good()
         self.revision = self._revision()
         self.status = StatusWriter(self.core, outfit.vault)

@@ -115,13 +115,12 @@ class Roster:
         if tracked is None:
             holder = self._survey.registry.holder(task_id) if task_id in self.aside else None
             task, reason = (holder.task, self.aside[task_id].message) if holder else (None, "")
-            policies = Policies()
-            return View(task=task, state=State.INVALID, reason=reason, policies=policies, settled=True, present=present)
+            return View(task=task, state=State.INVALID, reason=reason, policies=Policies, settled=True, present=present)
         return View(
             task=tracked.task,
             state=tracked.standing.state,
             reason=tracked.standing.reason,
-            policies=tracked.policies,
+            policies=lambda: tracked.policies,
             vault_is_off=bool(vault_off(self._settings, now)),
             settled=self._survey.settled(tracked.task.path),
             present=present,
@@ -391,6 +390,8 @@ class Roster:
         self.revisions += 1
         if row is not None and row.fires:
             self.keep(replace(row, fires=False), plans)
+        # The row stays for as long as the ledger keeps it: the latch of `run_now`, the count of `max_runs` and the mark
+        # of the answer are what keeps a note that comes back from firing twice.
 
 
 @lru_cache(maxsize=256)

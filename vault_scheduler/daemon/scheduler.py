@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from vault_scheduler.clock import LONGEST_WAIT_S
 from vault_scheduler.daemon.draining import Then
+from vault_scheduler.daemon.engine_events import EngineEvents
 from vault_scheduler.daemon.false_clock import take_back
 from vault_scheduler.daemon.notifier import Notifier
 from vault_scheduler.daemon.parts import Parts
@@ -17,7 +17,6 @@ from vault_scheduler.daemon.turns import LONGEST_SETTLING
 from vault_scheduler.engine import AttemptEnded, AttemptStarted, EngineEvent
 from vault_scheduler.errors import LedgerCorrupt, LedgerUnavailable
 from vault_scheduler.notifiers.base import Sent
-from vault_scheduler.planning.early import LEAD, is_early, is_taken_back
 from vault_scheduler.run import RunState, TriggerKind
 from vault_scheduler.task import Problem, TaskType
 
@@ -30,6 +29,8 @@ STALL = timedelta(seconds=5)
 KEEP_AGAIN_S = 0.1
 """After a first start there is much to be kept of what the notes say: a little at a time."""
 ALL = 1_000_000
+WRITE_S = 0.25
+"""While runs wait for a slot, results are written a moment's worth at a time: starts go first."""
 
 
 class Scheduler:
@@ -42,13 +43,14 @@ class Scheduler:
         self._only_requests, self._keeps_status_note = outfit.only_requests, outfit.status_note
         self._grace_s, self._draining, self._eve = outfit.grace_s, outfit.draining, outfit.eve
         self._hurried: asyncio.Task[None] | None = None
-        self._events: deque[EngineEvent] = deque()
         parts.dispatcher.turns.files_changed = self._names_changed_file
         self._started = False  # the first look is complete, on_start tasks are claimed
-        self._claimed_upto = datetime.min.replace(tzinfo=UTC)  # fire times until then have been claimed, if they could
         self._look_by: datetime | None = None  # when the next tick is to be
         self._passed_at = outfit.clock.now()  # the moment that the last pass decided for: it may have taken a while
+        self._gathers = outfit.gathers
+        self._writes_at = float("-inf")  # awake second until which results wait for starts
         self.wake = asyncio.Event()
+        self._events = EngineEvents(self.wake.set, lambda: parts.dispatcher.crowded, gathers=outfit.gathers)
         if self._draining is not None:
             self._draining.wake = self.wake.set
         self.store, self.dispatcher = parts.store, parts.dispatcher
@@ -56,7 +58,7 @@ class Scheduler:
         self._troubles, self._ledger, self._attendance = parts.troubles, parts.ledger, parts.attendance
         self.survey, self._roster, self._guard = parts.survey, parts.roster, parts.guard
         self._claims, self._followers, self._inbox = parts.claims, parts.followers, parts.inbox
-        self._answers = parts.answers
+        self._answers, self._ahead = parts.answers, parts.ahead
         self._endings, self._revision = parts.endings, parts.revision
         self._around, self._status, self._claude = parts.around, parts.status, parts.claude
         self._notifier, self._life = parts.notifier, parts.life
@@ -73,8 +75,7 @@ class Scheduler:
 
     def post(self, event: EngineEvent) -> None:
         """The engine says what happened to an attempt."""
-        self._events.append(event)
-        self.wake.set()
+        self._events.post(event)
 
     def post_sent(self, sent: Sent) -> None:
         """The postman says what came of a message."""
@@ -181,10 +182,11 @@ class Scheduler:
             return 0.0
         moments = [monotonic + LONGEST_WAIT_S, self.survey.next_look()]
         # What cannot be done now is no reason to look again at once: the vault is away, the ledger gone, settings new.
-        walls = [self._claim_moment()] if self._may_claim else []
+        walls = [self._ahead.moment(now)] if self._may_claim else []
         walls += self._run_moments(now) if self._knows_notes and self._may_start else []
         moments += [monotonic + (wall - now).total_seconds() for wall in walls if wall is not None]
         delivery = self.scribe.next_moment(monotonic) if self._knows_notes else None
+        delivery = max(delivery, self._writes_at) if delivery is not None else None
         if self._tells_status:
             moments.append(self._status.next_moment(now, monotonic))
         if self._tells is not None and (letter := self._tells.next_moment(now, monotonic)) is not None:
@@ -209,12 +211,6 @@ class Scheduler:
             and not (self._followers.pending and self._may_follow)
             and (self._tells is None or self._tells.is_idle)
         )
-
-    def _claim_moment(self) -> datetime | None:
-        """When something is to be claimed: shortly before its fire time, and then if it could not be before."""
-        moment = self._roster.agenda.next_moment()
-        is_ahead = moment is not None and self._start_tasks and moment > self._claimed_upto
-        return moment - LEAD if moment is not None and is_ahead else moment
 
     def _run_moments(self, now: datetime) -> list[datetime]:
         """When runs that wait for a time are to be looked at again."""
@@ -290,21 +286,24 @@ class Scheduler:
         if self._may_claim:
             await self._claim_start(now)
             self._claim_due(now)
-            self._claim_ahead(now)
+            self._ahead.claim(now)
             self._claim_changes(now, monotonic)
-        claimed = await self._claims.commit()
-        early = [run for run in claimed.values() if is_early(run, now)]
-        for run in early[: self.survey.settings_note.in_force.max_parallel]:
-            await self.dispatcher.outcomes.alone(run, self.dispatcher.turns.prepare(run, now), now)
+        await self._ahead.prepare(await self._claims.commit(), now)
 
     async def _write_and_tell(self, now: datetime, monotonic: float) -> None:
         if self._knows_notes:
             await self._endings.close_spent(now)
-            await self.scribe.deliver(self._around.pace(), now, monotonic)
+            await self._write(now, monotonic)
         self._around.tell_problems(now)
         await self._tell_people(now, monotonic)
         if self._tells_status:
             await self._status.write_if_due(now, monotonic)
+
+    async def _write(self, now: datetime, monotonic: float) -> None:
+        if monotonic >= self._writes_at:
+            await self.scribe.deliver(self._around.pace(), now, monotonic)
+            if self._gathers and self.dispatcher.crowded:
+                self._writes_at = self._clock.monotonic() + WRITE_S
 
     def _make_room(self, monotonic: float) -> None:
         """Nothing starts while the program is being replaced, or its restart was ordered."""
@@ -334,11 +333,7 @@ class Scheduler:
         if self._look_by is not None and now - self._look_by > STALL:
             self.survey.miss_hints()  # what changed meanwhile, of the settings above all, is seen before any claim
         self._look_by = None
-        for run in self.dispatcher.early(now):
-            if is_taken_back(run, now):
-                with self._roster.alone(run.task):
-                    self._claims.unclaim(run)
-                self._revision.touch([run.task])
+        self._revision.touch(self._ahead.take_back(now))
 
     @property
     def _may_start(self) -> bool:
@@ -383,19 +378,6 @@ class Scheduler:
             self.survey.keeping.fired(tracked.task.path)
         self._endings.schedule_look(task_id, now)
 
-    def _claim_ahead(self, now: datetime) -> None:
-        """Claim what is due in a moment, so that only its start is left to do then."""
-        if not self._start_tasks:
-            return
-        self._claimed_upto = now + LEAD
-        for moment, task_id in self._roster.agenda.soon(self._claimed_upto):
-            tracked = self._roster.get(task_id)
-            if tracked is not None and moment > now:
-                with self._roster.alone(task_id):
-                    if self._claims.fire_ahead(task_id, tracked, moment, now):
-                        self.survey.keeping.fired(tracked.task.path)
-                        self._endings.schedule_look(task_id, now)
-
     def _claim_changes(self, now: datetime, monotonic: float) -> None:
         if self._start_tasks and self._knows_notes:
             with self._troubles.within("changes"):
@@ -410,10 +392,10 @@ class Scheduler:
     # runs
 
     async def _take_events(self) -> None:
-        over = {(event.run, event.number) for event in self._events if isinstance(event, AttemptEnded)}
-        taken = list(self._events)
+        taken = self._events.all()
         if not taken:
             return
+        over = {(event.run, event.number) for event in taken if isinstance(event, AttemptEnded)}
         with self.dispatcher.outcomes.together():
             for event in taken:
                 if isinstance(event, AttemptStarted):
@@ -422,8 +404,7 @@ class Scheduler:
                 elif isinstance(event, AttemptEnded):
                     self.changes.attempt_ended(event.run, event.result, self._clock.monotonic())
                     await self.dispatcher.outcomes.attempt_ended(event)
-        for _ in taken:
-            self._events.popleft()  # only now: what the ledger could not take is told again at the next tick
+        self._events.taken(len(taken))  # only now: what the ledger could not take is told again at the next tick
 
     async def _start_runs(self, now: datetime, monotonic: float) -> None:
         """Start what may start. What a task names may have changed since its definition was judged: judged anew."""

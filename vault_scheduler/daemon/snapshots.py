@@ -68,6 +68,18 @@ class Snapshots:
         self._system_folder = system_folder
         self._named_files = named_files
         self._kept: dict[str, dict[str, Any]] = {}
+        self._made_of: dict[str, tuple[Task, Policies]] = {}
+
+    def made(self, digest: str, task: Task, policies: Policies) -> None:
+        """The snapshot of that hash was made of these."""
+        if len(self._made_of) > KEPT:
+            self._made_of.clear()
+        self._made_of[digest] = task, policies
+
+    def is_of(self, run: Run, task: Task, policies: Policies) -> bool:
+        """Whether the run's snapshot was made of these very ones; False: perhaps it says the same nevertheless."""
+        made = self._made_of.get(run.snapshot)
+        return made is not None and made[0] is task and made[1] == policies
 
     async def of(self, run: Run) -> dict[str, Any]:
         """What the run was claimed with."""

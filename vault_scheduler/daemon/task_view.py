@@ -21,7 +21,7 @@ class View:
     task: Task | None  # None: there is no such task any more
     state: State
     reason: str
-    policies: Policies
+    policies: Callable[[], Policies]  # made for whoever asks: most of what is asked is asked of the rest
     settled: bool  # the note has been left alone long enough
     present: bool  # the vault is there
     vault_is_off: bool = False  # paused or stopped as a whole

@@ -275,7 +275,10 @@ class Turns:
         """A first attempt that had to wait, for an edit to settle or its turn, runs what the note says now (rule 5)."""
         if run.state is not RunState.WAITING or run.attempts or view.task is None:
             return run
-        snapshot = snapshot_of(view.task, view.policies)
+        policies = view.policies()
+        if self._life.snapshots.is_of(run, view.task, policies):
+            return run
+        snapshot = snapshot_of(view.task, policies)
         digest = fingerprint(snapshot)
         if digest == run.snapshot:
             return run

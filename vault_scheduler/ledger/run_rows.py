@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from dataclasses import asdict
 from typing import Any
 
 from vault_scheduler.ledger.sqlite_file import certain, epoch, moment
@@ -18,7 +17,7 @@ def result_json(result: Result | None) -> str | None:
     """A result as the text of its column."""
     if result is None:
         return None
-    plain = asdict(result)
+    plain = {name: getattr(result, name) for name in Result.__slots__}
     return json.dumps({**plain, **{name: epoch(plain[name]) for name in _MOMENTS}})
 
 

@@ -311,7 +311,7 @@ class RunTable:
                 return found
             _end_run(change, found, outcome, result, reason, at, extra or {})
             _end_attempts(change, run, outcome, result, reason, at)
-            merged = absorb(change, run, deliveries)
+            merged = None if found.attempts else absorb(change, run, deliveries)
             if merged is None:
                 demand(change, run, deliveries)
             if found.attempts:
@@ -336,7 +336,10 @@ def _require(change: Transaction, run: str) -> Run:
 
 
 def _require_active(change: Transaction, run: str) -> None:
-    if _require(change, run).state is RunState.ENDED:
+    row = change.one("SELECT state FROM runs WHERE id = ?", run)
+    if row is None:
+        raise RunNotFound(run)
+    if row["state"] == RunState.ENDED:
         raise Refused(f"the run {run} has ended")
 
 

@@ -226,12 +226,12 @@ class SqliteFile:
                 self._db.execute("RELEASE part")
 
     @contextmanager
-    def together(self) -> Iterator[None]:
-        """All that is written meanwhile is one transaction, on the disk when this returns; all of it, or nothing.
+    def together(self, *, durable: bool = True) -> Iterator[None]:
+        """All that is written meanwhile is one transaction, all of it or nothing; `durable` as in `write`.
 
         Whoever else reads or writes meanwhile gets RuntimeError: what they see or say may yet be undone.
         """
-        with self.write(durable=True):
+        with self.write(durable=durable):
             self._together = Together()
             try:
                 yield

@@ -78,9 +78,9 @@ class SqliteStore(TaskTable, RunTable, DeliveryTable, RequestTable, Conversation
         """See `Store.close`."""
         self._file.close()
 
-    def together(self) -> AbstractContextManager[None]:
+    def together(self, *, durable: bool = True) -> AbstractContextManager[None]:
         """See `Store.together`."""
-        return self._file.together()
+        return self._file.together(durable=durable)
 
     async def check(self) -> str | None:
         """See `Store.check`."""

@@ -94,9 +94,9 @@ class Store(Protocol):
     async def close(self) -> None:
         """Let go of the ledger."""
 
-    def together(self) -> AbstractContextManager[None]:
-        """All that is written meanwhile is on the disk when it ends, all of it or nothing; one method that fails alone
-        leaves the others. Nobody may wait for anything else meanwhile.
+    def together(self, *, durable: bool = True) -> AbstractContextManager[None]:
+        """All that is written meanwhile is one transaction, all of it or nothing, and on the disk when it ends if it
+        is `durable`; one method that fails alone leaves the others. Nobody may wait for anything else meanwhile.
         """
 
     async def check(self) -> str | None:
@@ -136,9 +136,6 @@ class Store(Protocol):
 
     def source_of(self, task: str) -> str:
         """The JSON source of the task's last good definition; "" if there is none."""
-
-    async def forget_task(self, task: str) -> None:
-        """Drop the task's row; its history stays."""
 
     async def rename_task(self, old: str, new: str, path: str | None = None) -> None:
         """Let the task's row, history and pending deliveries go on under a new id, a new path, or both."""

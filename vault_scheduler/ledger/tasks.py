@@ -67,11 +67,6 @@ class TaskTable:
         row = self._file.one("SELECT source FROM tasks WHERE task = ?", task)
         return "" if row is None else str(row[0])
 
-    async def forget_task(self, task: str) -> None:
-        """See `Store.forget_task`."""
-        with self._file.write(durable=False) as change:
-            change.run("DELETE FROM tasks WHERE task = ?", task)
-
     async def rename_task(self, old: str, new: str, path: str | None = None) -> None:
         """See `Store.rename_task`."""
         with self._file.write(durable=True) as change:

@@ -10,10 +10,21 @@ from vault_scheduler.run import Run, RunState, TriggerKind
 from vault_scheduler.task import Overlap
 
 LEAD = timedelta(milliseconds=100)
-"""So long before its fire time a run may be claimed."""
+"""So long before its fire time a run is claimed."""
+A_CLAIM = timedelta(microseconds=500)
+"""A crowd that is due at one moment gets so long for each of its claims: all are durable when it comes."""
+LONGEST_LEAD = timedelta(seconds=1)
+"""But never more than this."""
+MOST_AHEAD = LONGEST_LEAD // A_CLAIM
+"""Of so many that are due at one moment all can be claimed ahead; of more it does not matter how many they are."""
 EVE = timedelta(milliseconds=3)
 """So long before its fire time such a run is judged and made durable as `starting`; its process waits for the time."""
-_MOVED = LEAD + timedelta(seconds=1)
+_MOVED = timedelta(seconds=1)
+
+
+def lead(count: int) -> timedelta:
+    """How long before their moment so many fire times are claimed."""
+    return min(max(LEAD, count * A_CLAIM), LONGEST_LEAD)
 
 
 def is_early(run: Run, now: datetime) -> bool:
@@ -22,8 +33,8 @@ def is_early(run: Run, now: datetime) -> bool:
 
 
 def is_taken_back(run: Run, now: datetime) -> bool:
-    """Whether its fire time is further away than any lead: the clock was set back, and the claim never was true."""
-    return is_early(run, now) and run.fire_time - now > _MOVED
+    """Whether it was claimed later than now: the clock was set back, by more than a trifle, and it never was true."""
+    return is_early(run, now) and run.claimed_at - now > _MOVED
 
 
 def has_come(run: Run, now: datetime) -> bool:

@@ -277,6 +277,16 @@ class Agenda:
             heapq.heappush(self._heap, entry)
         return found
 
+    def crowd(self, most: int) -> int:
+        """How many tasks have the earliest moment, counted up to `most`; some of them may have another one by now."""
+        first, count, look = self.next_moment(), 0, [0]
+        while look and count < most:
+            place = look.pop()
+            if place < len(self._heap) and self._heap[place][0] == first:
+                count += 1
+                look += (2 * place + 1, 2 * place + 2)  # in a heap nothing is earlier than what it hangs on
+        return count
+
     def moment_of(self, task: str) -> datetime | None:
         """When the task is to be looked at; None: not at all."""
         return self._current.get(task)
