@@ -25,7 +25,7 @@ demo: $(STAMP)
 
 # Several at a time, for process tests mostly wait; a file stays whole, for its scenes are played side by side.
 test: $(STAMP)
-	$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder
 
 # One Claude task against the real API, for some cents; the key is taken from the environment.
 live: $(STAMP)
@@ -77,7 +77,7 @@ dist: $(STAMP)
 
 # Whether another interpreter gets along with it: what is decided, and one file of real daemons.
 smoke: $(STAMP)
-	$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder tests/unit tests/process/test_daemon.py
+	$(BIN)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder tests/unit tests/process/test_daemon.py
 
 # What an installation can break, against the built wheel in an environment that has never seen this tree.
 wheel-test: dist

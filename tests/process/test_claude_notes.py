@@ -28,6 +28,8 @@ HOSTILE = (
 )
 
 TASKS: dict[str, tuple[str, str, list[Any]]] = {  # name: (keys, prompt, replies)
+    # Begun first, by its name, and long enough for a loaded machine: the others go on meanwhile.
+    "absent": ("timeout: 25s", "Ask the absent one.", [api.Silence()]),
     "briefing": (
         'allowed_tools: "Bash(ls:*)"\nexpect_file: Briefings/Today.md',
         "Write the briefing.",
@@ -53,7 +55,6 @@ TASKS: dict[str, tuple[str, str, list[Any]]] = {  # name: (keys, prompt, replies
     ),
     "quiet": ("", "Anything new?", [[use("mcp__vault-sched__nothing_new")], [text("No.")]]),
     "busy": ("", "Ask the busy one.", [api.Refusal(529, "overloaded_error", "Overloaded"), [text("At last.")]]),
-    "silent": ("timeout: 8s", "Ask the silent one.", [api.Silence()]),
     "hostile": ("", "Ask the hostile one.", [[text(HOSTILE * 700 + "The end.")]]),
 }
 NOTES = {
@@ -111,8 +112,8 @@ NOTES = {
 >
 > ^RUN
 """,
-    "silent": """\
-> [!fail]- WHEN · TIME · COST · timeout: no end after 8s
+    "absent": """\
+> [!fail]- WHEN · TIME · COST · timeout: no end after 25s
 > REOPEN
 >
 > ^RUN

@@ -627,29 +627,36 @@ def settle_all(pending: list[Replaced]) -> None:
             work.append(settlement.written)
 
 
-def test_readers_see_a_whole_text_at_any_time(note: Path) -> None:
-    """While we write, nobody ever finds the note missing, empty or cut short."""
-    stop, bad = threading.Event(), []
-
-    def read() -> None:
-        while not stop.is_set():
-            try:
-                data = note.read_bytes()
-            except FileNotFoundError:
-                data = b""
-            if not (data.startswith(HEAD) and data.endswith(b"body\n")):
-                bad.append(data)
-
-    reader = threading.Thread(target=read)
-    reader.start()
+READER = r"""
+import signal, sys
+path, head, tail = sys.argv[1], sys.argv[2].encode(), sys.argv[3].encode()
+stop, texts, bad = [], set(), set()
+signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
+print("reads", flush=True)
+while not stop:
     try:
+        with open(path, "rb", buffering=0) as file:
+            data = file.read()
+    except FileNotFoundError:
+        data = b""
+    (texts if data.startswith(head) and data.endswith(tail) else bad).add(data)
+print(len(texts), sorted(bad), flush=True)
+"""
+
+
+def test_readers_see_a_whole_text_at_any_time(note: Path) -> None:
+    """While we write, no other process ever finds the note missing, empty or cut short."""
+    program = [sys.executable, "-c", READER, str(note), HEAD.decode(), "body\n"]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as reader:
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == "reads\n"
         for number in range(300):
             os.utime(note, (0, 0))  # it has been left alone: what was just written is not waited for
             finish(replace_file(note, insert(b"run-%d\n" % number), limit=LIMIT))
-    finally:
-        stop.set()
-        reader.join()
-    assert bad == []
+        reader.terminate()
+        texts, _, bad = reader.stdout.read().strip().partition(" ")
+    assert bad == "[]"
+    assert int(texts) > 10, "hardly anything was read between two writes"
 
 
 FULL_DISK = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.scenario.in_memory import PLACE
 from vault_scheduler.platform import replace
 from vault_scheduler.testing_world import World
 
@@ -20,6 +22,13 @@ def _hours_in_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     """In these worlds hours go by in a moment: a file that was just written is not one that is being written."""
     monkeypatch.setattr(replace, "BUSY_S", 0.0)
     monkeypatch.setattr(replace, "LONGEST_PAUSE_S", 0.0)
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A folder of the test's own, in memory."""
+    with tempfile.TemporaryDirectory(dir=PLACE) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

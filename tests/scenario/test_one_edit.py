@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import CodeType, FrameType
 
 import pytest
 
 from tests.scenario.conftest import FRIDAY_TEN
+from tests.scenario.in_memory import PLACE
 from vault_scheduler.daemon.roster import Roster
 from vault_scheduler.parsing.parser import parse_task
 from vault_scheduler.testing_world import World
@@ -74,11 +77,12 @@ def edit_one(world: World) -> Seen:
 
 
 @pytest.fixture(scope="module")
-def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def many() -> Iterator[World]:
     """A daemon with ten thousand tasks, for all tests of this file: each leaves the notes as they were."""
-    world = World(tmp_path_factory.mktemp("many"), FRIDAY_TEN, settings=SETTINGS)
-    yield settled(world, MANY)
-    world.close()
+    with tempfile.TemporaryDirectory(dir=PLACE) as folder:
+        world = World(Path(folder), FRIDAY_TEN, settings=SETTINGS)
+        yield settled(world, MANY)
+        world.close()
 
 
 def test_edit_of_one_note_reads_and_plans_that_one(many: World) -> None:

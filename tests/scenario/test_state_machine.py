@@ -1,10 +1,15 @@
-"""Random edits, pauses, restarts, sleeps and jumps: every due fire time has exactly one outcome, at the right time."""
+"""Random edits, pauses, restarts, sleeps and jumps: every due fire time has exactly one outcome, at the right time.
+
+The same few lives each time; `make sweep` lives hundreds of others (tests/sweep/year.py).
+"""
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -15,6 +20,12 @@ from vault_scheduler.planning.early import LEAD, is_early
 from vault_scheduler.run import Outcome, Result, Run, TriggerKind
 from vault_scheduler.testing import SUCCESS
 from vault_scheduler.testing_world import World
+
+if TYPE_CHECKING:
+    from tests.scenario.in_memory import PLACE
+else:
+    sys.path.insert(0, str(Path(__file__).parent))
+    from in_memory import PLACE
 
 NAMES = ["a", "b", "c"]
 TRIGGERS = ["every: 1m", "every: 7m", 'cron: "*/5 * * * *"', 'cron: "13,14 * * * *"', "at: 2026-11-20T11:00"]
@@ -27,7 +38,7 @@ class Days(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self._folder = tempfile.TemporaryDirectory()
+        self._folder = tempfile.TemporaryDirectory(dir=PLACE)
         self.world = World(Path(self._folder.name), datetime(2026, 11, 20, 9, 0, tzinfo=UTC))
         self.world.script = self._answer
         self.slow = False
@@ -189,7 +200,7 @@ class Days(RuleBasedStateMachine):
 
 TestDays = Days.TestCase
 TestDays.settings = settings(
-    max_examples=15,
+    max_examples=6,
     stateful_step_count=25,
     deadline=None,
     derandomize=True,

@@ -22,11 +22,13 @@ from hypothesis.stateful import (
 )
 
 if TYPE_CHECKING:
-    from tests.scenario.year_happenings import BEGIN, BRINKS, HAPPENINGS, PLACE, WITHOUT_DAEMON, Lived, happen, live_on
+    from tests.scenario.in_memory import PLACE
+    from tests.scenario.year_happenings import BEGIN, BRINKS, HAPPENINGS, WITHOUT_DAEMON, Lived, happen, live_on
     from tests.scenario.year_life import DAY, HOUR, MINUTE, Life
 else:
     sys.path.insert(0, str(Path(__file__).parent))
-    from year_happenings import BEGIN, BRINKS, HAPPENINGS, PLACE, WITHOUT_DAEMON, Lived, happen, live_on
+    from in_memory import PLACE
+    from year_happenings import BEGIN, BRINKS, HAPPENINGS, WITHOUT_DAEMON, Lived, happen, live_on
     from year_life import DAY, HOUR, MINUTE, Life
 
 which = st.integers(min_value=0, max_value=10_000)

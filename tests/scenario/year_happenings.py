@@ -5,7 +5,6 @@ Run as a program it prints all that a life left behind: the same for a seed, whe
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 from collections import Counter
@@ -17,14 +16,14 @@ from random import Random
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tests.scenario.in_memory import PLACE
     from tests.scenario.year_life import HOUR, MINUTE, Life
 else:
     sys.path.insert(0, str(Path(__file__).parent))
+    from in_memory import PLACE
     from year_life import HOUR, MINUTE, Life
 
 BEGIN = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
-MEMORY = Path("/dev/shm")
-PLACE = MEMORY if os.access(MEMORY, os.W_OK) else None  # a disk would spend its time on thousands of fsyncs
 WITHOUT_DAEMON = ["triggers", "policies", "touch", "status", "status", "pause", "break", "delete", "vault"]
 HAPPENINGS = [*WITHOUT_DAEMON, "sleep", "sleep", "back", "away", "stop", "crash", "tick", "run", "cancel"]
 BRINKS = [5.0, 0.1, 0.0, -0.1, -5.0]
