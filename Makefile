@@ -8,6 +8,10 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 STAMP := $(VENV)/.installed
 
+# uv trusts what the system does, as pip does: a company may have a certificate of its own.
+export UV_SYSTEM_CERTS ?= 1
+export UV_NATIVE_TLS ?= 1
+
 # pytest keeps what it makes of the assertions of the tests; to make it anew takes each worker some seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
