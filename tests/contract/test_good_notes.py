@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -175,3 +175,32 @@ def test_what_a_retry_writes_is_its_doing(told: Told) -> None:
     told.watch.run_started(RUN, ENDED + timedelta(minutes=1))
     at = ENDED + timedelta(minutes=2)
     assert told.change("every: 2h", at, at + timedelta(seconds=3)).endswith("was alive")
+
+
+@pytest.mark.parametrize(("waits", "words"), [(True, "was alive"), (False, "")])
+def test_a_run_is_remembered_for_as_long_as_an_edit_of_it_may_still_count(
+    notes: GoodNotes, waits: bool, words: str
+) -> None:
+    """An edit made during it, in a note that was then not left alone for an hour; without one it is soon forgotten."""
+    registry, reports = Registry(), list[str]()
+    quiet_s = [1.0]
+    watch = LastGood(
+        notes,
+        registry,
+        quiet_s=lambda _: quiet_s[0],
+        held=lambda _: "",
+        report=lambda _, message, fix: reports.append(message),
+        read=lambda _: b"",
+        edits_wait=lambda: waits,
+    )
+    told = Told(watch, registry, reports)
+    told.change("every: 1h", T - timedelta(days=1), T - timedelta(days=1))
+    watch.run_started(RUN, T)
+    watch.run_ended(RUN, ENDED)
+    for number in range(100):
+        at, other = ENDED + timedelta(seconds=30 * number), replace(RUN, id=f"r-other-{number}", task="b")
+        watch.run_started(other, at)
+        watch.run_ended(other, at)
+    quiet_s[0] = 3600.0
+    assert told.change("every: 2h", T + timedelta(seconds=5), T + timedelta(seconds=3605)).endswith(words)
+    assert bool(reports) == waits

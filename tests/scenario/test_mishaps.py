@@ -224,7 +224,7 @@ def test_settings_note_that_breaks_the_parser(world: World, monkeypatch: pytest.
 @pytest.mark.parametrize(
     ("module", "part", "marks"),
     [
-        (note_change, "insert_runs", lambda data, *_: b"echo a" in data),
+        (note_change, "put_runs", lambda doc, *_: b"echo a" in doc.data),
         (note_writer, "entry_of", lambda run, *_: run.task == "a"),
         (surroundings, "NoteView", None),
         (log_writer, "log_line", lambda run, *_: run.task == "a"),

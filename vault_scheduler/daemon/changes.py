@@ -10,7 +10,7 @@ from vault_scheduler.daemon.claims import Claims
 from vault_scheduler.daemon.roster import Roster, Tracked
 from vault_scheduler.errors import VaultSchedError
 from vault_scheduler.planning.changes import UNKNOWN_BEFORE, Changed, FileStamp, Gathering, differences
-from vault_scheduler.platform.replace import digest
+from vault_scheduler.platform.hashed import digest
 from vault_scheduler.run import Outcome, Result, Run
 from vault_scheduler.triggers.globs import Reach, covers, globs, joined
 from vault_scheduler.vault.files import scan

@@ -23,8 +23,11 @@ from vault_scheduler.task import Task, fingerprint
 MOST_AT_ONCE = 250
 """A vault's first start brings thousands of notes, and no run waits for a safety net."""
 
-_REMEMBERED = timedelta(hours=2)
-"""An edit counts once its note has been left alone (`note_quiet`, at most an hour)."""
+_REMEMBERED = timedelta(seconds=20)
+"""So long after its end a run is remembered for a change of its note that nobody has read yet: longer than AFTERMATH,
+and than any read takes to be believed."""
+_REMEMBERED_FOR_EDITS = timedelta(hours=2)
+"""And while edits wait: one counts once its note has been left alone (`note_quiet`, at most an hour)."""
 
 _SWITCHES = ("status", "enabled", "paused_until", "run_now")
 
@@ -61,7 +64,7 @@ class LastGood:
     """Told of every look and every run. `notes` None: nothing can be kept.
 
     `times_tell`: the files' mtimes are by this machine's clock. `quiet_s`: see `Survey.quiet_s`; `read` gives a note
-    that was not read, for it is known what it says.
+    that was not read, for it is known what it says. `edits_wait`: whether any edit is still to be left alone.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class LastGood:
         held: Callable[[str], str],
         report: Callable[[str, str, str], None],
         read: Callable[[str], bytes],
+        edits_wait: Callable[[], bool] = lambda: False,
         times_tell: bool = True,
     ) -> None:
         self._notes = notes
@@ -82,6 +86,7 @@ class LastGood:
         self._held = held
         self._report = report
         self._read = read
+        self._edits_wait = edits_wait
         self._kept = notes.marks() if notes else {}  # of thousands: what they are is read when one changes
         self._spans: dict[str, _Span] = {}
         self._over: deque[str] = deque()  # runs by their ends, each as often as an attempt of it has ended
@@ -100,11 +105,13 @@ class LastGood:
         if run.id in self._spans:
             self._spans[run.id].ended = at
             self._over.append(run.id)
-        while self._over and self._is_old(self._spans.get(self._over[0]), at):
+        is_asked_for = bool(self._found.good or self._found.broken) or self._edits_wait()
+        oldest = at - (_REMEMBERED_FOR_EDITS if is_asked_for else _REMEMBERED)
+        while self._over and self._is_older(self._spans.get(self._over[0]), oldest):
             self._spans.pop(self._over.popleft(), None)
 
-    def _is_old(self, span: _Span | None, at: datetime) -> bool:
-        return span is None or (span.ended is not None and at - span.ended >= _REMEMBERED)
+    def _is_older(self, span: _Span | None, oldest: datetime) -> bool:
+        return span is None or (span.ended is not None and span.ended <= oldest)
 
     def _own_run(self, task: str, change: _Change) -> _Span | None:
         """The run of the task that was alive then, or had just ended; None if there was none, or if it was not it."""

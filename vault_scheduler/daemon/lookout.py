@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Set
 
 from vault_scheduler.ledger.store import Store
 from vault_scheduler.planning.vigil import Vigil
-from vault_scheduler.platform.replace import digest
+from vault_scheduler.platform.hashed import digest
 from vault_scheduler.vault.sweep import Stamp
 from vault_scheduler.vault.vault import Vault
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from vault_scheduler.daemon.conversations import taken
-from vault_scheduler.notes.note import Document, set_keys
-from vault_scheduler.notes.runs_section import RunEntry, insert_runs, run_ids
+from vault_scheduler.notes.note import Document, editable, set_keys
+from vault_scheduler.notes.places import Places, places_of, rewrite
+from vault_scheduler.notes.runs_section import RunEntry, put_runs
 from vault_scheduler.parsing.values import spoken
+from vault_scheduler.platform.hashed import Hashed, digest
 from vault_scheduler.run import Run
 
 FREQUENT = timedelta(minutes=5)
@@ -62,18 +64,35 @@ class NoteChange:
     open_runs: set[str] = field(default_factory=set)  # their questions are open
     taken: str = ""  # the mark of the answer that was taken, and is cleared if it still stands
     may_write: Callable[[bytes], bool] = at_any_time
-    stood: set[str] = field(default_factory=set)  # the runs in the note before
-    left: set[str] = field(default_factory=set)  # and after it
+    known: Mapping[str, Places] = field(default_factory=dict)  # hash of a note → where things stand in it
+    stood: Set[str] = frozenset()  # the runs in the note before
+    left: Set[str] = frozenset()  # and after it
+    made: Hashed = field(default_factory=Hashed)  # the note that was made last
+    places: Places | None = None  # where things stand in that
 
     def __call__(self, data: bytes) -> bytes:
         """The note with the change. Raises JustEdited."""
         if not self.may_write(data):
             raise JustEdited
+        if not self.entries:
+            return set_keys(data, worth_setting(data, self.keys, self.taken))
+        self.made = Hashed(self._rewritten(data) or self._read_whole(data))
+        return self.made
+
+    def _rewritten(self, data: bytes) -> bytes:
+        """A note that is as our own last write left it is not read whole again; empty if it is to be."""
+        places = self.known.get(digest(data)) if self.known else None
+        found = rewrite(data, places, self.keys, self.entries, self.keep_runs, self.open_runs) if places else None
+        if found is None:
+            return b""
+        self.stood, self.left, self.places = found.inserted.before, found.inserted.after, found.places
+        return found.inserted.data
+
+    def _read_whole(self, data: bytes) -> bytes:
         new = set_keys(data, worth_setting(data, self.keys, self.taken))
-        if self.entries:
-            new = insert_runs(new, self.entries, self.keep_runs, self.open_runs)
-            self.stood, self.left = run_ids(data), run_ids(new)
-        return new
+        runs = put_runs(editable(new), self.entries, self.keep_runs, self.open_runs)
+        self.stood, self.left, self.places = runs.before, runs.after, places_of(runs.data, self.keys)
+        return runs.data
 
 
 def keys_of(last: Run | None, note: NoteView) -> dict[str, Value]:

@@ -14,8 +14,10 @@ from vault_scheduler.daemon.note_change import OURS, JustEdited, NoteChange, Not
 from vault_scheduler.daemon.pen import Pace, Pen, Witness
 from vault_scheduler.daemon.troubles import NO_LEDGER
 from vault_scheduler.ledger.store import NOTE, Delivery, Store
+from vault_scheduler.notes.places import Places
 from vault_scheduler.notes.runs_section import run_ids
 from vault_scheduler.planning.vigil import Vigil
+from vault_scheduler.platform.hashed import Hashed
 from vault_scheduler.run import Run
 from vault_scheduler.telling.summary import entry_of
 from vault_scheduler.vault.vault import Vault
@@ -27,6 +29,8 @@ GONE_AGAIN_S = 1.0
 SEEN_SOON_S = 1.0
 NOTES_A_PASS = 25
 """After so many notes other things get their turn: starts do not wait for a thousand results."""
+NOTES_KNOWN = 500
+"""Of so many notes it is remembered where things stand in them: those into which runs were written last."""
 PROPERTIES_A_SECOND = 5
 LOOKS_A_PASS = 200
 
@@ -56,6 +60,7 @@ class NoteWriter:
         self._properties_at = float("-inf")
         self._written_at: dict[str, float] = {}  # path → awake second of our last write
         self._waiting_since: dict[str, float] = {}
+        self._places: dict[str, tuple[str, Places]] = {}  # path → hash of the note as we left it, and its places
         self._not_before: dict[str, float] = {}  # path that could not be written → awake second of the next try
 
     def want(self, task: str, changes: Mapping[str, Value]) -> None:
@@ -188,6 +193,7 @@ class NoteWriter:
         try:
             entries = [entry_of(run, note.zone) for run in runs]
             change = NoteChange(keys, entries, note.keep_runs, {note.asked_by} - {""}, note.taken)
+            change.known = dict([self._places[note.path]]) if note.path in self._places else {}
             change.may_write = partial(self._around.knows, note.path) if is_quiet else at_any_time
             written = await self._pen.edit(note.path, change, monotonic)
             change.may_write = at_any_time
@@ -202,6 +208,7 @@ class NoteWriter:
             await self._queue.put_off([delivery for delivery, _ in deliveries], note.path, error, now)
             return
         self._forget_wish(task, note.path, wanted, monotonic)
+        self._remember_places(note.path, change, written.after_hash)
         if entries:
             self._vigil.wrote(note.path, [run.id for run in runs], change.left, monotonic)
         sure = runs if is_quiet else [run for run in runs if run.id in change.stood]
@@ -209,6 +216,15 @@ class NoteWriter:
             self._queue.poke()  # the others are written, and looked for the next time
         for run in sure:
             await self._store.mark_delivered(run.id, NOTE, now, base_hash=written.after_hash, count=run.count)
+
+    def _remember_places(self, path: str, change: NoteChange, left: str) -> None:
+        """Nothing is known of a note into which somebody's own text was merged, or of one that was made otherwise."""
+        self._places.pop(path, None)
+        if change.places is not None and change.made.digest == left:
+            self._places[path] = (left, change.places)  # the newest stand last
+        if len(self._places) > NOTES_KNOWN:
+            del self._places[next(iter(self._places))]
+        change.made = Hashed()  # the change is kept for a while, in case that it is to be laid over a late text
 
     def _forget_wish(self, task: str, path: str, wanted: Mapping[str, Value], monotonic: float) -> None:
         """The note is written, with these keys; what has been wanted meanwhile stays."""

@@ -140,6 +140,7 @@ class Parts:
             held=self.guard.held,
             report=self.around.report,
             read=self.survey.read_known,
+            edits_wait=lambda: self.survey.notes.unsettled,
             times_tell=not silent_type(self.outfit.vault.root),
         )
 

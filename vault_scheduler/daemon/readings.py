@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from itertools import chain, islice
 
 from vault_scheduler.daemon.keeping import STILL_S, Keeping, Known
-from vault_scheduler.platform.replace import digest
+from vault_scheduler.platform.hashed import digest
 from vault_scheduler.vault.sightings import Believed, Sightings
 from vault_scheduler.vault.sweep import Stamp
 from vault_scheduler.vault.vault import Vault, Written

@@ -25,11 +25,13 @@ class Heading:
 class Outline:
     """The headings of a body as markdown and Obsidian see them, and what runs unclosed to its end, if anything.
 
-    `outer` are the starts of the lines that open a top-level list item or belong to a top-level quote.
+    `outer` are the starts of the lines that open a top-level list item or belong to a top-level quote. `dangles`: a
+    comment or math is opened that nothing below closes, so that it reads as text until something does.
     """
 
     headings: tuple[Heading, ...]
     outer: frozenset[int] = frozenset()
+    dangles: bool = False
     unclosed: str = ""
     unclosed_at: int = 0
 
@@ -148,6 +150,7 @@ class _Scanner:
         return Outline(
             headings=tuple(self.headings),
             outer=frozenset(self.outer),
+            dangles=bool(self.literal),
             unclosed=self.unclosed,
             unclosed_at=self.leaf_at,
         )

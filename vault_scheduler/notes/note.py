@@ -205,12 +205,18 @@ def set_keys(data: bytes, changes: Mapping[str, Value]) -> bytes:
     if not wanted or doc.block is None:
         return data
     text = doc.block_text
-    spans = compose_mapping(text)
+    spans = spans_of(text)
     edited = _splice(text, sorted(_edits(text, spans, wanted, doc.eol.decode())))
     start, end = doc.block
     new = data[:start] + edited.encode("utf-8", "surrogateescape") + data[end:]
     _verify(doc, new, wanted, spans)
     return new
+
+
+@lru_cache(maxsize=2)
+def spans_of(block_text: str) -> MappingSpans | None:
+    """Where the entries of a valid frontmatter stand; of what was just written that is asked twice."""
+    return compose_mapping(block_text)
 
 
 def _stands(mapping: Mapping[str, object], key: str, value: Value) -> bool:
@@ -285,7 +291,7 @@ def _verify(doc: Document, new: bytes, wanted: Mapping[str, Value], spans: Mappi
     if again.fault or repr(again.mapping) != repr(expected) or again.body != doc.body:
         raise NoteRefused("the frontmatter would not read back as meant; nothing was written")
     others = _sources(doc, spans, wanted)
-    if others != _sources(again, compose_mapping(again.block_text), wanted):
+    if others != _sources(again, spans_of(again.block_text), wanted):
         raise NoteRefused("another property would have changed; nothing was written")
 
 

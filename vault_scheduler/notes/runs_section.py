@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from vault_scheduler.errors import NoteRefused
 from vault_scheduler.notes.headings import Section, outline
 from vault_scheduler.notes.note import Document, editable, refuse_unclosed, runs_section
 from vault_scheduler.notes.run_blocks import Block, Piece, RunEntry, blocks_of, joined, new_block, read_pieces
 
-__all__ = ["SECTION_LIMIT", "RunEntry", "insert_runs", "run_ids"]
+__all__ = ["SECTION_LIMIT", "Inserted", "RunEntry", "insert_runs", "put_runs", "run_ids"]
 
 SECTION_LIMIT = 10 * 1024
 """Bytes that our blocks of one note may take; Obsidian Sync uploads larger notes less often."""
 _TEXT_LIMITS = (4000, 1500)  # bytes of a callout's text, tried in turn while the section is too large
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inserted:
+    """A note with runs put in, and the block ids of ours in its section before and after."""
+
+    data: bytes
+    before: frozenset[str]
+    after: frozenset[str]
 
 
 def run_ids(data: bytes) -> set[str]:
@@ -33,7 +42,11 @@ def insert_runs(data: bytes, entries: Sequence[RunEntry], keep: int, open_runs: 
     text of a run would change how the rest of the note reads, the run is shown without it. Raises NoteRefused where
     even that cannot be shown to leave every other byte alone.
     """
-    doc = editable(data)
+    return put_runs(editable(data), entries, keep, open_runs).data
+
+
+def put_runs(doc: Document, entries: Sequence[RunEntry], keep: int, open_runs: Collection[str] = ()) -> Inserted:
+    """As `insert_runs`, into a document without a fault: a note, or one cut off above its `## Runs`."""
     try:
         return _insert(doc, entries, keep, open_runs)
     except NoteRefused:
@@ -46,21 +59,22 @@ def insert_runs(data: bytes, entries: Sequence[RunEntry], keep: int, open_runs: 
 _NOT_SHOWN = "The output cannot be shown in this note; `vault-sched logs` shows it."
 
 
-def _insert(doc: Document, entries: Sequence[RunEntry], keep: int, open_runs: Collection[str]) -> bytes:
+def _insert(doc: Document, entries: Sequence[RunEntry], keep: int, open_runs: Collection[str]) -> Inserted:
     body = doc.body
     found = outline(body)
     section = runs_section(body, found)
     old = read_pieces(body, section, found) if section else []
     planned = _settled(_bounded(_merged(old, entries), keep, open_runs), old)
+    before = frozenset(block.id for block in blocks_of(old))
     if planned == old:
-        return doc.data
+        return Inserted(data=doc.data, before=before, after=before)
     if section is None:
         refuse_unclosed(doc, found)
         new = _with_new_section(doc, planned)
     else:
         new = _with_section(doc, section, planned)
     _verify(doc, new, section, old, planned)
-    return new
+    return Inserted(data=new, before=before, after=frozenset(block.id for block in blocks_of(planned)))
 
 
 # --- deciding ----------------------------------------------------------------------------------------------

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from vault_scheduler.errors import NoteChanged, NoteRefused, NoteTooBig, NoteUnreadable
 from vault_scheduler.platform.exchange import is_open_for_writing
-from vault_scheduler.platform.replace import Replaced, digest, read_regular, replace_file
+from vault_scheduler.platform.hashed import digest
+from vault_scheduler.platform.replace import Replaced, read_regular, replace_file
 from vault_scheduler.platform.temp_files import Leftover
 from vault_scheduler.text.merge import has_additions, holds_text, merge
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 import stat
 import threading
@@ -20,6 +19,7 @@ from pathlib import Path
 
 from vault_scheduler.errors import NoteChanged, NoteRefused, NoteTooBig, NoteUnreadable
 from vault_scheduler.platform.exchange import NoExchange, exchange, rename_over, sync_folder
+from vault_scheduler.platform.hashed import Hashed, digest
 from vault_scheduler.platform.temp_files import TempName, keep_text, write_temp
 from vault_scheduler.text.merge import merge
 
@@ -46,7 +46,7 @@ class Overtaken(Exception):
 class Content:
     """A file as read at one moment."""
 
-    data: bytes
+    data: Hashed
     stat: os.stat_result
 
 
@@ -68,11 +68,6 @@ class Replaced:
     def changed(self) -> bool:
         """Whether anything was written."""
         return self.before_hash != self.after_hash
-
-
-def digest(data: bytes) -> str:
-    """SHA-256 in hex."""
-    return hashlib.sha256(data).hexdigest()
 
 
 def read_regular(path: Path | str, limit: int) -> Content:
@@ -105,15 +100,15 @@ def _read_open(fd: int, path: Path | str, limit: int) -> Content:
     found = os.fstat(fd)
     if not stat.S_ISREG(found.st_mode):
         raise NoteUnreadable(str(path), "it is not a regular file")
-    data = bytearray()
+    chunks: list[bytes] = []
+    size = 0
     # A read makes room for all that it may bring: for a little more than there is, and not for a megabyte.
-    while len(data) <= limit and (
-        chunk := os.read(fd, min(limit + 1 - len(data), max(found.st_size + 1 - len(data), READ_AHEAD)))
-    ):
-        data += chunk
-    if len(data) > limit:
+    while size <= limit and (chunk := os.read(fd, min(limit + 1 - size, max(found.st_size + 1 - size, READ_AHEAD)))):
+        chunks.append(chunk)
+        size += len(chunk)
+    if size > limit:
         raise NoteTooBig(str(path), limit)
-    return Content(data=bytes(data), stat=found)
+    return Content(data=Hashed(b"".join(chunks)), stat=found)
 
 
 def replace_file(
@@ -177,15 +172,15 @@ class _Replacement:
         again = read_regular(self._target, self._limit)
         return again if again.data == content.data else None
 
-    def _next_text(self, data: bytes) -> bytes:
+    def _next_text(self, data: bytes) -> Hashed:
         """The change laid over `data`, and what others wrote if `data` was made from our text without it."""
         new = self._change(data)
         if new != data:
-            return new
+            return Hashed.of(new)
         for owed in self._owed:
             merged = merge(owed.base, owed.text, new)
             new = new if merged is None else merged
-        return new
+        return Hashed.of(new)
 
     def _place(self, content: Content, new: bytes, *, even_if_busy: bool) -> Replaced:
         """Put `new` where `content` stands. Raises Overtaken if something else stands there, or may in a moment."""
@@ -198,9 +193,10 @@ class _Replacement:
                 raise Overtaken
             self._expect(content.data)  # nearly every collision is seen here, before anything moved
             displaced = self._swap(temp, content.data, new)
-        finally:
-            if _holds(temp, new):  # whatever happened: a temp with our own text is of no use to anybody
+        except BaseException:
+            if _holds(temp, new):  # a temp with our own text is of no use to anybody
                 temp.unlink(missing_ok=True)
+            raise
         sync_folder(self._target.parent)
         return self._done(content, new, displaced, written_ns)
 

@@ -20,6 +20,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from vault_scheduler.platform.exchange import sync_folder
+from vault_scheduler.platform.hashed import digest
 
 PREFIX = ".vault-sched."
 UNFINISHED = ".part"
@@ -59,7 +60,7 @@ def note_hash(name: str) -> str:
 
 
 def _short(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:16]
+    return digest(data)[:16]
 
 
 def write_temp(target: Path, new: bytes, base: bytes, like: os.stat_result) -> Path:

@@ -246,7 +246,7 @@ class Vault:
         Raises NoteUnreadable if the vault is away: folders made in an empty mount point would hide under the real ones.
         """
         from vault_scheduler.platform.exchange import make_folder
-        from vault_scheduler.platform.replace import digest
+        from vault_scheduler.platform.hashed import digest
         from vault_scheduler.platform.temp_files import create_file
 
         self._must_be_there(rel)
