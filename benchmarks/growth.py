@@ -49,7 +49,7 @@ def life(count: int) -> dict[str, float]:
             found["an edit"], found["CPU of an edit"] = _each(daemon, [_Edit(n, count) for n in range(EDITS)], rest_s)
             found["a run"], found["CPU of a run"] = _each(daemon, [_Run(n, count) for n in range(RUNS)], rest_s)
         time.sleep(6)  # what was changed within 5 s is read again
-        start(daemon, keep=count)
+        start(daemon, count=count)  # keeps what the edits and runs have changed
         found["warm"] = median([start(daemon, count=count)[1] for _ in range(3)])
         with daemon.running():
             time.sleep(40)

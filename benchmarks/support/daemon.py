@@ -57,7 +57,7 @@ class Daemon:
             yield self
         finally:
             self.process.terminate()
-            self.process.wait(60)
+            self.process.wait(300)
 
     def wait_for(self, word: str, timeout_s: float = 300.0, every_s: float = 0.002) -> None:
         """Until the daemon has said this word. Raises TimeoutError, ChildProcessError."""

@@ -138,7 +138,8 @@ class Keeping:
         self._is_swept = False
         for path in fired:
             del self._fired[path]
-        proven = {path: self._proven.pop(path) for path in list(islice(self._proven, limit))}
+        in_order = sorted(islice(self._proven, limit))  # by their key: the file's pages are written once each
+        proven = {path: self._proven.pop(path) for path in in_order}
         found = dict(self._definitions(proven))
         restamped = [(path, digest, stamp) for path, (digest, stamp) in proven.items() if path not in found]
         self._file.keep(found.values(), restamped, gone, fired, now)

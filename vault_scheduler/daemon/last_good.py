@@ -140,15 +140,16 @@ class LastGood:
     def look(self, now: datetime) -> None:
         """Keep what is good, and tell what a run did to its own note."""
         found = self._found
-        now_kept = dict(itertools.islice(found.good.items(), MOST_AT_ONCE))
-        later = {path: data for path, data in found.good.items() if path not in now_kept}
-        self._found = _Found(good=later, written={path: at for path, at in found.written.items() if path in later})
-        changes = {path: self._change(path, found, now) for path in now_kept}
+        now_kept = {path: found.good.pop(path) for path in tuple(itertools.islice(found.good, MOST_AT_ONCE))}
+        changes = {path: self._change(path, found, now) for path in (*now_kept, *found.broken)}
+        for path in changes:
+            found.written.pop(path, None)
+        self._found = _Found(good=found.good, written=found.written if found.good else {})
         self._keep([note for path, data in now_kept.items() if (note := self._changed(path, data, changes[path], now))])
         for path in found.broken:
             entry = self._registry.entry(path)
             if entry is not None and entry.task is not None and entry.invalid_since is not None:
-                self._tell(entry.task.id, path, "broken", self._change(path, found, now))
+                self._tell(entry.task.id, path, "broken", changes[path])
         for task in found.departed:
             kept = self._newest(task) if self._registry.holder(task) is None else None
             if kept is not None:
