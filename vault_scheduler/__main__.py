@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import sys
 
@@ -19,6 +20,7 @@ def main() -> None:
         hook()
     if BRIEF.intersection(sys.argv[1:2]):
         gc.set_threshold(SELDOM)  # a tenth of their time else
+        atexit.register(gc.freeze)  # nor does Python look through everything twice before it ends
     from vault_scheduler.cli import main as cli
 
     cli()

@@ -114,3 +114,11 @@ def test_a_note_is_told_of_also_where_its_fire_times_are_not_kept(served: World,
         db.execute("DELETE FROM fires")
     assert ask(served, tmp_path, "next")[0] == answer
     assert "workdays" in answer
+
+
+def test_the_name_of_the_machine_is_told_without_loading_sockets(served: World, tmp_path: Path) -> None:
+    """Where config.toml names no host: to load them takes longer than to read a hundred notes that are kept."""
+    (tmp_path / "config" / "vault-sched" / "config.toml").unlink()
+    _, loaded = ask(served, tmp_path, "next")
+    assert "vault_scheduler.machine.config" in loaded
+    assert "socket" not in loaded
