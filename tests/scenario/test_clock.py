@@ -52,6 +52,21 @@ def test_short_naps_are_on_time(world: World) -> None:
     assert world.history() == [f"10:{minute:02} success" for minute in range(1, 11)]
 
 
+def test_a_result_that_is_put_off_does_not_wait_for_a_clock_that_was_set_back(world: World) -> None:
+    """What could not be written is tried again within minutes, by whatever clock it was put off."""
+    in_the_way = world.root / "Out.md"
+    in_the_way.mkdir()
+    world.script = lambda _: Result(outcome=Outcome.SUCCESS, text="said", exit_code=0)
+    world.command("a", "cron: 5 10 * * *\noutput: Out.md")
+    world.start()
+    world.advance_to("10:06")
+    world.suspend(-10 * 3600)
+    world.advance(30)
+    in_the_way.rmdir()
+    world.advance(10 * 60)
+    assert "said" in in_the_way.read_text()
+
+
 @pytest.mark.parametrize("step_s", [0.5, 1, 5, 30, -0.5, -1, -5, -30])
 def test_corrections_around_a_fire_time(world: World, step_s: float) -> None:
     """A time server moves the clock by up to half a minute, right before or after a fire time: each fires just once."""

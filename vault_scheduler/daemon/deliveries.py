@@ -54,10 +54,11 @@ class Deliveries:
         for delivery in pending:
             if delivery.not_before is not None and delivery.path in changed:
                 await self._store.defer_delivery(delivery.run, delivery.target, now, delivery.why)
-            if delivery.not_before is None or delivery.not_before <= now or delivery.path in changed:
+            wait_s = _wait_s(delivery, now)
+            if wait_s <= 0 or delivery.path in changed:
                 by_target[delivery.target].append((delivery, await self._run_of(delivery)))
             else:
-                self.again_at(monotonic + (delivery.not_before - now).total_seconds())
+                self.again_at(monotonic + wait_s)
         return by_target
 
     async def _run_of(self, delivery: Delivery) -> Run:
@@ -77,3 +78,9 @@ class Deliveries:
             await self._store.defer_delivery(delivery.run, delivery.target, later, reason)
         self.poke()  # the next pass reads from the ledger until when
         self._report(path, f"a result could not be written: {reason}", "It is kept and tried again.")
+
+
+def _wait_s(delivery: Delivery, now: datetime) -> float:
+    """For how many seconds it is put off yet; what is so for longer than any delay is due: the clock was set back."""
+    wait = delivery.not_before - now if delivery.not_before is not None else timedelta(0)
+    return wait.total_seconds() if wait <= LONGEST_RETRY else 0.0
