@@ -62,6 +62,14 @@ def known(note: str) -> tuple[bytes, Places]:
     return data, found
 
 
+def test_a_lone_carriage_return_stays() -> None:
+    """A heading that ends with one is read whole each time: it belongs to the line, and to nobody's line end."""
+    note = FRONT.replace("\n", "\r\n").encode() + b"Text.\r\n## Runs\r"
+    data = read_whole(note, keys(18), run(18)).data
+    assert b"## Runs\r\r\n" in data
+    assert places_of(data, keys(18)) is None
+
+
 @pytest.mark.parametrize("name", NOTES)
 def test_a_known_note_is_written_as_one_that_is_read_whole(name: str) -> None:
     """Write after write, in the same bytes, and what is remembered of it is what reading it whole would tell."""

@@ -22,6 +22,7 @@ from vault_scheduler.notes.yaml_writing import scalar
 SPARE_CHARS = 256
 """A frontmatter that may come closer than this to the limit is read anew."""
 _SHAPE = re.compile(r"""(["']?)(?:(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)|(?P<word>[a-z]+))\1""")
+_HEADING = re.compile(rb"## Runs(?: [^\r\n]*)?\r?\n")  # a lone CR would be a line end of its own kind
 _LINE_END = re.compile(r"[ \t]*\r?\n")
 _NO_WORDS = frozenset(["true", "false", "null", "yes", "no", "on", "off", "y", "n"])
 
@@ -67,7 +68,7 @@ def places_of(data: bytes, keys: Collection[str]) -> Places | None:
 
 def _is_plain(body: bytes, runs: int) -> bool:
     """Whether the heading is one by its own line alone, and not by what stands above it."""
-    return body.startswith(b"## Runs", runs) and b"\n" in body[runs:]
+    return _HEADING.match(body, runs) is not None
 
 
 def _has_line(text: str, spans: MappingSpans, entry: Entry) -> bool:
