@@ -143,6 +143,11 @@ class Keeping:
         found = dict(self._definitions(proven))
         restamped = [(path, digest, stamp) for path, (digest, stamp) in proven.items() if path not in found]
         self._file.keep(found.values(), restamped, gone, fired, now)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """The table of one that held thousands stays as large as it was."""
+        self._proven, self._learned, self._fired = self._proven or {}, self._learned or {}, self._fired or {}
 
     def _definitions(self, proven: dict[str, tuple[str, str]]) -> Iterator[tuple[str, Definition]]:
         for path, (digest, stamp) in proven.items():

@@ -144,7 +144,7 @@ class LastGood:
         changes = {path: self._change(path, found, now) for path in (*now_kept, *found.broken)}
         for path in changes:
             found.written.pop(path, None)
-        self._found = _Found(good=found.good, written=found.written if found.good else {})
+        self._found = _Found(good=found.good or {}, written=found.written if found.good else {})
         self._keep([note for path, data in now_kept.items() if (note := self._changed(path, data, changes[path], now))])
         for path in found.broken:
             entry = self._registry.entry(path)

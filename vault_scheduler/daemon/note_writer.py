@@ -108,6 +108,7 @@ class NoteWriter:
                 break
         if wrong:
             self._properties_at = monotonic
+        self._registered = self._registered or {}  # its table else stays as large as it was
         if self._registered:
             self._queue.again_at(monotonic + 1.0 if wrong else monotonic)
 

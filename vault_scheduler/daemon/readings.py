@@ -103,6 +103,7 @@ class Readings:
         for path in list(islice(self._young, YOUNG_AT_ONCE)):
             del self._young[path]
             self._look_at.setdefault(path, 0.0)
+        self._young = self._young or {}  # its table else stays as large as it was
 
     def compare(self, former: Iterable[str] = ()) -> None:
         """Compare the folder with what is known of it: what differs is to be read."""
