@@ -294,6 +294,25 @@ def test_an_agenda_counts_who_is_due_first() -> None:
     assert agenda.crowd(100) == 10
 
 
+def test_an_agenda_counts_on_while_tasks_come_and_go() -> None:
+    """Who joins or leaves the earliest moment is counted, and an earlier moment has a crowd of its own."""
+    agenda = Agenda()
+    for name in "abc":
+        agenda.put(name, LATER)
+    assert agenda.crowd(100) == 3
+    agenda.put("d", LATER)
+    agenda.put("d", LATER)
+    assert agenda.crowd(100) == 4
+    agenda.put("a", None)
+    agenda.put("b", LATER + timedelta(hours=1))
+    assert agenda.crowd(100) == 2
+    agenda.put("c", NOW)
+    assert agenda.crowd(100) == 1
+    agenda.take_due(NOW)
+    assert agenda.crowd(100) >= 1
+    assert (agenda.take_due(LATER), agenda.crowd(100)) == (["d"], 1)
+
+
 def test_an_agenda_does_not_grow_with_changes_of_mind() -> None:
     """A note that is edited thousands of times leaves no trail of moments that count no more."""
     agenda = Agenda()

@@ -239,13 +239,15 @@ class Agenda:
     def __init__(self) -> None:
         self._heap: list[tuple[datetime, str]] = []
         self._current: dict[str, datetime] = {}
+        self._counted: tuple[datetime, int] | None = None  # the moment of the crowd that was counted last, and how far
+        self._crowd = 0
 
     def put(self, task: str, moment: datetime | None) -> None:
         """Look at `task` at `moment`; None: not at all."""
-        if moment is None:
-            self._current.pop(task, None)
-            return
         if self._current.get(task) == moment:
+            return
+        self._count_on(self._current.pop(task, None), moment)
+        if moment is None:
             return
         self._current[task] = moment
         heapq.heappush(self._heap, (moment, task))
@@ -262,7 +264,7 @@ class Agenda:
         while self._heap and self._heap[0][0] <= now:
             moment, task = heapq.heappop(self._heap)
             if self._current.get(task) == moment:
-                del self._current[task]
+                self._count_on(self._current.pop(task), None)
                 due.append(task)
         return due
 
@@ -279,13 +281,26 @@ class Agenda:
 
     def crowd(self, most: int) -> int:
         """How many tasks have the earliest moment, counted up to `most`; some of them may have another one by now."""
-        first, count, look = self.next_moment(), 0, [0]
+        first = self.next_moment()
+        if first is None:
+            return 0
+        if self._counted != (first, most):  # else every look would go through all of a crowd
+            self._counted, self._crowd = (first, most), self._count(first, most)
+        return min(self._crowd, most)
+
+    def _count(self, first: datetime, most: int) -> int:
+        count, look = 0, [0]
         while look and count < most:
             place = look.pop()
             if place < len(self._heap) and self._heap[place][0] == first:
                 count += 1
                 look += (2 * place + 1, 2 * place + 2)  # in a heap nothing is earlier than what it hangs on
         return count
+
+    def _count_on(self, before: datetime | None, after: datetime | None) -> None:
+        """A task leaves the crowd that was counted, or joins it."""
+        if self._counted is not None:
+            self._crowd += (after == self._counted[0]) - (before == self._counted[0])
 
     def moment_of(self, task: str) -> datetime | None:
         """When the task is to be looked at; None: not at all."""
