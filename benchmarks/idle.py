@@ -22,6 +22,7 @@ from support.figures import Figure, Finding
 from support.program import run
 from support.vaults import make_vault, never
 
+YOUNG_S = 6.0  # what was changed within 5 s is read again by one of the next looks
 SETTLED_S = 35.0  # what follows the start is over
 LOOK_S = 30.0  # the longest that the daemon may sleep, for a clock that was set has to be noticed
 MEMORY = Path("/dev/shm")
@@ -34,6 +35,8 @@ def idle(folders: Sequence[Path], minutes: float) -> list[tuple[float, float]]:
         daemons = [Daemon(folder / "idle") for folder in folders]
         for daemon in daemons:
             make_vault(daemon.vault, TASKS, never)
+        time.sleep(YOUNG_S)
+        for daemon in daemons:
             stack.enter_context(daemon.running())
         time.sleep(SETTLED_S)
         before, begin = [daemon.usage() for daemon in daemons], time.monotonic()
