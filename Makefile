@@ -45,7 +45,7 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# All benchmarks, and docs/performance.md from what they found: some ten minutes on a quiet machine.
+# All benchmarks, and docs/performance.md from what they found: half an hour on a quiet machine.
 # `make bench BENCH="lateness burst"` runs those alone; `make bench BENCH=--full` takes hours.
 bench: $(STAMP) $(VENV)/.bench
 	$(BIN)/python benchmarks $(BENCH)

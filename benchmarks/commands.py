@@ -32,6 +32,7 @@ FLOORS = {
         "of what was never served, one that reads all notes, parses each frontmatter and asks each cron besides",
     ),
 }
+FIRST = "nothing is kept of a vault that no daemon has ever served: all its notes have to be read and parsed"
 COMPLETES = {"_VAULT_SCHED_COMPLETE": "complete_bash", "COMP_WORDS": "vault-sched show ", "COMP_CWORD": "2"}
 
 
@@ -83,6 +84,7 @@ def measure(options: argparse.Namespace) -> Iterator[Finding]:
                 target=target,
                 floor=times[""],
                 floor_is=FLOORS[kind][1],
+                why=FIRST if kind == UNSERVED else "",
             )
 
 

@@ -24,6 +24,10 @@ NOTE = "---\ntype: command\ncommand: [{program}]\nevery: 1s\nenv: [NUMBER={numbe
 RUNS = "SELECT count(*) FROM runs WHERE outcome = 'success' AND ended_at >= ? AND ended_at < ?"
 LATE = "SELECT count(*) FROM deliveries d JOIN runs r ON r.id = d.run WHERE d.done_at IS NULL AND r.ended_at < ?"
 FULL = 60_000
+LEVEL = (
+    "each line in the daily log is watched for five minutes, in case a sync removes it: at this rate 36,000 at a time, "
+    "and it is level from then on, but for the log's text, which goes when a new file is begun at 1 MiB"
+)
 
 
 def sustained(tasks: int, seconds: float, runs: int) -> tuple[float, int, list[tuple[float, float]]]:
@@ -67,6 +71,7 @@ def measure(options: argparse.Namespace) -> Iterator[Finding]:
         value=round(memory[-1][1] - third[1], 1),
         unit="MB",
         target=2.0,
+        why=LEVEL,
     )
     yield Growth(group="sustained", name="resident memory", unit="MB", over="runs", points=tuple(memory))
 

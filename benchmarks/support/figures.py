@@ -24,6 +24,7 @@ class Figure:
     floor_is: str = ""  # what the machine was asked to do for it
     peer: float | None = None
     peer_is: str = ""
+    why: str = ""  # why a target that is missed cannot be met
 
     @property
     def ratio(self) -> float | None:

@@ -53,7 +53,7 @@ def _section(group: str, findings: list[Finding]) -> str:
     if figures:
         lines.append("| figure | target | measured | floor | × floor | peer |\n|---|---|---|---|---|---|")
         lines += [_row(figure) for figure in figures]
-        lines += ["", *_floors(figures)]
+        lines += ["", *_floors(figures), *_reasons(figures)]
     return "\n".join(lines + _plots(group, [found for found in findings if isinstance(found, Growth)])).rstrip() + "\n"
 
 
@@ -71,6 +71,14 @@ def _row(figure: Figure) -> str:
 def _floors(figures: list[Figure]) -> list[str]:
     told = dict.fromkeys(figure.floor_is for figure in figures if figure.floor_is)
     return [f"Floor: {'; '.join(told)}.\n"] if told else []
+
+
+def _reasons(figures: list[Figure]) -> list[str]:
+    return [
+        f"*{figure.name.split(' (')[0]}*: {figure.why}.\n"
+        for figure in figures
+        if figure.is_met is False and figure.why
+    ]
 
 
 def _plots(group: str, lines: list[Growth]) -> list[str]:
