@@ -36,7 +36,9 @@ TITLES = {
 
 
 def write_page(folder: Path) -> None:
-    """Write the page and its plots from the findings that are kept in `folder`."""
+    """Write the page and its plots from the findings that are kept in `folder`; plots of former runs go."""
+    for plot in IMAGES.glob("*-growth*.svg"):
+        plot.unlink()
     findings = [found for path in sorted(folder.glob("*.json")) for found in load(path)]
     parts = [HEAD, f"Measured {datetime.now(UTC):%Y-%m-%d} on: {described()}.\n"]
     known = list(TITLES)
