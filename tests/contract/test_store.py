@@ -362,6 +362,19 @@ async def test_a_run_in_between_ends_the_range(store: Store) -> None:
     assert [row.count for row in await store.history()] == [1, 1, 1]
 
 
+async def test_a_run_in_the_middle_of_what_is_planned_together_is_claimed(store: Store) -> None:
+    """The plans of several ticks are saved at once when the ledger was locked: no fire time gets lost in a range."""
+    saved = await store.save(
+        Batch(unstarted=(a_gap(0), a_gap(2, count=2)), claims=(Claim(run=a_run(fire=T + MINUTE)),))
+    )
+    assert [run.fire_time for run in saved.values()] == [T + MINUTE]
+    assert [(row.fire_time, row.count) for row in await store.history()] == [
+        (T + 2 * MINUTE, 2),
+        (T + MINUTE, 1),
+        (T, 1),
+    ]
+
+
 async def test_a_requested_run_does_not_end_the_range(store: Store) -> None:
     """Run-now is no fire time: it has nothing to do with what the schedule missed."""
     await store.save(Batch(unstarted=(a_gap(0),)))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from vault_scheduler.ledger.conversations import answer
 from vault_scheduler.ledger.deliveries import demand
-from vault_scheduler.ledger.rows import Claim, Unstarted
+from vault_scheduler.ledger.rows import Batch, Claim, Unstarted
 from vault_scheduler.ledger.run_rows import run_of, run_values
 from vault_scheduler.ledger.sqlite_file import certain
 from vault_scheduler.ledger.transaction import Transaction
@@ -20,6 +21,23 @@ _BY_CLAIM = (TriggerKind.AFTER, TriggerKind.CHANGE, TriggerKind.START)
 """Runs of no fire time of their own: those that do not start are counted in the order of their claims."""
 CLOCK_ERROR_S = 86_400
 """What a clock decided that was further ahead than this was never true, and settles nothing (rule 11)."""
+
+
+def in_order(batch: Batch) -> Iterator[Claim | Unstarted]:
+    """A task's fire times one after the other: what did not start would else grow over a claim that lies amid it.
+
+    The plans of several ticks come together where the ledger could not be written for a while.
+    """
+    gaps: dict[str, deque[Unstarted]] = {}
+    for gap in batch.unstarted:
+        gaps.setdefault(gap.task, deque()).append(gap)
+    for wish in batch.claims:
+        left, run = gaps.get(wish.run.task), wish.run
+        while left and (run.trigger is not TriggerKind.AT or left[0].first < run.fire_time):
+            yield left.popleft()
+        yield wish
+    for left in gaps.values():
+        yield from left
 
 
 def claim(change: Transaction, wish: Claim, owner: str) -> Run | None:

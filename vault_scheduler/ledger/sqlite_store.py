@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from vault_scheduler import __version__
-from vault_scheduler.ledger.claims import add_unstarted, claim
+from vault_scheduler.ledger.claims import add_unstarted, claim, in_order
 from vault_scheduler.ledger.conversations import OWN_SESSION, ConversationTable
 from vault_scheduler.ledger.deliveries import DeliveryTable, demand
 from vault_scheduler.ledger.mending import mend
@@ -16,6 +16,7 @@ from vault_scheduler.ledger.requests import RequestTable
 from vault_scheduler.ledger.rows import (
     TASK_FACTS,
     Batch,
+    Unstarted,
 )
 from vault_scheduler.ledger.runs import RunTable
 from vault_scheduler.ledger.schema import MIGRATIONS
@@ -112,11 +113,10 @@ class SqliteStore(TaskTable, RunTable, DeliveryTable, RequestTable, Conversation
                 write_task(change, row, batch.sources.get(row.task))
             for left in batch.taken_back:
                 _take_back(change, left)
-            for gap in batch.unstarted:
-                add_unstarted(change, gap, self.owner)
-            for wish in batch.claims:
-                run = claim(change, wish, self.owner)
-                if run is not None:
+            for part in in_order(batch):
+                if isinstance(part, Unstarted):
+                    add_unstarted(change, part, self.owner)
+                elif (run := claim(change, part, self.owner)) is not None:
                     claimed[run.key] = run
             for key, value in batch.meta.items():
                 write_meta(change, key, value)
