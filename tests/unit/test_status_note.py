@@ -72,8 +72,8 @@ def test_a_task_is_one_row_of_bars() -> None:
 
 def test_rows_of_one_name_are_told_apart_by_their_folders() -> None:
     """Two tasks called `backup` are two rows."""
-    rows = chart(coming("t/home/backup.md"), coming("t/work/backup.md"), coming("t/work/mail.md"))
-    assert rows[2::2] == ["section home backup", "section work backup", "section mail"]
+    rows = chart(coming("t/home/backup.md"), coming("t/office/backup.md"), coming("t/office/mail.md"))
+    assert rows[2::2] == ["section home backup", "section office backup", "section mail"]
 
 
 def test_a_day_without_runs_has_no_chart() -> None:
